@@ -1,0 +1,12 @@
+//! Pure: what an incident is and how facts become one. No I/O, no clock; time is an argument.
+//!
+//! # Layout
+//! - [`model`]: the incident, as every sink gets it.
+//! - [`fact`]: what sources tell.
+//! - [`badness`]: the kernel's arithmetic.
+//! - [`assembler`]: facts to incidents.
+
+pub mod assembler;
+pub mod badness;
+pub mod fact;
+pub mod model;

@@ -1,0 +1,10 @@
+//! The OOM agent: every OOM kill as one incident.
+//!
+//! # Layout
+//! - [`incident`]: PURE. The model, the kernel's arithmetic, the assembler.
+//! - [`report`]: PURE. The kernel's OOM report as text.
+//! - [`sink`]: an incident as text or JSON.
+
+pub mod incident;
+pub mod report;
+pub mod sink;

@@ -1,0 +1,352 @@
+//! The wire contract between the BPF programs and the agent.
+//!
+//! Plain `repr(C)` records without implicit padding, in the machine's byte order: both sides run on the same
+//! machine. Every record begins with a [`Header`]; [`Kind`] says what follows. Nothing here knows aya or the
+//! kernel's own structures.
+#![no_std]
+
+/// Length of `task_struct.comm`, with its NUL.
+pub const COMM_LEN: usize = 16;
+/// Levels of a cgroup path that a record carries, leaf first. Deeper paths are cut at the root's end.
+pub const PATH_DEPTH: usize = 12;
+/// Bytes of one path component, with its NUL. A longer name is cut and [`Path::cut`] set.
+pub const NAME_LEN: usize = 96;
+/// Length of the message that `oom_kill_process` was called with, with its NUL.
+pub const MESSAGE_LEN: usize = 64;
+/// A counter that this kernel does not have or that could not be read. It is not zero.
+pub const UNKNOWN: i64 = i64::MIN;
+/// An unsigned value that this kernel does not have or that could not be read.
+pub const UNKNOWN_U64: u64 = u64::MAX;
+/// Offset of a field that this kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+/// Index of the small ring in the drop counters: what must never be lost.
+pub const RING_EVENTS: u32 = 0;
+/// Index of the bulk ring in the drop counters: candidates and cgroup names.
+pub const RING_BULK: u32 = 1;
+
+/// What a record is. The value stands in [`Header::kind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// [`Call`]: the kernel is in its OOM path and something worth telling is happening.
+    Call = 1,
+    /// [`Candidate`]: the kernel looked at a process.
+    Candidate = 2,
+    /// [`CgroupName`]: path of a cgroup that candidates of this call name by id.
+    CgroupName = 3,
+    /// [`Decision`]: `oom_kill_process` was entered.
+    Decision = 4,
+    /// [`Victim`]: a process was marked as OOM victim, or killed because it shares a victim's memory.
+    Victim = 5,
+    /// [`Exit`]: a victim is gone.
+    Exit = 6,
+    /// [`End`]: `out_of_memory` returned.
+    End = 7,
+}
+
+impl Kind {
+    /// The kind for a wire value, `None` for one that this agent does not know.
+    pub const fn from_wire(value: u32) -> Option<Self> {
+        Some(match value {
+            1 => Self::Call,
+            2 => Self::Candidate,
+            3 => Self::CgroupName,
+            4 => Self::Decision,
+            5 => Self::Victim,
+            6 => Self::Exit,
+            7 => Self::End,
+            _ => return None,
+        })
+    }
+}
+
+/// What every record begins with.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Header {
+    /// A [`Kind`].
+    pub kind: u32,
+    /// Records that this record's ring had dropped since start when this one was made.
+    pub lost: u32,
+    /// Number of the OOM call (from 1). The kernel serialises them with `oom_lock`.
+    pub call: u64,
+    /// `CLOCK_BOOTTIME`, nanoseconds.
+    pub time_ns: u64,
+}
+
+/// [`Task::bits`]: the task has an mm (or one of its first threads has).
+pub const BIT_HAS_MM: u16 = 1 << 0;
+/// [`Task::bits`]: `PF_KTHREAD`.
+pub const BIT_KTHREAD: u16 = 1 << 1;
+/// [`Task::bits`]: the first process of the machine (`is_global_init`).
+pub const BIT_INIT: u16 = 1 << 2;
+/// [`Task::bits`]: `MMF_OOM_SKIP`, the memory was reaped already.
+pub const BIT_OOM_SKIP: u16 = 1 << 3;
+/// [`Task::bits`]: in `vfork`, so the memory is its parent's (`in_vfork`).
+pub const BIT_VFORK: u16 = 1 << 4;
+/// [`Task::bits`]: an OOM victim of an earlier call (`signal->oom_mm` is set).
+pub const BIT_OOM_VICTIM: u16 = 1 << 5;
+/// [`Task::bits`]: no live thread is left (`signal->live` is 0).
+pub const BIT_EXITED: u16 = 1 << 6;
+/// [`Task::bits`]: `PF_EXITING` or a group exit under way.
+pub const BIT_EXITING: u16 = 1 << 7;
+/// [`Task::bits`]: a cgroup between the task and the root has `memory.oom.group`.
+pub const BIT_OOM_GROUP: u16 = 1 << 8;
+/// [`Task::bits`]: the mm has more users than the process has threads, so other processes may share it.
+pub const BIT_SHARED_MM: u16 = 1 << 9;
+/// [`Task::bits`]: only pid or tid are known, the kernel gave no task (`mark_victim(int pid)`).
+pub const BIT_PID_ONLY: u16 = 1 << 10;
+/// [`Task::bits`]: `MMF_OOM_SKIP` and `in_vfork` could be read.
+pub const BIT_FLAGS_KNOWN: u16 = 1 << 11;
+
+/// A process as the kernel sees it at that moment. Memory is in pages where `oom_badness` counts pages.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Task {
+    /// `tgid`: what a user calls the process id, in the initial PID namespace.
+    pub pid: u32,
+    /// `pid` of the thread.
+    pub tid: u32,
+    /// Real user id, `u32::MAX` if unknown.
+    pub uid: u32,
+    /// `signal->oom_score_adj`.
+    pub adj: i16,
+    /// `BIT_*`.
+    pub bits: u16,
+    /// `comm` of the thread, NUL-terminated, any bytes.
+    pub comm: [u8; COMM_LEN],
+    /// Start of the process (its leader) in `CLOCK_BOOTTIME` nanoseconds: tells pids apart.
+    pub start_ns: u64,
+    /// Id of the memory cgroup (inode of its directory), 0 if unknown.
+    pub cgroup_id: u64,
+    /// Pages, or [`UNKNOWN`].
+    pub anon_pages: i64,
+    /// Pages, or [`UNKNOWN`].
+    pub file_pages: i64,
+    /// Pages, or [`UNKNOWN`].
+    pub shmem_pages: i64,
+    /// Swap entries (pages), or [`UNKNOWN`].
+    pub swap_pages: i64,
+    /// Bytes of page tables, or [`UNKNOWN`].
+    pub pgtables_bytes: i64,
+    /// Address space in pages, or [`UNKNOWN`].
+    pub total_vm_pages: i64,
+}
+
+/// A cgroup path, leaf first.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Path {
+    /// Components in use.
+    pub depth: u32,
+    /// Not 0: a name was longer than a slot, or the path deeper than [`PATH_DEPTH`].
+    pub cut: u32,
+    /// NUL-terminated names. Only the first [`Path::depth`] mean anything.
+    pub names: [[u8; NAME_LEN]; PATH_DEPTH],
+}
+
+/// What reclaim did for one task, in one series (a pause of more than 10 s begins a new one).
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Reclaim {
+    /// Direct and memcg reclaim rounds.
+    pub rounds: u64,
+    /// Time in them.
+    pub ns: u64,
+    /// Pages that they freed.
+    pub reclaimed_pages: u64,
+    /// Begin of the first round, `CLOCK_BOOTTIME` nanoseconds.
+    pub first_ns: u64,
+}
+
+/// The OOM path was entered (announced when the first thing worth telling happens in it).
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Call {
+    /// [`Kind::Call`]; `time_ns` is the entry into `out_of_memory`, or the first victim where that is not seen.
+    pub header: Header,
+    /// The task whose allocation failed (`current`).
+    pub trigger: Task,
+    /// 1 if `oom_control` was seen and the fields below mean something.
+    pub has_control: u32,
+    /// `oc->gfp_mask`.
+    pub gfp_mask: u32,
+    /// `oc->order`; -1 for sysrq.
+    pub order: i32,
+    /// 1 if `oc->memcg` is set: a memory cgroup's limit.
+    pub is_memcg: u32,
+    /// 1 if `oc->nodemask` is set.
+    pub has_nodemask: u32,
+    /// 1 if [`Call::reclaim`] was seen.
+    pub has_reclaim: u32,
+    /// Id of `oc->memcg`'s cgroup, 0 if none.
+    pub scope_id: u64,
+    /// `memory.current` of that cgroup in pages, or [`UNKNOWN_U64`].
+    pub usage_pages: u64,
+    /// `memory.max` in pages, or [`UNKNOWN_U64`].
+    pub limit_pages: u64,
+    /// `memory.swap.current` in pages, or [`UNKNOWN_U64`] (cgroup v1 counts memory+swap and is left out).
+    pub swap_usage_pages: u64,
+    /// `memory.swap.max` in pages, or [`UNKNOWN_U64`].
+    pub swap_limit_pages: u64,
+    /// The trigger's own reclaim before this call.
+    pub reclaim: Reclaim,
+    /// Path of the trigger's memory cgroup.
+    pub trigger_path: Path,
+    /// Path of `oc->memcg`'s cgroup.
+    pub scope_path: Path,
+}
+
+/// A process that `oom_evaluate_task` looked at.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Candidate {
+    /// [`Kind::Candidate`].
+    pub header: Header,
+    /// The process. Its cgroup's path comes in a [`CgroupName`] of the same call.
+    pub task: Task,
+    /// What `oom_badness` returned (`i64::MIN`: not eligible). Means something only with [`Candidate::has_points`].
+    pub points: i64,
+    /// 1 if `oom_badness` was called for it and its result was seen.
+    pub has_points: u32,
+    /// Return value of `oom_evaluate_task`: 1 ends the scan.
+    pub result: i32,
+}
+
+/// The path of a cgroup by its id.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct CgroupName {
+    /// [`Kind::CgroupName`].
+    pub header: Header,
+    /// Inode of the cgroup's directory.
+    pub id: u64,
+    /// Its path.
+    pub path: Path,
+}
+
+/// `oom_kill_process` was entered.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Decision {
+    /// [`Kind::Decision`].
+    pub header: Header,
+    /// `oc->chosen`.
+    pub chosen: Task,
+    /// `oc->chosen_points`.
+    pub points: i64,
+    /// `oc->totalpages`.
+    pub total_pages: u64,
+    /// `oc->constraint`: 0 none, 1 cpuset, 2 memory policy, 3 memcg (`enum oom_constraint`).
+    pub constraint: u32,
+    /// Explicit padding, 0.
+    pub reserved: u32,
+    /// The message it was called with; tells `oom_kill_allocating_task` apart.
+    pub message: [u8; MESSAGE_LEN],
+}
+
+/// [`Victim::how`]: the `mark_victim` tracepoint.
+pub const HOW_MARKED: u32 = 1;
+/// [`Victim::how`]: SIGKILL from the OOM path to a process that shares the last marked victim's memory.
+pub const HOW_SHARES_MM: u32 = 2;
+
+/// A process that dies of this call.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Victim {
+    /// [`Kind::Victim`].
+    pub header: Header,
+    /// `HOW_*`.
+    pub how: u32,
+    /// Explicit padding, 0.
+    pub reserved: u32,
+    /// When SIGKILL was sent to it in this call, `CLOCK_BOOTTIME` nanoseconds; 0 if it was dying anyway.
+    pub killed_ns: u64,
+    /// The process; `tid` is the thread that the kernel marked.
+    pub task: Task,
+    /// Path of its memory cgroup.
+    pub path: Path,
+}
+
+/// The last thread of a victim exited (`sched_process_exit`; from 6.16 on that is just before the memory is given back).
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Exit {
+    /// [`Kind::Exit`]; `call` is that of the kill.
+    pub header: Header,
+    /// `tgid`.
+    pub pid: u32,
+    /// The thread that was last.
+    pub tid: u32,
+    /// Start of the process, see [`Task::start_ns`].
+    pub start_ns: u64,
+}
+
+/// [`End::chosen`]: nothing was chosen.
+pub const CHOSEN_NONE: u32 = 0;
+/// [`End::chosen`]: a process was chosen.
+pub const CHOSEN_TASK: u32 = 1;
+/// [`End::chosen`]: the scan was given up since an earlier victim is still dying.
+pub const CHOSEN_ABORTED: u32 = 2;
+
+/// `out_of_memory` returned. Sent for calls that were announced, and for those that found nothing to kill.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct End {
+    /// [`Kind::End`].
+    pub header: Header,
+    /// What `out_of_memory` returned.
+    pub result: u32,
+    /// `CHOSEN_*`.
+    pub chosen: u32,
+    /// Time between entry and return.
+    pub duration_ns: u64,
+    /// Processes that `oom_evaluate_task` was called for.
+    pub evaluated: u32,
+    /// [`Candidate`] records that could not be sent.
+    pub candidates_lost: u32,
+    /// [`CgroupName`] records that could not be sent.
+    pub names_lost: u32,
+    /// Calls without a killable process of the same task that were not announced since the last one that was.
+    pub repeats: u32,
+    /// `oc->totalpages`.
+    pub total_pages: u64,
+    /// `oc->constraint`.
+    pub constraint: u32,
+    /// Explicit padding, 0.
+    pub reserved: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record without implicit padding has the size of its parts.
+    #[test]
+    fn records_have_no_implicit_padding() {
+        const HEADER: usize = 24;
+        const TASK: usize = 16 + COMM_LEN + 8 * 8;
+        const PATH: usize = 8 + PATH_DEPTH * NAME_LEN;
+        assert_eq!(size_of::<Header>(), HEADER);
+        assert_eq!(size_of::<Task>(), TASK);
+        assert_eq!(size_of::<Path>(), PATH);
+        assert_eq!(size_of::<Call>(), HEADER + TASK + 6 * 4 + 5 * 8 + 32 + 2 * PATH);
+        assert_eq!(size_of::<Candidate>(), HEADER + TASK + 16);
+        assert_eq!(size_of::<CgroupName>(), HEADER + 8 + PATH);
+        assert_eq!(size_of::<Decision>(), HEADER + TASK + 24 + MESSAGE_LEN);
+        assert_eq!(size_of::<Victim>(), HEADER + 16 + TASK + PATH);
+        assert_eq!(size_of::<Exit>(), HEADER + 16);
+        assert_eq!(size_of::<End>(), HEADER + 8 + 8 + 16 + 8 + 8);
+    }
+
+    #[test]
+    fn kinds_round_trip() {
+        for value in 0..10 {
+            match Kind::from_wire(value) {
+                Some(kind) => assert_eq!(kind as u32, value),
+                None => assert!(value == 0 || value > 7),
+            }
+        }
+    }
+}
