@@ -67,8 +67,8 @@ impl Kind {
 pub struct Header {
     /// A [`Kind`].
     pub kind: u32,
-    /// Records that this record's ring had dropped since start when this one was made.
-    pub lost: u32,
+    /// Explicit padding, 0.
+    pub reserved: u32,
     /// Number of the OOM call (from 1). The kernel serialises them with `oom_lock`.
     pub call: u64,
     /// `CLOCK_BOOTTIME`, nanoseconds.
