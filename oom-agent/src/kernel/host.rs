@@ -1,0 +1,1 @@
+//! What this machine's configuration and this process's privileges allow.
