@@ -6,14 +6,14 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use oom_ebpf::{
-    CHOSEN_ABORTED, CHOSEN_NONE, CHOSEN_TASK, Call, End, Header, Kind, Reclaim, UNKNOWN_U64,
+    CHOSEN_ABORTED, CHOSEN_NONE, CHOSEN_TASK, Call, End, Header, Kind, Reclaim, UNKNOWN_U32, UNKNOWN_U64,
 };
 
 use crate::{
     cgroup,
     fields::{
-        CALLS_SEEN, MEMCG_MAX, MEMCG_SWAP_MAX, MEMCG_SWAP_USAGE, MEMCG_USAGE, OC_CHOSEN, OC_CONSTRAINT, OC_GFP_MASK,
-        OC_MEMCG, OC_NODEMASK, OC_ORDER, OC_TOTALPAGES,
+        CALLS_SEEN, MEMCG_MAX, MEMCG_SWAP_MAX, MEMCG_SWAP_USAGE, MEMCG_USAGE, OC_CHOSEN, OC_CONSTRAINT,
+        OC_GFP_MASK, OC_MEMCG, OC_NODEMASK, OC_ORDER, OC_TOTALPAGES,
     },
     maps::{RECLAIM, State, reserve_event, state},
     read::{current, field, now, pointer},
@@ -103,16 +103,16 @@ pub(crate) fn announce(state: &mut State) {
         task::fill(current(), &raw mut (*record).trigger);
         cgroup::path(cgroup::memory_css(current()), &raw mut (*record).trigger_path);
         (*record).has_control = u32::from(oc != 0);
-        (*record).gfp_mask = field(oc, &OC_GFP_MASK).unwrap_or(0);
-        (*record).order = field(oc, &OC_ORDER).unwrap_or(0);
+        (*record).gfp_mask = field(oc, &OC_GFP_MASK, 0);
+        (*record).order = field(oc, &OC_ORDER, 0);
         (*record).is_memcg = u32::from(memcg != 0);
         (*record).has_nodemask = u32::from(pointer(oc, &OC_NODEMASK) != 0);
         (*record).scope_id = cgroup::id(cgroup::memcg_css(memcg));
         cgroup::path(cgroup::memcg_css(memcg), &raw mut (*record).scope_path);
-        (*record).usage_pages = field(memcg, &MEMCG_USAGE).unwrap_or(UNKNOWN_U64);
-        (*record).limit_pages = field(memcg, &MEMCG_MAX).unwrap_or(UNKNOWN_U64);
-        (*record).swap_usage_pages = field(memcg, &MEMCG_SWAP_USAGE).unwrap_or(UNKNOWN_U64);
-        (*record).swap_limit_pages = field(memcg, &MEMCG_SWAP_MAX).unwrap_or(UNKNOWN_U64);
+        (*record).usage_pages = field(memcg, &MEMCG_USAGE, UNKNOWN_U64);
+        (*record).limit_pages = field(memcg, &MEMCG_MAX, UNKNOWN_U64);
+        (*record).swap_usage_pages = field(memcg, &MEMCG_SWAP_USAGE, UNKNOWN_U64);
+        (*record).swap_limit_pages = field(memcg, &MEMCG_SWAP_MAX, UNKNOWN_U64);
         (*record).has_reclaim = u32::from(reclaim.is_some());
         (*record).reclaim = match reclaim {
             Some(reclaim) => reclaim.total,
@@ -159,8 +159,8 @@ pub(crate) fn leave(result: u32) {
         (*record).candidates_lost = state.candidates_lost;
         (*record).names_lost = state.names_lost;
         (*record).repeats = state.repeats;
-        (*record).total_pages = field(oc, &OC_TOTALPAGES).unwrap_or(UNKNOWN_U64);
-        (*record).constraint = field(oc, &OC_CONSTRAINT).unwrap_or(u32::MAX);
+        (*record).total_pages = field(oc, &OC_TOTALPAGES, UNKNOWN_U64);
+        (*record).constraint = field(oc, &OC_CONSTRAINT, UNKNOWN_U32);
         (*record).reserved = 0;
     }
     state.repeats = 0;

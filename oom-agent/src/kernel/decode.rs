@@ -7,6 +7,11 @@ use crate::incident::{
 use oom_ebpf as wire;
 use std::fmt::Write as _;
 
+/// `PF_KTHREAD`, include/linux/sched.h.
+const PF_KTHREAD: u32 = 0x0020_0000;
+/// `MMF_OOM_SKIP`, include/linux/sched/coredump.h (mm_types.h from 6.8): the same bit from 5.10 to 7.3.
+const MMF_OOM_SKIP: u64 = 1 << 21;
+
 /// Bytes of a page. x86-64 always, arm64 by configuration: the loader asks the kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Decoder {
@@ -42,7 +47,7 @@ impl Decoder {
             wire::Kind::Candidate => Fact::Candidate(Box::new(self.candidate(&read(bytes)?))),
             wire::Kind::CgroupName => {
                 let name: wire::CgroupName = read(bytes)?;
-                Fact::CgroupName { id: name.id, path: path(&name.path)? }
+                Fact::CgroupName { id: name.id, path: path(&name.path) }
             }
             wire::Kind::Decision => Fact::Decision(Box::new(self.decision(&read(bytes)?))),
             wire::Kind::Victim => Fact::Victim(Box::new(self.victim(&read(bytes)?))),
@@ -69,13 +74,14 @@ impl Decoder {
     }
 
     fn task(self, task: &wire::Task) -> Task {
-        let has = |bit: u16| task.bits & bit != 0;
-        let known = !has(wire::BIT_PID_ONLY);
-        let mm = has(wire::BIT_HAS_MM);
+        let known = task.has_task != 0;
+        let mm = task.mm != 0;
+        let mm_flags = (mm && task.mm_flags != wire::UNKNOWN_U64).then_some(task.mm_flags);
+        let vfork_done = (task.vfork_done != wire::UNKNOWN_U64).then_some(task.vfork_done);
         Task {
             pid: task.pid,
             tid: task.tid,
-            uid: (task.uid != u32::MAX).then_some(task.uid),
+            uid: (known && task.uid != wire::UNKNOWN_U32).then_some(task.uid),
             comm: name(&task.comm),
             oom_score_adj: known.then(|| i32::from(task.adj)),
             start_ns: task.start_ns,
@@ -90,13 +96,14 @@ impl Decoder {
                 total_vm_bytes: self.counter(task.total_vm_pages).filter(|_| mm),
             },
             has_mm: known.then_some(mm),
-            kernel_thread: has(wire::BIT_KTHREAD),
-            init: has(wire::BIT_INIT),
-            oom_skip: has(wire::BIT_FLAGS_KNOWN).then(|| has(wire::BIT_OOM_SKIP)),
-            vfork: has(wire::BIT_FLAGS_KNOWN).then(|| has(wire::BIT_VFORK)),
-            exited: has(wire::BIT_EXITED),
-            oom_group: has(wire::BIT_OOM_GROUP),
-            shared_mm: has(wire::BIT_SHARED_MM),
+            kernel_thread: task.flags & PF_KTHREAD != 0,
+            init: task.pid == 1,
+            oom_skip: mm_flags.map(|flags| flags & MMF_OOM_SKIP != 0),
+            // `in_vfork`, include/linux/sched/mm.h.
+            vfork: vfork_done.map(|done| done != 0 && mm && task.parent_mm == task.mm),
+            exited: known && task.live == 0,
+            oom_group: task.oom_group != 0,
+            shared_mm: mm && task.nr_threads != wire::UNKNOWN_U32 && task.mm_users > task.nr_threads,
         }
     }
 
@@ -105,7 +112,7 @@ impl Decoder {
             gfp_mask: call.gfp_mask,
             order: call.order,
             is_memcg: call.is_memcg != 0,
-            scope_cgroup: path(&call.scope_path).filter(|_| call.is_memcg != 0),
+            scope_cgroup: (call.is_memcg != 0).then(|| path(&call.scope_path)),
             scope_cgroup_id: (call.scope_id != 0).then_some(call.scope_id),
             usage_bytes: self.pages(call.usage_pages),
             limit_bytes: self.limit(call.limit_pages),
@@ -117,7 +124,7 @@ impl Decoder {
             call: call.header.call,
             time_ns: call.header.time_ns,
             trigger: self.task(&call.trigger),
-            trigger_cgroup: path(&call.trigger_path).filter(|_| call.trigger.cgroup_id != 0),
+            trigger_cgroup: (call.trigger.cgroup_id != 0).then(|| path(&call.trigger_path)),
             control,
             reclaim: (call.has_reclaim != 0).then_some(Reclaim { rounds, ns, reclaimed_pages, first_ns }),
         }
@@ -150,7 +157,7 @@ impl Decoder {
             shares_mm: victim.how == wire::HOW_SHARES_MM,
             killed_ns: (victim.killed_ns != 0).then_some(victim.killed_ns),
             task: self.task(&victim.task),
-            cgroup: path(&victim.path).filter(|_| victim.task.cgroup_id != 0),
+            cgroup: (victim.task.cgroup_id != 0).then(|| path(&victim.path)),
         }
     }
 }
@@ -165,7 +172,8 @@ fn end(end: &wire::End) -> End {
         candidates_lost: u64::from(end.candidates_lost),
         names_lost: u64::from(end.names_lost),
         repeats: u64::from(end.repeats),
-        total_pages: (end.total_pages != wire::UNKNOWN_U64 && end.total_pages != 0).then_some(end.total_pages),
+        total_pages: (end.total_pages != wire::UNKNOWN_U64 && end.total_pages != 0)
+            .then_some(end.total_pages),
         constraint: constraint(end.constraint),
     }
 }
@@ -195,18 +203,21 @@ fn name(bytes: &[u8]) -> String {
     text
 }
 
-/// A path, root first; `None` if the record makes no sense.
-fn path(path: &wire::Path) -> Option<CgroupPath> {
-    let names = path.names.get(..path.depth as usize)?;
+/// A path, root first.
+fn path(path: &wire::Path) -> CgroupPath {
+    let depth = path.names.iter().position(|part| part[0] == 0).unwrap_or(path.names.len());
     let mut text = String::with_capacity(64);
-    if names.is_empty() {
+    if depth == 0 {
         text.push('/');
     }
-    for part in names.iter().rev() {
+    let mut cut = path.rest != 0;
+    for part in path.names[..depth].iter().rev() {
+        let part = name(part);
+        cut |= part.len() >= wire::NAME_LEN - 1;
         text.push('/');
-        text.push_str(&name(part));
+        text.push_str(&part);
     }
-    Some(CgroupPath { path: text, cut: path.cut != 0 })
+    CgroupPath { path: text, cut }
 }
 
 #[cfg(test)]
@@ -247,24 +258,47 @@ mod tests {
 
     #[test]
     fn paths_are_turned_root_first() {
-        let mut raw = wire::Path { depth: 2, cut: 0, names: [[0; wire::NAME_LEN]; wire::PATH_DEPTH] };
+        let mut raw = wire::Path { rest: 0, names: [[0; wire::NAME_LEN]; wire::PATH_DEPTH] };
+        assert_eq!(path(&raw), CgroupPath { path: "/".into(), cut: false });
         raw.names[0][..4].copy_from_slice(b"leaf");
         raw.names[1][..3].copy_from_slice(b"top");
-        assert_eq!(path(&raw), Some(CgroupPath { path: "/top/leaf".into(), cut: false }));
-        raw.depth = 0;
-        assert_eq!(path(&raw), Some(CgroupPath { path: "/".into(), cut: false }));
-        raw.depth = 1000;
-        assert_eq!(path(&raw), None);
+        raw.names[3][..4].copy_from_slice(b"junk");
+        assert_eq!(path(&raw), CgroupPath { path: "/top/leaf".into(), cut: false });
+        raw.rest = 1;
+        assert!(path(&raw).cut);
+        raw.rest = 0;
+        raw.names[1] = [b'a'; wire::NAME_LEN];
+        raw.names[1][wire::NAME_LEN - 1] = 0;
+        assert!(path(&raw).cut);
     }
 
     #[test]
     fn unknown_counters_are_not_zero() {
-        let mut task = wire::Task { bits: wire::BIT_HAS_MM, anon_pages: wire::UNKNOWN, ..wire::Task::default() };
-        task.file_pages = -3;
+        let task = wire::Task {
+            has_task: 1,
+            mm: 1,
+            anon_pages: wire::UNKNOWN,
+            file_pages: -3,
+            ..wire::Task::default()
+        };
         let fact = DECODER.task(&task);
         assert_eq!(fact.memory.anon_bytes, None);
         assert_eq!(fact.memory.file_bytes, Some(0));
-        assert_eq!(DECODER.task(&wire::Task { bits: 0, ..task }).memory.file_bytes, None);
+        assert_eq!(DECODER.task(&wire::Task { mm: 0, ..task }).memory.file_bytes, None);
+        let pid_only = DECODER.task(&wire::Task { has_task: 0, mm: 0, tid: 7, ..task });
+        assert_eq!(
+            (pid_only.tid, pid_only.has_mm, pid_only.oom_score_adj, pid_only.uid),
+            (7, None, None, None)
+        );
+    }
+
+    #[test]
+    fn a_child_in_vfork_has_its_parents_memory() {
+        let child = wire::Task { has_task: 1, mm: 5, parent_mm: 5, vfork_done: 9, ..wire::Task::default() };
+        assert_eq!(DECODER.task(&child).vfork, Some(true));
+        assert_eq!(DECODER.task(&wire::Task { parent_mm: 6, ..child }).vfork, Some(false));
+        assert_eq!(DECODER.task(&wire::Task { vfork_done: 0, ..child }).vfork, Some(false));
+        assert_eq!(DECODER.task(&wire::Task { vfork_done: wire::UNKNOWN_U64, ..child }).vfork, None);
     }
 
     #[test]

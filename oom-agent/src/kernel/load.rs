@@ -4,7 +4,6 @@ use super::{
     btf::{self, Answers, Kind as BtfKind},
     decode::Decoder,
     fields,
-    host::Host,
     probes::{self, HOOKS, Hook, Kind, Need, Program},
 };
 use crate::incident::model::Level;
@@ -14,6 +13,7 @@ use aya::{
     maps::{MapData, PerCpuArray, RingBuf},
     programs::{self as aya_programs, ProgramError},
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use std::{any::Any, collections::BTreeMap, fs::File, io::BufReader};
 
@@ -68,6 +68,9 @@ pub struct Refusal {
     pub error: String,
 }
 
+/// Reader of the BPF programs' log.
+pub type Logger = aya_log::EbpfLogger<&'static dyn log::Log>;
+
 /// What is attached. Dropping it detaches everything.
 pub struct Loaded {
     /// [`Level::Full`] or [`Level::Tracepoint`].
@@ -85,8 +88,9 @@ pub struct Loaded {
     /// Kernel fields that this kernel does not have.
     pub missing_fields: Vec<&'static str>,
     /// Log of the BPF programs.
-    pub logger: Option<aya_log::EbpfLogger<RingBuf<MapData>>>,
-    _links: Vec<Box<dyn Any>>,
+    pub logger: Option<Logger>,
+    /// What keeps the programs attached.
+    pub links: Vec<Box<dyn Any>>,
 }
 
 /// What BTF says about this kernel.
@@ -96,20 +100,17 @@ struct Kernel {
     ids: Btf,
 }
 
-/// Attaches what this kernel and these privileges allow.
+/// Attaches what this kernel and these privileges allow. `cgroup_v2`: the memory controller is on the v2 hierarchy.
 ///
 /// # Errors
 /// BPF cannot be used at all: the message names the hook or field, the errno and what to do.
-pub fn load(host: &Host, options: &Options) -> Result<Loaded> {
-    let kernel = Kernel::read(host)?;
+pub fn load(cgroup_v2: bool, options: &Options) -> Result<Loaded> {
+    let kernel = Kernel::read(cgroup_v2)?;
     if let [first, ..] = kernel.offsets.missing_required[..] {
         bail!("this kernel's BTF has no {first}, without which no BPF program of the agent makes sense");
     }
     // Since 5.11 BPF memory is accounted to the memory cgroup; before, RLIMIT_MEMLOCK counts. A refusal shows up as EPERM at the maps.
-    let _ = rustix::process::setrlimit(
-        rustix::process::Resource::Memlock,
-        rustix::process::Rlimit { current: None, maximum: None },
-    );
+    let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
     let mut refused = Vec::new();
     if options.max_level >= Level::Full {
         match Attempt::new(&kernel, options, true)?.attach(HOOKS.iter()) {
@@ -124,7 +125,10 @@ pub fn load(host: &Host, options: &Options) -> Result<Loaded> {
         let why = failed.and_then(|hook| hook.refused.last()).map_or("", |refusal| &refusal.error);
         anyhow!("cannot attach to {}: {why}", failed.map_or("any hook", |hook| hook.target))
     })?;
-    for hook in HOOKS.iter().filter(|hook| !loaded.hooks.iter().any(|status| status.target == hook.target)) {
+    for hook in HOOKS {
+        if loaded.hooks.iter().any(|status| status.target == hook.target) {
+            continue;
+        }
         let tried = refused.iter().find(|status| status.target == hook.target);
         let refused = tried.map(|status| status.refused.clone()).unwrap_or_default();
         loaded.hooks.push(HookStatus { target: hook.target, gives: hook.gives, used: None, refused });
@@ -133,7 +137,7 @@ pub fn load(host: &Host, options: &Options) -> Result<Loaded> {
 }
 
 impl Kernel {
-    fn read(host: &Host) -> Result<Self> {
+    fn read(cgroup_v2: bool) -> Result<Self> {
         let file = File::open(btf::VMLINUX).with_context(|| {
             format!("cannot read {}: the kernel's type data (CONFIG_DEBUG_INFO_BTF) are needed", btf::VMLINUX)
         })?;
@@ -142,7 +146,7 @@ impl Kernel {
         let wanted = fields::wanted(&paths, &functions, &["mark_victim"]);
         let answers = btf::read(&mut BufReader::new(file), &wanted)
             .with_context(|| format!("cannot make sense of {}", btf::VMLINUX))?;
-        let offsets = fields::resolve(&answers, host.memory_cgroup_is_v2());
+        let offsets = fields::resolve(&answers, cgroup_v2);
         let ids: Vec<_> = functions
             .iter()
             .filter_map(|name| Some((*name, answers.func(name)?.id, BtfKind::Func)))
@@ -186,16 +190,17 @@ impl<'a> Attempt<'a> {
         Ok(Self { kernel, options, calls, object, links: Vec::new() })
     }
 
-    /// Attaches the hooks. If one fails that this attempt cannot do without, the statuses so far.
+    /// Attaches the hooks. If one failed that this attempt cannot do without, how far each got.
     fn attach(mut self, hooks: impl Iterator<Item = &'static Hook>) -> Result<Loaded, Vec<HookStatus>> {
         let mut statuses = Vec::new();
+        let mut failed = false;
         for hook in hooks {
             let status = self.attach_hook(hook);
-            let failed = status.used.is_none() && hook.need != Need::Optional;
+            failed |= status.used.is_none() && hook.need != Need::Optional;
             statuses.push(status);
-            if failed {
-                return Err(statuses);
-            }
+        }
+        if failed {
+            return Err(statuses);
         }
         let level = if self.calls { Level::Full } else { Level::Tracepoint };
         self.finish(level, statuses).map_err(|error| {
@@ -205,7 +210,8 @@ impl<'a> Attempt<'a> {
     }
 
     fn attach_hook(&mut self, hook: &'static Hook) -> HookStatus {
-        let mut status = HookStatus { target: hook.target, gives: hook.gives, used: None, refused: Vec::new() };
+        let mut status =
+            HookStatus { target: hook.target, gives: hook.gives, used: None, refused: Vec::new() };
         for way in hook.ways {
             let trampoline = way.iter().any(|program| matches!(program.kind, Kind::Fentry | Kind::Fexit));
             let Some(kind) = way.last().map(|program| program.kind) else { continue };
@@ -213,7 +219,8 @@ impl<'a> Attempt<'a> {
                 status.refused.push(Refusal { kind, error: "not wanted (--no-trampolines)".into() });
                 continue;
             }
-            let attached: Result<Vec<_>> = way.iter().map(|program| self.attach_program(hook, program)).collect();
+            let attached: Result<Vec<_>> =
+                way.iter().map(|program| self.attach_program(hook, program)).collect();
             match attached {
                 Ok(mut links) => {
                     self.links.append(&mut links);
@@ -258,8 +265,11 @@ impl<'a> Attempt<'a> {
     }
 
     fn finish(mut self, level: Level, hooks: Vec<HookStatus>) -> Result<Loaded> {
-        let logger = if self.options.bpf_log { Some(aya_log::EbpfLogger::init(&mut self.object)?) } else { None };
-        let mut map = |name: &str| self.object.take_map(name).with_context(|| format!("the BPF object has no map {name}"));
+        let logger =
+            if self.options.bpf_log { Some(aya_log::EbpfLogger::init(&mut self.object)?) } else { None };
+        let mut map = |name: &str| {
+            self.object.take_map(name).with_context(|| format!("the BPF object has no map {name}"))
+        };
         Ok(Loaded {
             level,
             hooks,
@@ -269,7 +279,7 @@ impl<'a> Attempt<'a> {
             decoder: Decoder { page_size: rustix::param::page_size() as u64 },
             missing_fields: self.kernel.offsets.missing_optional.clone(),
             logger,
-            _links: self.links,
+            links: self.links,
         })
     }
 }
@@ -279,7 +289,8 @@ fn plain(error: ProgramError) -> anyhow::Error {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
-            let last = log.lines().rev().find(|line| !line.starts_with("processed") && !line.trim().is_empty());
+            let last =
+                log.lines().rev().find(|line| !line.starts_with("processed") && !line.trim().is_empty());
             match last {
                 Some(line) => anyhow!("the kernel refused the program: {io_error}: {line}"),
                 None => anyhow!("the kernel refused the program: {io_error}"),
@@ -289,8 +300,19 @@ fn plain(error: ProgramError) -> anyhow::Error {
     }
 }
 
+/// A loader that has not parsed the kernel's BTF.
+///
+/// `EbpfLoader::new` always does, and throws it away at `.btf(None)`: 20 MB and a good part of the start for
+/// relocations that these programs do not have. It takes a failure to open the file for "no BTF", so for that moment
+/// no file can be opened. Called before any other thread is started.
 fn loader_without_btf<'a>() -> EbpfLoader<'a> {
+    let limit = getrlimit(Resource::Nofile);
+    let closed = setrlimit(Resource::Nofile, Rlimit { current: Some(0), maximum: limit.maximum }).is_ok();
     let mut loader = EbpfLoader::new();
+    if closed {
+        // Raising the soft limit back to what it was needs no privilege.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
     loader.btf(None);
     loader
 }

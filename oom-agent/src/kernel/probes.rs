@@ -153,6 +153,7 @@ pub const HOOKS: &[Hook] = &[
 
 /// Functions that trampolines are put on: their BTF ids are needed.
 pub fn functions() -> Vec<&'static str> {
-    let trampoline = |hook: &&Hook| hook.ways.iter().flat_map(|way| way.iter()).any(|p| matches!(p.kind, Fentry | Fexit));
+    let trampoline =
+        |hook: &&Hook| hook.ways.iter().flat_map(|way| way.iter()).any(|p| matches!(p.kind, Fentry | Fexit));
     HOOKS.iter().filter(trampoline).map(|hook| hook.target).collect()
 }

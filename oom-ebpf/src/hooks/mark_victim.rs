@@ -56,7 +56,9 @@ fn marked(state: &mut State, task: u64, tid: u32) {
     // SAFETY: the value may change under us; its parts were written before this task came here.
     let known = unsafe { VICTIMS.get(tgid) }.copied();
     let killed_ns = match known {
-        Some(victim) if victim.start_ns == start_ns && victim.killer == bpf_get_current_pid_tgid() => victim.killed_ns,
+        Some(victim) if victim.start_ns == start_ns && victim.killer == bpf_get_current_pid_tgid() => {
+            victim.killed_ns
+        }
         _ => 0,
     };
     if task != 0 && killed_ns == 0 {
@@ -71,11 +73,7 @@ fn marked(state: &mut State, task: u64, tid: u32) {
         (*record).how = HOW_MARKED;
         (*record).reserved = 0;
         (*record).killed_ns = killed_ns;
-        if task == 0 {
-            task::fill_pid_only(tid, &raw mut (*record).task);
-        } else {
-            task::fill(task, &raw mut (*record).task);
-        }
+        task::fill_victim(task, tid, &raw mut (*record).task);
         cgroup::path(cgroup::memory_css(task), &raw mut (*record).path);
     }
     entry.submit(0);

@@ -1,17 +1,16 @@
 //! `void oom_kill_process(struct oom_control *oc, const char *message)`: the decision. mm/oom_kill.c
 
 use aya_ebpf::{
-    helpers::bpf_probe_read_kernel_str_bytes,
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
-use oom_ebpf::{Decision, Kind, UNKNOWN, UNKNOWN_U64};
+use oom_ebpf::{Decision, Kind, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
 
 use crate::{
     call::{announce, header, inside},
     fields::{OC_CHOSEN, OC_CHOSEN_POINTS, OC_CONSTRAINT, OC_TOTALPAGES},
     maps::reserve_event,
-    read::{field, pointer},
+    read::{field, pointer, string},
     task,
 };
 
@@ -38,13 +37,11 @@ fn decided(oc: u64, message: u64) {
     unsafe {
         (*record).header = header(Kind::Decision, state.call);
         task::fill(state.chosen, &raw mut (*record).chosen);
-        (*record).points = field(oc, &OC_CHOSEN_POINTS).unwrap_or(UNKNOWN);
-        (*record).total_pages = field(oc, &OC_TOTALPAGES).unwrap_or(UNKNOWN_U64);
-        (*record).constraint = field(oc, &OC_CONSTRAINT).unwrap_or(u32::MAX);
+        (*record).points = field(oc, &OC_CHOSEN_POINTS, UNKNOWN);
+        (*record).total_pages = field(oc, &OC_TOTALPAGES, UNKNOWN_U64);
+        (*record).constraint = field(oc, &OC_CONSTRAINT, UNKNOWN_U32);
         (*record).reserved = 0;
-        if bpf_probe_read_kernel_str_bytes(message as *const u8, &mut (*record).message).is_err() {
-            (*record).message[0] = 0;
-        }
+        string(message, &raw mut (*record).message);
     }
     entry.submit(0);
 }

@@ -22,7 +22,7 @@ fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
         let _ = VICTIMS.remove(tgid);
         return 0;
     }
-    if task::live_threads(task) != Some(0) || VICTIMS.remove(tgid).is_err() {
+    if task::live_threads(task) != 0 || VICTIMS.remove(tgid).is_err() {
         return 0;
     }
     let Some(mut entry) = reserve_event::<Exit>() else { return 0 };

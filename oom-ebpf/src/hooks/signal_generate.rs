@@ -55,7 +55,11 @@ fn killed(state: &mut State, task: u64) {
     }
     state.signalled = task;
     // The first mark of a kill comes after its signal, those who share the memory are signalled after the mark.
-    if known || state.marked_mm == 0 || u64::from(tgid) == state.marked_tgid || task::mm(task) != state.marked_mm {
+    if known
+        || state.marked_mm == 0
+        || u64::from(tgid) == state.marked_tgid
+        || task::mm(task) != state.marked_mm
+    {
         return;
     }
     let Some(mut entry) = reserve_event::<Victim>() else { return };
@@ -66,7 +70,7 @@ fn killed(state: &mut State, task: u64) {
         (*record).how = HOW_SHARES_MM;
         (*record).reserved = 0;
         (*record).killed_ns = now;
-        task::fill(task, &raw mut (*record).task);
+        task::fill_victim(task, 0, &raw mut (*record).task);
         cgroup::path(cgroup::memory_css(task), &raw mut (*record).path);
     }
     entry.submit(0);
