@@ -18,7 +18,7 @@ pub enum BtfError {
     Truncated {
         /// What was being read.
         what: &'static str,
-        /// Where the input ended.
+        /// Where it should have been.
         at: u64,
     },
     /// The input does not begin with BTF's magic.
@@ -50,7 +50,9 @@ impl fmt::Display for BtfError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { what, at, source } => write!(f, "reading BTF, {what} at byte {at}: {source}"),
-            Self::Truncated { what, at } => write!(f, "reading BTF, {what}: the input ends at byte {at}"),
+            Self::Truncated { what, at } => {
+                write!(f, "reading BTF, {what}: the input is cut off, it has no byte {at}")
+            }
             Self::NotBtf { magic } => {
                 write!(f, "reading BTF: the input begins with {magic:#06x}, not with 0xeb9f")
             }

@@ -13,9 +13,17 @@
 //! - [`stand_in`]: a small BTF with the kernel's ids, for aya.
 
 mod error;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod format;
 mod index;
+#[cfg(test)]
+mod minimise;
 mod names;
+#[cfg(test)]
+mod odd_input;
+#[cfg(test)]
+mod real_kernels;
 mod resolve;
 mod source;
 mod stand_in;

@@ -10,8 +10,8 @@ use super::{
 use std::io::{Read, Seek};
 
 const WHAT: &str = "a type's details";
-/// Types and members looked at for all questions together. A kernel needs some 30,000.
-const BUDGET: u32 = 4_000_000;
+/// Types and members looked at for all questions together. The agent needs a few thousand.
+const BUDGET: u32 = 500_000;
 /// Anonymous structs in each other, modifiers on each other.
 const MAX_DEPTH: u32 = 32;
 
