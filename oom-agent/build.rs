@@ -13,9 +13,11 @@ use std::env;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use toolchain::{BOOTSTRAP, Kind, LINKED, LINKER, Machine, Toolchain};
+use toolchain::{Kind, LINKED, LINKER, Machine, Toolchain};
 
 const EBPF: &str = "oom-ebpf";
+/// The one crate that needs a nightly feature (`asm_experimental_arch`); a value for `RUSTC_BOOTSTRAP`.
+const BOOTSTRAP: &str = "aya_ebpf";
 
 fn main() -> Result<()> {
     println!("cargo::rustc-check-cfg=cfg(oom_no_bpf)");
@@ -41,7 +43,10 @@ fn build(workspace: &Path, machine: &Machine, toolchain: &Toolchain) -> Result<(
     // The programs' dependencies and profile. aya-build watches the package itself.
     watch(&workspace.join("Cargo.toml"));
     watch(&workspace.join("Cargo.lock"));
-    let path = env::join_paths(&machine.path).context("PATH has a directory with a colon in its name")?;
+    // Without rustup aya-build takes the first cargo in PATH: let it be the one that belongs to the compiler.
+    let first = toolchain.rustc.parent().filter(|_| toolchain.kind == Kind::System).map(Path::to_path_buf);
+    let path = env::join_paths(first.iter().chain(&machine.path))
+        .context("PATH has a directory with a colon in its name")?;
     // SAFETY: a build script's main thread is its only one here; aya-build starts its own later and joins it.
     unsafe {
         env::set_var("PATH", path);
@@ -61,7 +66,7 @@ fn build(workspace: &Path, machine: &Machine, toolchain: &Toolchain) -> Result<(
     let root_dir = root.to_str().with_context(|| format!("{} is not UTF-8", root.display()))?;
     let package = Package { name: EBPF, root_dir, ..Package::default() };
     let with = match toolchain.kind {
-        // Without rustup aya-build ignores the name and takes the `cargo` in PATH.
+        // The name means nothing without rustup.
         Kind::Linked | Kind::System => aya_build::Toolchain::Custom(LINKED),
         Kind::Nightly => aya_build::Toolchain::Nightly,
     };
@@ -89,11 +94,11 @@ fn without(
     println!("cargo::rustc-env=OOM_NO_BPF={missing}");
     println!("cargo::rerun-if-env-changed=PATH");
     // Only what exists: cargo takes a missing file for a changed one, every time.
-    let cargo_bin = machine.cargo_home.as_ref().map(|home| home.join("bin"));
-    for path in
-        cargo_bin.into_iter().chain([PathBuf::from("/var/lib/dpkg/status")]).filter(|path| path.exists())
-    {
-        watch(&path);
+    // A directory is walked, so not those of the system: dpkg's file stands for them.
+    let bins = machine.path.iter().filter(|dir| !dir.starts_with("/usr") && dir.join("cargo").exists());
+    let dpkg = Path::new("/var/lib/dpkg/status");
+    for path in bins.map(PathBuf::as_path).chain([dpkg]).filter(|path| path.exists()) {
+        watch(path);
     }
     match fs::remove_file(object()?) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(|| {

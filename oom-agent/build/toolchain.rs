@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 
 /// Name of the toolchain that `cargo xtask setup` links: a compiler that brings its own `core` for BPF.
 pub(crate) const LINKED: &str = "bpf";
-/// The one crate that needs a nightly feature (`asm_experimental_arch`); a value for `RUSTC_BOOTSTRAP`.
-pub(crate) const BOOTSTRAP: &str = "aya_ebpf";
 /// The linker that turns LLVM bitcode into a BPF object.
 pub(crate) const LINKER: &str = "bpf-linker";
 
@@ -19,6 +17,8 @@ pub(crate) const LINKER: &str = "bpf-linker";
 pub(crate) struct Toolchain {
     /// Where it comes from.
     pub(crate) kind: Kind,
+    /// Its `rustc`, the program itself and not rustup's stand-in.
+    pub(crate) rustc: PathBuf,
     /// The file that proves that `core` is there: the compiled one, or its manifest in `rust-src`.
     pub(crate) core: PathBuf,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Toolchain {
 pub(crate) enum Kind {
     /// [`LINKED`] in rustup, with a compiled `core`.
     Linked,
-    /// The `rustc` in `PATH` of a machine without rustup, with a compiled `core`.
+    /// A `rustc` in `PATH` on a machine without rustup, with a compiled `core`.
     System,
     /// rustup's `nightly` with `rust-src`: `core` is built with `-Z build-std`.
     Nightly,
@@ -39,8 +39,6 @@ pub(crate) enum Kind {
 pub(crate) struct Machine {
     /// `RUSTUP_HOME`, where rustup has one.
     pub(crate) rustup_home: Option<PathBuf>,
-    /// `CARGO_HOME`.
-    pub(crate) cargo_home: Option<PathBuf>,
     /// The directories of `PATH`.
     pub(crate) path: Vec<PathBuf>,
 }
@@ -61,27 +59,23 @@ impl Machine {
             path.push(bin);
         }
         let rustup_home = or_home("RUSTUP_HOME", ".rustup").filter(|_| find_in(&path, "rustup").is_some());
-        Self { rustup_home, cargo_home, path }
+        Self { rustup_home, path }
     }
 
     /// The toolchain to compile the kernel side with, for a target such as `bpfel-unknown-none`.
     pub(crate) fn toolchain(&self, target: &str) -> Option<Toolchain> {
         let Some(rustup_home) = &self.rustup_home else {
-            // As the compiler itself finds its sysroot: `bin/rustc`, symbolic links resolved, is two levels below it.
-            let rustc = fs::canonicalize(find_in(&self.path, "rustc")?).ok()?;
-            let core = compiled_core(rustc.parent()?.parent()?, target)?;
-            return Some(Toolchain { kind: Kind::System, core });
+            return self.path.iter().find_map(|dir| system(dir, target));
         };
         let toolchains = rustup_home.join("toolchains");
-        if let Some(core) = compiled_core(&toolchains.join(LINKED), target) {
-            return Some(Toolchain { kind: Kind::Linked, core });
+        let linked = toolchains.join(LINKED);
+        if let Some(core) = compiled_core(&linked, target) {
+            return Some(Toolchain { kind: Kind::Linked, rustc: linked.join("bin/rustc"), core });
         }
         // A nightly without rust-src is a nightly that cannot do this.
-        let nightly = entries(&toolchains)
-            .into_iter()
-            .find(|path| file_name_starts(path, "nightly-") && is_undated(path))?;
+        let nightly = nightly(&toolchains)?;
         let core = nightly.join("lib/rustlib/src/rust/library/core/Cargo.toml");
-        core.is_file().then_some(Toolchain { kind: Kind::Nightly, core })
+        core.is_file().then(|| Toolchain { kind: Kind::Nightly, rustc: nightly.join("bin/rustc"), core })
     }
 
     /// Where [`LINKER`] is.
@@ -98,11 +92,22 @@ pub(crate) fn compiled_core(sysroot: &Path, target: &str) -> Option<PathBuf> {
     })
 }
 
-/// `nightly-x86_64-unknown-linux-gnu` yes, `nightly-2026-01-01-x86_64-unknown-linux-gnu` no: `rustup run nightly`
-/// would not take it.
-fn is_undated(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    !name.trim_start_matches("nightly-").starts_with(|first: char| first.is_ascii_digit())
+/// The toolchain in a directory of `PATH`. As the compiler itself finds its sysroot: two levels above the program,
+/// symbolic links resolved.
+fn system(dir: &Path, target: &str) -> Option<Toolchain> {
+    let rustc = fs::canonicalize(dir.join("rustc")).ok()?;
+    let core = compiled_core(rustc.parent()?.parent()?, target)?;
+    Some(Toolchain { kind: Kind::System, rustc, core })
+}
+
+/// What `rustup run nightly` takes: `nightly-x86_64-unknown-linux-gnu`, not one with a date such as
+/// `nightly-2026-01-01-x86_64-unknown-linux-gnu`.
+pub(crate) fn nightly(toolchains: &Path) -> Option<PathBuf> {
+    entries(toolchains).into_iter().find(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.strip_prefix("nightly-")
+            .is_some_and(|rest| !rest.starts_with(|first: char| first.is_ascii_digit()))
+    })
 }
 
 fn find_in(path: &[PathBuf], program: &str) -> Option<PathBuf> {
