@@ -23,8 +23,11 @@ struct Prefix<'a> {
     rest: &'a [u8],
 }
 
+/// Reads a prefix, if the line has this one.
+type ReadPrefix = fn(&[u8]) -> Option<Prefix<'_>>;
+
 /// Prefixes by who writes them. The first that fits is taken.
-const PREFIXES: [fn(&[u8]) -> Option<Prefix<'_>>; 1] = [dmesg];
+const PREFIXES: [ReadPrefix; 1] = [dmesg];
 
 /// Takes the prefix off a line of a text log. A line without a known prefix is a message as it stands.
 pub fn parse(line: &[u8]) -> Line<'_> {

@@ -89,6 +89,22 @@ pub(super) fn machine(message: &str, machine: &mut Machine) -> bool {
     true
 }
 
+/// A line of the machine's counters below `Mem-Info:`, `active_anon:470 inactive_anon:71944 isolated_anon:0`, in bytes
+/// and by the names that `memory.stat` has for them.
+pub(super) fn mem_info(message: &str) -> Option<Vec<(&str, u64)>> {
+    let counters = message.split_ascii_whitespace().map(|word| {
+        let (name, pages) = word.split_once(':')?;
+        let name = match name {
+            "dirty" => "file_dirty",
+            "mapped" => "file_mapped",
+            "writeback" => "file_writeback",
+            name => name,
+        };
+        Some((name, pages.parse::<u64>().ok()?.checked_mul(PAGE_SIZE)?))
+    });
+    counters.collect::<Option<Vec<_>>>().filter(|counters| !counters.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +156,18 @@ mod tests {
         assert_eq!(old_counter("mapped_file:12KB"), Some(("mapped_file", 12 * 1024)));
         for other in ["anon", "anon x", "anon 1 2", "Anon 1", " 1", "9 1", "anon 99999999999999999999"] {
             assert_eq!(counter(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_machines_counters_are_bytes_by_the_names_of_memory_stat() {
+        let counters = mem_info(" mapped:578 shmem:665 pagetables:182").unwrap();
+        assert_eq!(
+            counters,
+            [("file_mapped", 578 * 4096), ("shmem", 665 * 4096), ("pagetables", 182 * 4096)]
+        );
+        for other in ["", " ", "Node 0 active_anon:1880kB", "a: b", "lowmem_reserve[]: 0 318"] {
+            assert_eq!(mem_info(other), None, "{other}");
         }
     }
 

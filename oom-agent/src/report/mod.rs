@@ -89,7 +89,8 @@ pub struct Report {
     pub limits: Limits,
     /// `Memory cgroup stats for PATH`.
     pub stats_cgroup: Option<String>,
-    /// The counters below it, names as printed. Memory is in bytes.
+    /// Counters of the memory in scope, memory in bytes: the cgroup's with their names as printed, or the machine's
+    /// (`Mem-Info:`) with the names that `memory.stat` has for them.
     pub stats: BTreeMap<String, u64>,
     /// What the machine has, in a report that is not a memory cgroup's.
     pub machine: Machine,

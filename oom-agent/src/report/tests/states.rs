@@ -1,7 +1,7 @@
 //! What the state machine makes of logs that no machine here has printed: cut, interleaved, hostile.
 
+use super::super::TaskRow;
 use super::super::open::{MOST_ROWS, MOST_TEXT};
-use super::super::{Outcome, TaskRow};
 use super::*;
 
 const INVOKED: &str = "hog invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0";

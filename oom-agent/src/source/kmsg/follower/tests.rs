@@ -97,7 +97,7 @@ fn another_error_is_told() {
 
 #[test]
 fn a_flood_is_read_in_batches() {
-    let records = (0..BATCH as u64 + 1).map(|seq| Ok(format!("6,{seq},1,-;flood").into_bytes()));
+    let records = (0..=BATCH as u64).map(|seq| Ok(format!("6,{seq},1,-;flood").into_bytes()));
     let mut reads = Reads(records.collect());
     let mut follower = Follower::new();
     let mut out = Vec::new();
