@@ -57,7 +57,9 @@ fn seen(
     let evaluated = end.map(|end| end.evaluated);
     let lost = end.map(|end| end.evaluated.saturating_sub(received).max(end.candidates_lost));
     let constrained = matches!(kind, Some(ScopeKind::Cpuset | ScopeKind::MemoryPolicy));
-    let nodes_unknown = (constrained || kind.is_none()) && !parts.config.kernel_points;
+    // 5.10 inlines `oom_badness` into `oom_evaluate_task`: then its hook attaches and never fires.
+    let scored = parts.config.kernel_points && parts.scan.candidates.iter().any(|it| it.points.is_some());
+    let nodes_unknown = (constrained || kind.is_none()) && !scored;
     let mut nameless = 0;
     let mut cut = false;
     let mut known = HashSet::new();
@@ -71,7 +73,7 @@ fn seen(
         let path = task.cgroup_id.and_then(|id| names.get(id).or_else(|| known_path(parts, id)));
         nameless += u64::from(task.cgroup_id.is_some() && path.is_none());
         cut |= path.as_ref().is_some_and(|path| path.cut);
-        let other_node = constrained && parts.config.kernel_points;
+        let other_node = constrained && scored;
         let (eligible, exempt_reason) = eligible(candidate, other_node);
         let kernel = candidate.points.filter(|&points| points != i64::MIN);
         let computed =
