@@ -63,7 +63,7 @@ pub fn name(comm: &str) -> String {
     if !escaped.is_empty() && escaped.chars().all(plain) {
         escaped.into_owned()
     } else {
-        format!("\"{escaped}\"")
+        format!("\"{}\"", escaped.replace('"', "\\x22"))
     }
 }
 
@@ -166,6 +166,7 @@ mod tests {
         assert_eq!(name(""), "\"\"");
         assert_eq!(name(" "), "\" \"");
         assert_eq!(name("(sd-pam)"), "\"(sd-pam)\"");
+        assert_eq!(name("a\"[1], \"b"), "\"a\\x22[1], \\x22b\"");
     }
 
     #[test]

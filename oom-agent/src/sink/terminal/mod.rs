@@ -38,7 +38,7 @@ pub fn render(incident: &Incident, style: &Style) -> String {
         ("Asked", sections::asked(incident, &page)),
         ("Memory", sections::memory(incident, &page)),
         ("Before", sections::before(incident, &page)),
-        ("Kill", sections::kill(incident, &page)),
+        (sections::kill_label(incident), sections::kill(incident, &page)),
     ] {
         labelled(&mut lines, label, section);
     }

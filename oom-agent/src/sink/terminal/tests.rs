@@ -62,3 +62,11 @@ fn colour_changes_nothing_but_colour() {
         assert_eq!(plain, stripped, "{name}");
     }
 }
+
+#[test]
+fn nothing_that_matters_is_cut_off_where_all_is_wide() {
+    let text = render(&samples::extreme(), &Style::default());
+    for end in ["already dying", "killed, asked", "exempt: memory on other nodes"] {
+        assert!(text.lines().any(|line| line.ends_with(end)), "{end}: {text}");
+    }
+}

@@ -68,12 +68,12 @@ pub(super) fn limit(bytes: Option<u64>) -> String {
 pub(super) fn exempt(reason: ExemptReason) -> &'static str {
     match reason {
         ExemptReason::AdjMin => "oom_score_adj -1000",
-        ExemptReason::AlreadyReaped => "its memory was reaped already",
-        ExemptReason::Vfork => "in vfork, the memory is its parent's",
+        ExemptReason::AlreadyReaped => "already reaped",
+        ExemptReason::Vfork => "in vfork",
         ExemptReason::KernelThread => "kernel thread",
-        ExemptReason::Init => "the machine's init",
-        ExemptReason::OtherNode => "its memory is on other nodes",
-        ExemptReason::NoMm => "no memory left, exiting",
+        ExemptReason::Init => "init",
+        ExemptReason::OtherNode => "memory on other nodes",
+        ExemptReason::NoMm => "no memory, exiting",
     }
 }
 
@@ -81,7 +81,7 @@ pub(super) fn exempt(reason: ExemptReason) -> &'static str {
 pub(super) fn exempt_count(reason: Option<ExemptReason>, number: u64) -> String {
     let with = |text: &str| format!("{} {text}", units::count(number));
     match reason {
-        Some(ExemptReason::AdjMin) => with("at oom_score_adj -1000"),
+        Some(ExemptReason::AdjMin) => with("more at oom_score_adj -1000"),
         Some(ExemptReason::AlreadyReaped) => with("reaped already"),
         Some(ExemptReason::Vfork) => with("in vfork"),
         Some(ExemptReason::KernelThread) => units::plural(number, "kernel thread", "kernel threads"),
@@ -89,14 +89,5 @@ pub(super) fn exempt_count(reason: Option<ExemptReason>, number: u64) -> String 
         Some(ExemptReason::OtherNode) => with("on other nodes"),
         Some(ExemptReason::NoMm) => with("without memory"),
         None => with("for a reason that was not seen"),
-    }
-}
-
-/// `a`, `a and b`, `a, b and c`.
-pub(super) fn list(items: &[String]) -> String {
-    match items {
-        [] => String::new(),
-        [only] => only.clone(),
-        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
     }
 }
