@@ -12,8 +12,8 @@ pub fn shown(path: &str) -> String {
     escape::escape(path).replace(' ', "\\x20")
 }
 
-/// An escaped cgroup path in at most `columns` columns. Container ids lose their ends first, then the middle of the path
-/// goes, then its begin; the leaf stays as long as it fits.
+/// An escaped cgroup path in at most `columns` columns. Container ids lose their ends first, then the middle
+/// of the path goes, then its begin; the leaf stays as long as it fits.
 pub fn shorten(path: &str, columns: usize) -> String {
     if escape::width(path) <= columns {
         return path.to_owned();

@@ -1,4 +1,5 @@
-//! Constructed incidents for tests, built like real ones: points follow the kernel's formula from the memory they show.
+//! Constructed incidents for tests, built like real ones: points follow the kernel's formula from the memory
+//! they show.
 //!
 //! # Layout
 //! - `build`: the pieces.

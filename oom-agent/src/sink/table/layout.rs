@@ -13,7 +13,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Drops what is not worth its room, then gives what is left to those who can use it: text first, bars last.
+    /// Drops what is not worth its room, then gives what is left to those who can use it: text first, bars
+    /// last.
     pub(super) fn new(columns: &[Column], rows: &[Row], width: usize) -> Self {
         let natural: Vec<usize> = (0..columns.len()).map(|at| natural(columns, rows, at)).collect();
         let pairs = columns.iter().zip(&natural);
@@ -30,6 +31,21 @@ impl Layout {
         let mut spare = width.saturating_sub(needed(&least, &shown, gap));
         let mut widths: Vec<Option<usize>> =
             shown.iter().zip(&least).map(|(shown, least)| shown.then_some(*least)).collect();
+        // Tails first: why somebody was exempt is worth more than the end of a long name.
+        for (from, tail) in rows.iter().filter_map(|row| row.tail.as_ref()) {
+            let room = widths
+                .iter()
+                .skip(*from)
+                .flatten()
+                .map(|width| width + gap)
+                .sum::<usize>()
+                .saturating_sub(gap);
+            if let Some(Some(width)) = widths.get_mut(*from) {
+                let grown = escape::width(tail).saturating_sub(room).min(spare);
+                *width += grown;
+                spare -= grown;
+            }
+        }
         for bars in [false, true] {
             for (at, column) in columns.iter().enumerate() {
                 let Some(width) = &mut widths[at] else { continue };

@@ -25,7 +25,8 @@ pub enum Fit {
     Cut(usize),
     /// A cgroup path: may be shortened down to so many columns.
     Path(usize),
-    /// Continues on the next lines if it has less room than it needs, but has at least so many columns. Last column only.
+    /// Continues on the next lines if it has less room than it needs, but has at least so many columns. Last
+    /// column only.
     Wrap(usize),
     /// A bar between so many and so many columns.
     Bar(usize, usize),
@@ -40,8 +41,8 @@ pub struct Column {
     pub align: Align,
     /// How it gives way.
     pub fit: Fit,
-    /// 0 is always shown. Where there is too little room the highest rank goes first, all of it together; ranks 1 and 2
-    /// go only after the gaps between columns are narrowed.
+    /// 0 is always shown. Where there is too little room the highest rank goes first, all of it together;
+    /// ranks 1 and 2 go only after the gaps between columns are narrowed.
     pub rank: u8,
 }
 

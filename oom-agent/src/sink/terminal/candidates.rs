@@ -97,7 +97,7 @@ fn table(incident: &Incident, shown: &[&Candidate]) -> Table {
     columns.push(Column::right("MEMORY"));
     let bar = columns.len();
     if shown.iter().any(|it| it.eligible) {
-        columns.push(Column::left("# memory + adj").fit(Fit::Bar(8, 60)).rank(2));
+        columns.push(Column::left("#mem +adj").fit(Fit::Bar(9, 60)).rank(2));
         columns.push(Column::right(if computed { "~POINTS" } else { "POINTS" }));
     }
     columns.push(Column::left(""));

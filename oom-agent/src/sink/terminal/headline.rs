@@ -151,8 +151,8 @@ fn cause(incident: &Incident, victim: Option<&Victim>) -> String {
     }
 }
 
-/// Which memory cgroup was full, as the victim sees it. The limit is named only if the usage was near it: cgroup v1 also
-/// limits memory and swap together, and that limit is not known here.
+/// Which memory cgroup was full, as the victim sees it. The limit is named only if the usage was near it:
+/// cgroup v1 also limits memory and swap together, and that limit is not known here.
 fn memcg_cause(incident: &Incident, victim: Option<&Victim>) -> String {
     let who = full_cgroup(incident, victim);
     let limits = &incident.limits;

@@ -6,7 +6,9 @@ use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, units};
 
 pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
+    // The reasons first, then what is missing because of them.
     let mut parts: Vec<String> = Vec::new();
+    parts.extend(incident.evidence.notes.iter().map(|note| escape::escape(note).into_owned()));
     let gaps = gaps(incident);
     if !gaps.is_empty() {
         parts.push(format!("not seen: {}", gaps.join(", ")));
@@ -14,7 +16,6 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
     if let lost @ 1.. = incident.evidence.lost_records {
         parts.push(format!("{} lost around this incident", units::plural(lost, "record", "records")));
     }
-    parts.extend(incident.evidence.notes.iter().map(|note| escape::escape(note).into_owned()));
     if parts.is_empty() {
         parts.push("nothing".to_owned());
     }

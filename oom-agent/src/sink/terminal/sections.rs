@@ -5,8 +5,8 @@ use crate::incident::model::{Incident, Role, Rule, ScopeKind};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
 
-/// Counters of the kernel's report that are shown, largest first (cgroup v2, v1 and machine-wide names). They do not
-/// overlap, but for `shmem`, `unevictable` and `file_*`, which are parts of others.
+/// Counters of the kernel's report that are shown, largest first (cgroup v2, v1 and machine-wide names). They
+/// do not overlap, but for `shmem`, `unevictable` and `file_*`, which are parts of others.
 const COUNTERS: [&str; 15] = [
     "anon",
     "rss",
@@ -145,7 +145,7 @@ pub(super) fn before(incident: &Incident, page: &Page) -> Vec<Line> {
             prose.say(Tone::Plain, "? (reclaim before the kill was not seen)");
         }
         Some(it) if it.reclaim_rounds == Some(0) => {
-            prose.say(Tone::Plain, "the task that asked had not tried to reclaim memory");
+            prose.say(Tone::Plain, "the task that asked made no reclaim round");
         }
         Some(it) => {
             let rounds = it.reclaim_rounds.map_or("? reclaim rounds".to_owned(), |number| {

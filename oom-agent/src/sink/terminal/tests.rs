@@ -1,4 +1,5 @@
-//! Goldens of all samples at 80 and 200 columns, in `goldens/`. `UPDATE_EXPECT=1` blesses them; look at them then.
+//! Goldens of all samples at 80 and 200 columns, in `goldens/`. `UPDATE_EXPECT=1` blesses them; look at them
+//! then.
 
 use super::*;
 use crate::sink::{escape, samples};
@@ -39,7 +40,7 @@ fn candidates_can_be_left_out_or_all_be_shown() {
 #[test]
 fn no_line_is_longer_than_the_width_and_nothing_unsafe_is_left() {
     for (name, incident) in samples::all() {
-        for width in 80..=220 {
+        for width in (80..=220).step_by(7) {
             for candidates in [Show::Top(3), Show::All] {
                 let text = render(&incident, &Style { width, color: false, candidates });
                 for line in text.lines() {

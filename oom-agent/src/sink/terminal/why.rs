@@ -12,26 +12,28 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
         None => {
             prose.say(Tone::Plain, "? (the decision was not seen)");
         }
-        Some(decision) => {
-            match decision.rule {
-                Rule::HighestPoints => most_points(&mut prose, incident, decision),
-                Rule::Sysrq => {
-                    prose.say(Tone::Plain, "An operator asked for a kill. ");
-                    most_points(&mut prose, incident, decision);
-                }
-                Rule::AllocatingTask => {
-                    let why = "vm.oom_kill_allocating_task is set: the kernel killed whoever had asked and compared nobody.";
-                    prose.say(Tone::Plain, why);
-                }
-                Rule::AlreadyDying => {
-                    prose.say(Tone::Plain, "It was exiting or killed before, so the kernel let it finish rather than kill another.");
-                }
-                Rule::NoneKillable => none_killable(&mut prose, incident),
-                Rule::Panic => {
-                    prose.say(Tone::Plain, "vm.panic_on_oom is set, or there was nothing left to kill.");
-                }
+        Some(decision) => match decision.rule {
+            Rule::HighestPoints => most_points(&mut prose, incident, decision),
+            Rule::Sysrq => {
+                prose.say(Tone::Plain, "An operator asked for a kill. ");
+                most_points(&mut prose, incident, decision);
             }
-        }
+            Rule::AllocatingTask => {
+                prose.say(
+                    Tone::Plain,
+                    "vm.oom_kill_allocating_task is set: the kernel killed whoever had asked ",
+                );
+                prose.say(Tone::Plain, "and compared nobody.");
+            }
+            Rule::AlreadyDying => {
+                prose.say(Tone::Plain, "It was exiting or killed before, so the kernel let it finish ");
+                prose.say(Tone::Plain, "rather than kill another.");
+            }
+            Rule::NoneKillable => none_killable(&mut prose, incident),
+            Rule::Panic => {
+                prose.say(Tone::Plain, "vm.panic_on_oom is set, or there was nothing left to kill.");
+            }
+        },
     }
     company(&mut prose, incident);
     prose.wrap(page.prose())
@@ -53,6 +55,9 @@ fn most_points(prose: &mut Prose, incident: &Incident, decision: &Decision) {
     prose.say(Tone::Plain, &format!(" with {}", next.points.map_or("?".to_owned(), units::points)));
     match decision.margin_points {
         Some(0) => prose.say(Tone::Plain, ", the same: the last one scanned wins."),
+        Some(margin @ ..0) => {
+            prose.say(Tone::Plain, &format!(", {} more.", units::count(margin.unsigned_abs())))
+        }
         Some(margin) => prose.say(Tone::Plain, &format!(", {} fewer.", units::points(margin))),
         None => prose.say(Tone::Plain, "."),
     };

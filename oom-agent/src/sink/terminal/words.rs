@@ -53,7 +53,8 @@ pub(super) fn pages(order: i32) -> String {
     }
 }
 
-/// From here on a limit is the kernel's word for "none" (`PAGE_COUNTER_MAX`, `LONG_MAX` bytes in whole pages).
+/// From here on a limit is the kernel's word for "none" (`PAGE_COUNTER_MAX`, `LONG_MAX` bytes in whole
+/// pages).
 pub(super) const NO_LIMIT: u64 = 1 << 62;
 
 /// A limit in bytes.
