@@ -17,12 +17,15 @@ pub(super) fn asker(trigger: &Trigger) -> String {
     }
 }
 
-/// Whether the task that asked belongs to this process. Thread ids are unique, so one of them is enough.
+/// Whether the task that asked belongs to this process. Thread ids are unique, so one of them is enough. Nobody asked
+/// where an operator did (sysrq, order -1): the trigger is a kworker then.
 pub(super) fn asked(incident: &Incident, pid: u32, tid: u32) -> bool {
-    incident.trigger.as_ref().is_some_and(|trigger| match (trigger.pid, trigger.tid) {
-        (Some(asker), _) => asker == pid,
-        (None, Some(asker)) => asker == pid || asker == tid,
-        (None, None) => false,
+    incident.trigger.as_ref().filter(|trigger| trigger.order != Some(-1)).is_some_and(|trigger| {
+        match (trigger.pid, trigger.tid) {
+            (Some(asker), _) => asker == pid,
+            (None, Some(asker)) => asker == pid || asker == tid,
+            (None, None) => false,
+        }
     })
 }
 
