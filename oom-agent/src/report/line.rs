@@ -1,6 +1,6 @@
 //! One line of a log: what its writer put before the kernel's message, and the message.
 //!
-//! A new kind of log is one function in [`PREFIXES`].
+//! A new kind of log is one function in `PREFIXES`.
 
 use super::scan::escape;
 use std::borrow::Cow;

@@ -98,8 +98,10 @@ impl Parser {
 
     fn line(&mut self, time_ns: Option<u64>, context: Option<u32>, message: &str, out: &mut Vec<Event>) {
         if let Some(killed) = kill::killed(message) {
-            // A report that is still open lost its last line: the kill belongs to it, nothing comes between them.
-            self.close(None, Outcome::Kill, out);
+            // Kernels before 4.19 end a report with this line only. Where records were lost it may be another's kill.
+            let own = |open: &Open| open.report.lost_lines == 0 && !open.is_foreign(context);
+            let outcome = if self.open.as_ref().is_some_and(own) { Outcome::Kill } else { Outcome::Unknown };
+            self.close(None, outcome, out);
             out.push(Event { time_ns, what: What::Killed(Box::new(killed)) });
         } else if let Some(path) = kill::group(message) {
             out.push(Event { time_ns, what: What::GroupKill { cgroup: path.to_owned() } });

@@ -19,22 +19,26 @@ pub(super) struct Pieces {
 /// A line that is printed in pieces: how it begins, how its other pieces begin, and whether it is whole.
 struct Kind {
     begin: &'static str,
-    next: &'static [char],
+    next: &'static [&'static str],
     whole: fn(&str) -> bool,
 }
 
 const KINDS: [Kind; 3] = [
     Kind {
         begin: SUMMARY,
-        next: &[',', '/'],
+        next: &[",cpuset=", ",mems_allowed=", ",global_oom", ",oom_memcg=", ",task_memcg=", ",task=", "/"],
         whole: |line| line.rsplit_once(",uid=").is_some_and(|(_, uid)| super::scan::id(uid).is_some()),
     },
     Kind {
         begin: "Memory cgroup stats for ",
-        next: &['/', ':'],
+        next: &["/", ":"],
         whole: |line| line.ends_with(':') || line.ends_with("KB"),
     },
-    Kind { begin: "Tasks in ", next: &['/', ' '], whole: |line| line.ends_with("memory.oom.group set") },
+    Kind {
+        begin: "Tasks in ",
+        next: &["/", " are going to be killed"],
+        whole: |line| line.ends_with("memory.oom.group set"),
+    },
 ];
 
 fn kind(line: &str) -> Option<&'static Kind> {
@@ -54,7 +58,9 @@ impl Pieces {
             return None;
         }
         let Some(kind) = kind(&self.held) else { return Some(Cow::Borrowed(message)) };
-        if !message.starts_with(kind.next) || self.held.len() + message.len() > LONGEST {
+        if !kind.next.iter().any(|next| message.starts_with(next))
+            || self.held.len() + message.len() > LONGEST
+        {
             self.foreign += 1;
             if self.foreign > PATIENCE {
                 self.clear();
@@ -92,8 +98,12 @@ mod tests {
     #[test]
     fn pieces_become_one_line() {
         assert_eq!(
-            joined(&["oom-kill:constraint=A,nodemask=(null)", ",cpuset=/,mems_allowed=0", ",pid=1,uid=0"]),
-            ["oom-kill:constraint=A,nodemask=(null),cpuset=/,mems_allowed=0,pid=1,uid=0"]
+            joined(&[
+                "oom-kill:constraint=A,nodemask=(null)",
+                ",cpuset=/,mems_allowed=0",
+                ",task=a,pid=1,uid=0"
+            ]),
+            ["oom-kill:constraint=A,nodemask=(null),cpuset=/,mems_allowed=0,task=a,pid=1,uid=0"]
         );
         assert_eq!(joined(&["Memory cgroup stats for ", "/a", ":"]), ["Memory cgroup stats for /a:"]);
     }

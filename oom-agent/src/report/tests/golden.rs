@@ -1,6 +1,7 @@
 use super::super::{Killed, PAGE_SIZE, TaskRow};
 use super::*;
 use crate::incident::model::{Limits, Memory};
+use crate::report::line::Record;
 use expect_test::expect_file;
 use std::fmt::Write as _;
 
@@ -124,6 +125,30 @@ fn every_log_is_read_as_expected() {
         let golden = sample.path.with_extension("expect");
         let events = render(&sample.events());
         expect_file![golden].assert_eq(&events);
+    }
+}
+
+/// `/dev/kmsg` escapes what dmesg prints as it is.
+#[test]
+fn a_log_gives_the_same_events_as_records_of_kmsg() {
+    for sample in samples() {
+        let mut parser = Parser::new();
+        let mut out = Vec::new();
+        for (seq, line) in lines(&sample.text).enumerate() {
+            let line = line::parse(line);
+            let escape = |byte| match byte {
+                b'\\' | 0..b' ' | 127.. => format!("\\x{byte:02x}"),
+                byte => char::from(byte).to_string(),
+            };
+            let message: String = line.message.bytes().map(escape).collect();
+            let record = format!("4,{seq},{},-;{message}\n SUBSYSTEM=oom\n", line.time_ns.unwrap() / 1000);
+            let record = Record::parse(record.as_bytes()).unwrap();
+            if parser.wants(record.message) {
+                parser.message(Some(record.time_ns), record.context, &record.text(), &mut out);
+            }
+        }
+        parser.finish(&mut out);
+        assert_eq!(out, sample.events(), "{}", sample.name);
     }
 }
 

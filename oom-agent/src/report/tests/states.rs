@@ -85,6 +85,16 @@ fn a_kill_ends_a_report_that_lost_its_end() {
 }
 
 #[test]
+fn a_kill_after_a_gap_may_be_another_reports() {
+    let mut out = Vec::new();
+    let mut parser = Parser::new();
+    parser.message(None, None, INVOKED, &mut out);
+    parser.gap(None, &mut out);
+    parser.message(None, None, KILLED, &mut out);
+    assert_eq!(kinds(&out), ["invoked ?", "gap None", "report Unknown", "killed 124"]);
+}
+
+#[test]
 fn a_report_does_not_stay_open_for_ever() {
     let mut out = Vec::new();
     let mut parser = Parser::new();
