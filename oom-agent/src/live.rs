@@ -10,7 +10,7 @@ use crate::{
     },
     kernel::{
         host::Host,
-        load::{self, HookStatus, Loaded, Logger, Options},
+        load::{self, HookStatus, Logger, Options},
         rings::{Dropped, Rings},
     },
     report::Event,
@@ -79,7 +79,8 @@ impl Live {
             },
         };
         let hooks = loaded.as_ref().map(|loaded| loaded.hooks.clone()).unwrap_or_default();
-        if let Some(fields) = loaded.as_ref().map(|loaded| &loaded.missing_fields).filter(|it| !it.is_empty()) {
+        if let Some(fields) = loaded.as_ref().map(|loaded| &loaded.missing_fields).filter(|it| !it.is_empty())
+        {
             warnings.push(format!("this kernel has no {}", fields.join(", ")));
         }
         let config = config(host, level, &hooks, kmsg.is_some());
@@ -110,24 +111,16 @@ impl Live {
             if let Some(incident) = self.assembler.ready(now) {
                 return Ok(self.stamp.on(incident));
             }
-            let wait = self.assembler.deadline().map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
-            let Self { rings, kmsg, events, logger, .. } = self;
+            let wait =
+                self.assembler.deadline().map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
+            let Self { rings, kmsg, events, logger, .. } = &mut *self;
             tokio::select! {
                 readable = rings_readable(rings) => {
                     readable?;
-                    self.drain()?;
+                    self.read_all(Ok(()))?;
                 }
-                read = kmsg_next(kmsg, events) => {
-                    // What BPF saw of it is there by now: it comes first.
-                    self.drain()?;
-                    if let Err(error) = read {
-                        // Without the log incidents still stand; they say what they lack.
-                        eprintln!("oom-agent: the kernel's log is not read any more: {error:#}");
-                        self.kmsg = None;
-                    }
-                    self.take_log();
-                }
-                () = timer(wait) => {}
+                read = kmsg_next(kmsg, events) => self.read_all(read)?,
+                () = timer(wait) => self.read_all(Ok(()))?,
                 flushed = log_flush(logger) => flushed?,
             }
         }
@@ -135,13 +128,11 @@ impl Live {
 
     /// What is pending, marked as such.
     pub fn finish(&mut self) -> Vec<Incident> {
-        if let Err(error) = self.drain() {
+        if let Err(error) = self.read_all(Ok(())) {
             eprintln!("oom-agent: {error:#}");
         }
         if let Some(kmsg) = &mut self.kmsg {
-            if kmsg.read_available(&mut self.events).is_ok() {
-                kmsg.finish(&mut self.events);
-            }
+            kmsg.finish(&mut self.events);
             self.take_log();
         }
         let pending = self.assembler.finish();
@@ -158,10 +149,22 @@ impl Live {
         self.rings.as_ref().map(Rings::dropped).unwrap_or_default()
     }
 
-    fn drain(&mut self) -> Result<()> {
-        let Self { rings, assembler, .. } = self;
-        let Some(rings) = rings else { return Ok(()) };
-        rings.drain(|fact| assembler.push(clock::boottime_ns(), fact))
+    /// Reads everything that is there, BPF first: what it saw of a kill is there when the log has its line. The log
+    /// is read without waiting for its wake-up, which comes with the kernel's next tick (`wake_up_klogd`).
+    fn read_all(&mut self, log: Result<()>) -> Result<()> {
+        let Self { rings, assembler, kmsg, events, .. } = self;
+        if let Some(rings) = rings {
+            rings.drain(|fact| assembler.push(clock::boottime_ns(), fact))?;
+        }
+        if let Some(source) = kmsg
+            && let Err(error) = log.and_then(|()| source.read_available(events))
+        {
+            // Without the log incidents still stand; they say what they lack.
+            eprintln!("oom-agent: the kernel's log is not read any more: {error:#}");
+            *kmsg = None;
+        }
+        self.take_log();
+        Ok(())
     }
 
     fn take_log(&mut self) {
@@ -191,10 +194,8 @@ impl Stamp {
 
 fn config(host: &Host, level: Level, hooks: &[HookStatus], log: bool) -> Config {
     let used = |target: &str| hooks.iter().any(|hook| hook.target == target && hook.used.is_some());
-    let mut sources: Vec<String> = hooks
-        .iter()
-        .filter_map(|hook| Some(format!("{}:{}", hook.used?.name(), hook.target)))
-        .collect();
+    let mut sources: Vec<String> =
+        hooks.iter().filter_map(|hook| Some(format!("{}:{}", hook.used?.name(), hook.target))).collect();
     if log {
         sources.push("kmsg".into());
     }
@@ -241,7 +242,8 @@ async fn timer(wait: Option<Duration>) {
 async fn log_flush(logger: &mut Option<AsyncFd<Logger>>) -> Result<()> {
     match logger {
         Some(logger) => {
-            let mut guard = logger.readable_mut().await.context("cannot wait for the log of the BPF programs")?;
+            let mut guard =
+                logger.readable_mut().await.context("cannot wait for the log of the BPF programs")?;
             guard.clear_ready();
             guard.get_inner_mut().flush();
             Ok(())

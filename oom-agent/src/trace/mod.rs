@@ -147,7 +147,8 @@ fn require_privileges(host: &Host, args: &TraceArgs) -> Result<()> {
     } else {
         String::new()
     };
-    Err(NotPermitted(format!("not permitted: {names} missing.{more} Run it as root (sudo oom-agent trace).")).into())
+    Err(NotPermitted(format!("not permitted: {names} missing.{more} Run it as root (sudo oom-agent trace)."))
+        .into())
 }
 
 async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
@@ -155,15 +156,16 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     // Before anything else: a signal during the start must end it cleanly too.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let (mut live, start) =
-        Live::start(host, &args.options()).map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
+    let (mut live, start) = Live::start(host, &args.options())
+        .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     give_back();
     let (output, mut pipe) = Output::start().context("cannot start the output thread")?;
     announce(&start, host, began.elapsed());
 
     let style = Style::detect(args.candidates);
     let filter = Filter::new(args.cgroup.as_deref());
-    let mut shown = Shown { args, style, filter, output, tally: Tally::default(), filtered: 0, separate: false };
+    let mut shown =
+        Shown { args, style, filter, output, tally: Tally::default(), filtered: 0, separate: false };
     let mut deadline = pin!(timeout(args.duration));
     let mut failed = None;
     while shown.wanted() {
@@ -303,7 +305,8 @@ fn give_back() {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration: jiff::SignedDuration = text.parse().map_err(|_| "not a time such as 30s, 5m or 1h30m".to_owned())?;
+    let duration: jiff::SignedDuration =
+        text.parse().map_err(|_| "not a time such as 30s, 5m or 1h30m".to_owned())?;
     match Duration::try_from(duration) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("must be more than nothing".into()),

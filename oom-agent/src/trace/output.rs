@@ -79,7 +79,9 @@ impl Output {
     pub fn write(&mut self, text: String) {
         let bytes = text.len();
         // A single text is always taken, however large.
-        if self.waiting.fetch_add(bytes, Ordering::Relaxed) > QUEUE_BYTES || self.queue.try_send(text).is_err() {
+        if self.waiting.fetch_add(bytes, Ordering::Relaxed) > QUEUE_BYTES
+            || self.queue.try_send(text).is_err()
+        {
             self.waiting.fetch_sub(bytes, Ordering::Relaxed);
             self.dropped += 1;
         }
