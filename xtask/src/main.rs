@@ -2,6 +2,7 @@
 
 mod process;
 mod setup;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -19,11 +20,14 @@ struct Cli {
 enum Command {
     /// Install what the project needs on this machine, and nothing else.
     Setup(setup::Args),
+    /// Check the project's invariants.
+    Tidy,
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Setup(args) => setup::main(&args),
+        Command::Tidy => tidy::main(),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
