@@ -63,7 +63,7 @@ impl Packages {
     }
 
     /// `/usr/bin/rustc`, or `/usr/bin/rustc-1.96` where several are installed side by side.
-    fn rustc(&self) -> PathBuf {
+    pub(super) fn rustc(&self) -> PathBuf {
         let versioned = self.flavour.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
         Path::new("/usr/bin").join(if versioned {
             format!("rustc{}", self.flavour)
