@@ -125,3 +125,90 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
 fn file_name_starts(path: &Path, prefix: &str) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
 }
+
+// Run with xtask's tests: a build script has none.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TARGET: &str = "bpfel-unknown-none";
+
+    /// A made-up machine: a directory for `RUSTUP_HOME` and two of `PATH`, removed at the end.
+    struct Tree(PathBuf);
+
+    impl Tree {
+        fn new(name: &str, files: &[&str]) -> Self {
+            let root = env::temp_dir().join(format!("toolchain-{}-{name}", std::process::id()));
+            for file in files {
+                let file = root.join(file);
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(file, "").unwrap();
+            }
+            Self(root)
+        }
+
+        fn with_rustup(&self) -> Option<Toolchain> {
+            Machine { rustup_home: Some(self.0.clone()), path: Vec::new() }.toolchain(TARGET)
+        }
+
+        fn without_rustup(&self) -> Machine {
+            Machine { rustup_home: None, path: vec![self.0.join("first/bin"), self.0.join("second/bin")] }
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    const LINKED_CORE: &str = "toolchains/bpf/lib/rustlib/bpfel-unknown-none/lib/libcore-1.rlib";
+    const NIGHTLY_RUSTC: &str = "toolchains/nightly-x86_64-unknown-linux-gnu/bin/rustc";
+    const NIGHTLY_CORE: &str =
+        "toolchains/nightly-x86_64-unknown-linux-gnu/lib/rustlib/src/rust/library/core/Cargo.toml";
+
+    #[test]
+    fn a_nightly_without_rust_src_does_not_count() {
+        assert_eq!(Tree::new("bare", &[NIGHTLY_RUSTC]).with_rustup(), None);
+        let tree = Tree::new("src", &[NIGHTLY_RUSTC, NIGHTLY_CORE]);
+        let expected = Toolchain {
+            kind: Kind::Nightly,
+            rustc: tree.0.join(NIGHTLY_RUSTC),
+            core: tree.0.join(NIGHTLY_CORE),
+        };
+        assert_eq!(tree.with_rustup(), Some(expected));
+    }
+
+    #[test]
+    fn a_nightly_of_some_day_is_not_what_rustup_runs() {
+        let dated = NIGHTLY_CORE.replace("nightly-", "nightly-2026-01-01-");
+        assert_eq!(Tree::new("dated", &[&dated]).with_rustup(), None);
+    }
+
+    #[test]
+    fn a_compiled_core_is_preferred_over_compiling_one() {
+        let tree = Tree::new("both", &[LINKED_CORE, NIGHTLY_CORE]);
+        assert_eq!(tree.with_rustup().map(|toolchain| toolchain.kind), Some(Kind::Linked));
+    }
+
+    #[test]
+    fn a_linked_toolchain_without_core_for_bpf_does_not_count() {
+        let other = LINKED_CORE.replace("bpfel", "x86_64");
+        assert_eq!(Tree::new("linked", &[&other]).with_rustup(), None);
+    }
+
+    #[test]
+    fn without_rustup_the_rustc_that_can_is_found_behind_one_that_cannot() {
+        let core = "second/lib/rustlib/bpfel-unknown-none/lib/libcore-1.rlib";
+        let tree = Tree::new("system", &["first/bin/rustc", "second/bin/rustc", core]);
+        let found = tree.without_rustup().toolchain(TARGET).unwrap();
+        assert_eq!((found.kind, found.rustc), (Kind::System, tree.0.join("second/bin/rustc")));
+    }
+
+    #[test]
+    fn the_linker_is_looked_for_in_path() {
+        let tree = Tree::new("linker", &["second/bin/bpf-linker"]);
+        assert_eq!(tree.without_rustup().linker(), Some(tree.0.join("second/bin/bpf-linker")));
+        assert_eq!(Tree::new("no-linker", &["second/bin/ld"]).without_rustup().linker(), None);
+    }
+}

@@ -6,6 +6,7 @@ mod kernel;
 mod process;
 mod qemu_install;
 mod setup;
+mod tidy;
 mod timed;
 mod vm;
 
@@ -29,6 +30,8 @@ enum Command {
     Vm(vm::cli::Args),
     /// List the kernels that are cached, and with --available those that the mirror offers.
     Kernels(kernel::cli::Args),
+    /// Check the project's invariants.
+    Tidy,
 }
 
 fn main() -> ExitCode {
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Command::Setup(args) => setup::main(&args),
         Command::Vm(args) => vm::cli::main(&args),
         Command::Kernels(args) => kernel::cli::main(&args),
+        Command::Tidy => tidy::main(),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -10,19 +10,22 @@ pub(super) fn commands(machine: &Machine) -> String {
     let version = linker::VERSION;
     let names = packages.names().join(" ");
     let link = match &machine.rustup_home {
-        Some(_) => format!("\n    rustup toolchain link {LINKED} /usr"),
+        Some(_) => format!(
+            "\n    rustup toolchain link {LINKED} \"$({} --print sysroot)\"",
+            packages.rustc().display()
+        ),
         None => String::new(),
     };
     format!(
-        "cannot set up the BPF toolchain by itself. By hand, one of these, then `cargo xtask setup --check`:
-  Debian or Ubuntu, as root (the last two as the user who builds):
+        "By hand, one of these:
+  Debian or Ubuntu (apt-get as root, the rest as the user who builds):
     apt-get update
     apt-get install --no-install-recommends {names}{link}
     LLVM_PREFIX=/usr/lib/llvm-{llvm} cargo install {LINKER} --version {version} --locked --no-default-features --features llvm-{llvm}
   Any distribution, with rustup and cargo-binstall:
     rustup toolchain install nightly --profile minimal --component rust-src
     cargo binstall {LINKER}@{version}
-What stopped it here"
+Then look again: cargo xtask setup --check"
     )
 }
 
@@ -32,9 +35,9 @@ mod tests {
 
     #[test]
     fn every_command_can_be_typed_as_it_is() {
-        let machine = Machine { rustup_home: Some("/home/u/.rustup".into()), path: Vec::new() };
+        let machine = Machine { rustup_home: Some("/opt/rustup".into()), path: Vec::new() };
         let text = commands(&machine);
-        assert!(text.contains("    rustup toolchain link bpf /usr\n"), "{text}");
+        assert!(text.contains("    rustup toolchain link bpf \"$(/usr/bin/rustc"), "{text}");
         assert!(text.contains("    apt-get install --no-install-recommends rustc"), "{text}");
         assert!(text.contains("    rustup toolchain install nightly "), "{text}");
     }

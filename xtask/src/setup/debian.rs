@@ -5,7 +5,7 @@
 use super::toolchain::{LINKED, Machine, compiled_core};
 use super::{TARGET, linker, log};
 use crate::process::{self, Captured};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -63,7 +63,7 @@ impl Packages {
     }
 
     /// `/usr/bin/rustc`, or `/usr/bin/rustc-1.96` where several are installed side by side.
-    fn rustc(&self) -> PathBuf {
+    pub(super) fn rustc(&self) -> PathBuf {
         let versioned = self.flavour.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
         Path::new("/usr/bin").join(if versioned {
             format!("rustc{}", self.flavour)
@@ -83,8 +83,8 @@ pub(super) fn install(machine: &Machine) -> Result<()> {
     require_root()?;
     let packages = Packages::resolve().or_else(|_| {
         // A fresh image has no package lists.
-        update()?;
-        Packages::resolve()
+        let complaint = update()?;
+        Packages::resolve().map_err(|error| with_complaint(error, complaint))
     })?;
     linker::check(packages.llvm)?;
     install_packages(&packages.names())?;
@@ -156,13 +156,13 @@ fn install_packages(names: &[String]) -> Result<()> {
     // Package lists may be too old for the mirror, or not be there yet.
     let mut count = fetch(&missing)?;
     if count.is_none() {
-        update()?;
-        simulate(&missing)?;
+        let complaint = update()?;
+        simulate(&missing).map_err(|error| with_complaint(error, complaint))?;
         count = fetch(&missing)?;
     }
     let count = count.context("the packages cannot be downloaded, also with new package lists")?;
     let title = format!("install {count} packages for {}", missing.join(" "));
-    process::run(&title, apt_get(&["install"]).args(&missing), INSTALL, &log("apt-install"))
+    process::run(&title, apt_get(&["install", "--no-remove"]).args(&missing), INSTALL, &log("apt-install"))
 }
 
 /// Downloads the packages and what they need, and counts them. `None`: the package lists do not fit the mirror.
@@ -170,7 +170,7 @@ fn fetch(names: &[&str]) -> Result<Option<usize>> {
     let Ok(plan) = simulate(names) else { return Ok(None) };
     plan.check(names)?;
     let count = plan.new.len();
-    let mut command = apt_get(&["install", "--download-only"]);
+    let mut command = apt_get(&["install", "--download-only", "--no-remove"]);
     let downloaded = process::run(
         &format!("download {count} packages"),
         command.args(names),
@@ -180,8 +180,20 @@ fn fetch(names: &[&str]) -> Result<Option<usize>> {
     Ok(downloaded.is_ok().then_some(count))
 }
 
-fn update() -> Result<()> {
-    process::run("apt-get update", &mut apt_get(&["update"]), DOWNLOAD, &log("apt-update"))
+/// Fetches the package lists. apt-get succeeds also where it cannot reach a mirror: its first complaint is returned,
+/// and matters only if what is wanted is then not there.
+fn update() -> Result<Option<String>> {
+    let log = log("apt-update");
+    process::run("apt-get update", &mut apt_get(&["update"]), DOWNLOAD, &log)?;
+    let text = fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
+    Ok(text.lines().find(|line| line.starts_with("W: Failed to fetch")).map(str::to_owned))
+}
+
+fn with_complaint(error: Error, complaint: Option<String>) -> Error {
+    match complaint {
+        Some(complaint) => error.context(format!("apt-get update: {complaint}")),
+        None => error,
+    }
 }
 
 /// Asks apt-get what it would do.
@@ -214,7 +226,7 @@ impl Plan {
         let (names, changes) = (names.join(" "), changes.join(" and "));
         bail!(
             "installing {names} would {changes}. Nothing was changed. If that is what you want: \
-             apt-get install --no-install-recommends {names}"
+             apt-get install --no-install-recommends {names}. Or take another compiler: cargo xtask setup --way rustup"
         )
     }
 
@@ -267,7 +279,7 @@ fn apt_get(args: &[&str]) -> Command {
     command
         .env("LC_ALL", "C")
         .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(["--yes", "--no-install-recommends", "--no-remove"])
+        .args(["--yes", "--no-install-recommends"])
         .args(["-o", "DPkg::Lock::Timeout=120", "-o", "Dpkg::Options::=--force-confold"])
         .args([
             "-o",

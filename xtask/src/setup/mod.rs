@@ -18,7 +18,7 @@ mod rustup;
 mod toolchain;
 
 use crate::process;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ValueEnum;
 use look::Found;
 use std::fs::File;
@@ -107,7 +107,7 @@ fn install(machine: &Machine, found: &Found, way: Option<Way>) -> Result<()> {
     let script = process::workspace().join("oom-agent/build.rs");
     let touched =
         File::options().write(true).open(&script).and_then(|file| file.set_modified(SystemTime::now()));
-    done.map_err(|error| error.context(by_hand::commands(machine)))?;
+    done.map_err(|error| anyhow!("{error:#}\n\n{}", by_hand::commands(machine)))?;
     touched.with_context(|| format!("cannot set the time of {}", script.display()))
 }
 
