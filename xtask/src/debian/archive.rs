@@ -15,8 +15,8 @@ use crate::{cache, timed};
 
 /// Signs every release that is asked for, also on machines of another release.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const LISTS_LIMIT: Duration = Duration::from_secs(180);
-const DOWNLOAD_LIMIT: Duration = Duration::from_secs(300);
+const LISTS_LIMIT: Duration = Duration::from_mins(3);
+const DOWNLOAD_LIMIT: Duration = Duration::from_mins(5);
 
 /// Some suites of Debian's archive, as seen by an apt configuration of its own.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Archive {
 
     /// Every package of the suites whose name passes `wanted`.
     pub(crate) fn packages(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Package>> {
-        let ended = timed::run(self.apt("apt-cache").arg("dumpavail"), Duration::from_secs(60))?;
+        let ended = timed::run(self.apt("apt-cache").arg("dumpavail"), Duration::from_mins(1))?;
         Ok(Package::parse_index(&ended.stdout, wanted))
     }
 
@@ -139,7 +139,7 @@ fn configuration(directory: &Path) -> String {
     )
 }
 
-/// apt hands downloads to its own user when root runs it, who may not enter the directory they go to.
+/// Whether this is root. (apt hands root's downloads to a user of its own, who may not enter the directory they go to.)
 pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)

@@ -57,8 +57,8 @@ pub(crate) struct Request {
     pub(crate) swap_mib: u32,
     /// Two NUMA nodes, each with half of the memory and of the processors.
     pub(crate) numa: bool,
-    /// cgroup v1 for the memory controller. Only where the kernel has it (Debian's up to 6.1).
-    pub(crate) cgroup_v1: bool,
+    /// How the memory controller is mounted.
+    pub(crate) cgroup: Cgroup,
     /// Build the agent and put it into the guest as `/bin/oom-agent`.
     pub(crate) agent: bool,
     /// Words for the kernel's command line, after the harness's own.
@@ -82,14 +82,24 @@ impl Request {
             cpus: 2,
             swap_mib: 0,
             numa: false,
-            cgroup_v1: false,
+            cgroup: Cgroup::V2,
             agent: true,
             append: String::new(),
-            timeout: Duration::from_secs(300),
+            timeout: Duration::from_mins(5),
             quiet: false,
             results: None,
         }
     }
+}
+
+/// How the guest's memory controller is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cgroup {
+    /// As cgroup v1 at `/sys/fs/cgroup/memory`, with v2 at `/sys/fs/cgroup/unified`. Only where the kernel has it
+    /// (Debian's up to 6.1).
+    V1,
+    /// As cgroup v2 at `/sys/fs/cgroup`.
+    V2,
 }
 
 /// How a VM ended.
