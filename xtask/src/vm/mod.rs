@@ -40,6 +40,9 @@ use crate::{
     qemu_install, timed,
 };
 
+/// How long a run's files are kept.
+const KEPT_FOR: Duration = Duration::from_hours(48);
+
 /// A VM that is asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
@@ -203,17 +206,31 @@ impl Run {
     fn new(version: &str) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("{version}-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = cache::root()?.join("runs").join(name);
+        let runs = cache::directory(&cache::root()?.join("runs"))?;
+        let path = runs.join(name);
         if path.exists() {
             // A process of this number ran before this machine was last started.
             fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
         }
+        forget_old(&runs)?;
         Ok(Self(cache::directory(&path)?))
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
+}
+
+/// Removes the runs of days ago, lest they fill the disk.
+fn forget_old(runs: &Path) -> Result<()> {
+    for entry in fs::read_dir(runs).with_context(|| format!("reading {}", runs.display()))?.flatten() {
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|time| time.elapsed());
+        if matches!(age, Ok(Ok(age)) if age > KEPT_FOR) {
+            // Another command may be at it too.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(())
 }
 
 fn pass_on<R, W>(from: Option<R>, mut to: W) -> thread::JoinHandle<()>
