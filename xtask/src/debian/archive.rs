@@ -15,6 +15,8 @@ use crate::{cache, timed};
 
 /// Signs every release that is asked for, also on machines of another release.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// Unpacks lists, however apt packed them.
+const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
 const LISTS_LIMIT: Duration = Duration::from_mins(3);
 const DOWNLOAD_LIMIT: Duration = Duration::from_mins(5);
 
@@ -74,9 +76,16 @@ impl Archive {
         Ok(())
     }
 
-    /// Every package of the suites whose name passes `wanted`.
+    /// Every version of every package of the suites whose name passes `wanted`.
     pub(crate) fn packages(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Package>> {
-        let ended = timed::run(self.apt("apt-cache").arg("dumpavail"), Duration::from_mins(1))?;
+        let targets = ["indextargets", "--format", "$(FILENAME)", "Created-By: Packages"];
+        let lists = timed::run(self.apt("apt-get").args(targets), Duration::from_mins(1))?.stdout;
+        if lists.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        // `apt-cache dumpavail` would show one version of each package only.
+        let ended =
+            timed::run(self.apt(APT_HELPER).arg("cat-file").args(lists.lines()), Duration::from_mins(1))?;
         Ok(Package::parse_index(&ended.stdout, wanted))
     }
 
