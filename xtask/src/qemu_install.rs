@@ -5,17 +5,13 @@
 //! there the matching version is downloaded apart (see [`crate::debian`]) and installed by file name, so that all else
 //! still comes from the machine's own sources.
 
-use std::{
-    path::PathBuf,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
-    debian::{Archive, FULL_SUITES, Mirror, Package, SMALL_SUITES, is_root, version},
-    timed,
+    debian::{Archive, FULL_SUITES, Mirror, Package, SMALL_SUITES, version},
+    process,
 };
 
 const PROGRAM: &str = "qemu-system-x86_64";
@@ -40,17 +36,17 @@ pub(crate) fn ensure_qemu() -> Result<()> {
         return Ok(());
     }
     let by_hand = format!("install it by hand: apt-get install --no-install-recommends {PACKAGE}");
-    if !is_root() {
+    if !rustix::process::geteuid().is_root() {
         bail!("{PROGRAM} is missing, and only root can install it; {by_hand}");
     }
     let _lock = crate::cache::lock("qemu")?;
-    let start = Instant::now();
     let plan = plan().with_context(|| format!("{PROGRAM} is missing; {by_hand}"))?;
-    eprintln!("      qemu  installing {} packages", plan.added.len());
-    timed::run(install(&plan.arguments).arg("-y").env("DEBIAN_FRONTEND", "noninteractive"), INSTALL_LIMIT)
-        .context("installing QEMU")?;
-    eprintln!("            in {:.1} s", start.elapsed().as_secs_f64());
-    Ok(())
+    process::run(
+        &format!("QEMU: installing {} packages", plan.added.len()),
+        install(&plan.arguments).arg("-y").env("DEBIAN_FRONTEND", "noninteractive"),
+        INSTALL_LIMIT,
+        &crate::cache::root()?.join("qemu-install.log"),
+    )
 }
 
 /// An installation that was simulated and only adds packages.
@@ -67,7 +63,7 @@ fn plan() -> Result<Plan> {
     let simulation = simulate(&own).or_else(|_| {
         // The lists were never fetched, or are older than the mirror's packages.
         eprintln!("      qemu  apt-get update");
-        timed::run(Command::new("apt-get").arg("update"), UPDATE_LIMIT)?;
+        process::capture(Command::new("apt-get").arg("update"), UPDATE_LIMIT)?.ok("apt-get update")?;
         simulate(&own)
     })?;
     if simulation.changed.is_empty() {
@@ -152,8 +148,9 @@ struct Simulation {
 fn simulate(arguments: &[String]) -> Result<Simulation> {
     let mut command = Command::new("apt-get");
     command.env("LC_ALL", "C.UTF-8").args(["-s", "install", "--no-install-recommends"]).args(arguments);
-    let ended = timed::run(&mut command, SIMULATE_LIMIT).context("simulating the installation of QEMU")?;
-    Ok(Simulation::parse(&ended.stdout))
+    let simulation =
+        process::capture(&mut command, SIMULATE_LIMIT)?.ok("simulating the installation of QEMU")?;
+    Ok(Simulation::parse(&simulation))
 }
 
 impl Simulation {

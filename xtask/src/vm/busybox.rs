@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow};
 use crate::{
     cache,
     debian::{Archive, FULL_SUITES, Mirror, version},
-    timed,
+    process,
 };
 
 const PACKAGE: &str = "busybox-static";
@@ -33,8 +33,9 @@ pub(super) fn get() -> Result<Busybox> {
     let (path, list) = (directory.join("busybox"), directory.join("applets"));
     if !list.exists() {
         fetch(&path)?;
-        let ended = timed::run(Command::new(&path).arg("--list"), Duration::from_secs(10))?;
-        fs::write(&list, ended.stdout).with_context(|| format!("writing {}", list.display()))?;
+        let applets = process::capture(Command::new(&path).arg("--list"), Duration::from_secs(10))?;
+        fs::write(&list, applets.ok("asking busybox what it can do")?)
+            .with_context(|| format!("writing {}", list.display()))?;
     }
     let applets = fs::read_to_string(&list).with_context(|| format!("reading {}", list.display()))?;
     Ok(Busybox { path, applets: applets.lines().map(str::to_owned).collect() })
@@ -47,7 +48,8 @@ fn fetch(path: &Path) -> Result<()> {
         Err(_) => from_archive()?,
     };
     let unpacked = path.with_extension("unpacked");
-    timed::run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&unpacked), Duration::from_secs(30))?;
+    process::capture(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&unpacked), Duration::from_secs(30))?
+        .ok("unpacking the package")?;
     // Releases before the merge of /usr have it in /bin.
     let found =
         ["usr/bin/busybox", "bin/busybox"].map(|at| unpacked.join(at)).into_iter().find(|at| at.exists());
@@ -62,7 +64,7 @@ fn from_own_sources(path: &Path) -> Result<PathBuf> {
     let into = cache::directory(&path.with_extension("download"))?;
     let mut apt = Command::new("apt-get");
     apt.args(["-o", "APT::Sandbox::User=root", "download", PACKAGE]).current_dir(&into);
-    timed::run(&mut apt, Duration::from_mins(1))?;
+    process::capture(&mut apt, Duration::from_mins(1))?.ok("apt-get download")?;
     let entries = fs::read_dir(&into).with_context(|| format!("reading {}", into.display()))?.flatten();
     let deb = entries.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "deb"));
     deb.ok_or_else(|| anyhow!("apt left no {PACKAGE} in {}", into.display()))

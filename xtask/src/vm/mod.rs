@@ -25,7 +25,6 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    process,
     sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
@@ -37,7 +36,7 @@ pub(crate) use self::job::Report;
 use crate::{
     cache,
     kernel::{self, Wanted},
-    qemu_install, timed,
+    process, qemu_install,
 };
 
 /// How long a run's files are kept.
@@ -166,7 +165,7 @@ pub(crate) fn run(request: &Request) -> Result<Outcome> {
     let mut child = machine.command(request).spawn().context("starting qemu-system-x86_64")?;
     let stdout = pass_on(child.stdout.take(), io::stdout());
     let stderr = pass_on(child.stderr.take(), io::stderr());
-    let status = timed::wait(&mut child, request.timeout)?;
+    let status = process::wait(&mut child, request.timeout, |_| {})?;
     let seconds = start.elapsed().as_secs_f64();
     for copier in [stdout, stderr] {
         copier.join().map_err(|_| anyhow!("passing the guest's output on panicked"))?;
@@ -205,7 +204,7 @@ struct Run(PathBuf);
 impl Run {
     fn new(version: &str) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("{version}-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{version}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let runs = cache::directory(&cache::root()?.join("runs"))?;
         let path = runs.join(name);
         if path.exists() {
