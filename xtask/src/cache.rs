@@ -8,15 +8,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-/// The workspace's root directory.
-pub(crate) fn workspace() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own).to_path_buf()
-}
+use crate::process;
 
 /// The directory of everything that is kept between runs: `$OOM_CACHE`, or `target/vm` of the workspace.
 pub(crate) fn root() -> Result<PathBuf> {
-    let root = env::var_os("OOM_CACHE").map_or_else(|| workspace().join("target/vm"), PathBuf::from);
+    let root = env::var_os("OOM_CACHE").map_or_else(|| process::workspace().join("target/vm"), PathBuf::from);
     directory(&root)
 }
 

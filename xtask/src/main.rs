@@ -7,7 +7,6 @@ mod process;
 mod qemu_install;
 mod setup;
 mod tidy;
-mod timed;
 mod vm;
 
 use std::process::ExitCode;

@@ -121,8 +121,12 @@ fn start(command: &mut Command) -> Result<Child> {
     command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))
 }
 
-/// `None`: it took longer than `limit` and was ended.
-fn wait(child: &mut Child, limit: Duration, mut tick: impl FnMut(Duration)) -> Result<Option<ExitStatus>> {
+/// Waits for a program, calling `tick` meanwhile. `None`: it took longer than `limit` and was ended.
+pub(crate) fn wait(
+    child: &mut Child,
+    limit: Duration,
+    mut tick: impl FnMut(Duration),
+) -> Result<Option<ExitStatus>> {
     let begin = Instant::now();
     loop {
         if let Some(status) = child.try_wait().context("cannot wait for a child process")? {

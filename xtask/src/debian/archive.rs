@@ -11,12 +11,14 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{Mirror, Package};
-use crate::{cache, timed};
+use crate::{cache, process};
 
 /// Signs every release that is asked for, also on machines of another release.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const LISTS_LIMIT: Duration = Duration::from_secs(180);
-const DOWNLOAD_LIMIT: Duration = Duration::from_secs(300);
+/// Unpacks lists, however apt packed them.
+const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
+const LISTS_LIMIT: Duration = Duration::from_mins(3);
+const DOWNLOAD_LIMIT: Duration = Duration::from_mins(5);
 
 /// Some suites of Debian's archive, as seen by an apt configuration of its own.
 #[derive(Debug)]
@@ -52,7 +54,7 @@ impl Archive {
     pub(crate) fn update(&self) -> Result<()> {
         let start = Instant::now();
         eprintln!("     lists  of {}", self.suites.join(", "));
-        let ended = timed::capture(self.apt("apt-get").arg("update"), LISTS_LIMIT)?;
+        let ended = process::capture(self.apt("apt-get").arg("update"), LISTS_LIMIT)?;
         for line in ended.stderr.lines().filter(|line| line.starts_with("E: ")) {
             eprintln!("            {line}");
         }
@@ -74,10 +76,20 @@ impl Archive {
         Ok(())
     }
 
-    /// Every package of the suites whose name passes `wanted`.
+    /// Every version of every package of the suites whose name passes `wanted`.
     pub(crate) fn packages(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Package>> {
-        let ended = timed::run(self.apt("apt-cache").arg("dumpavail"), Duration::from_secs(60))?;
-        Ok(Package::parse_index(&ended.stdout, wanted))
+        let targets = ["indextargets", "--format", "$(FILENAME)", "Created-By: Packages"];
+        let lists = process::capture(self.apt("apt-get").args(targets), Duration::from_mins(1))?
+            .ok("apt-get indextargets")?;
+        if lists.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        // `apt-cache dumpavail` would show one version of each package only.
+        let unpack = process::capture(
+            self.apt(APT_HELPER).arg("cat-file").args(lists.lines()),
+            Duration::from_mins(1),
+        )?;
+        Ok(Package::parse_index(&unpack.ok("unpacking the package lists")?, wanted))
     }
 
     /// Downloads `package` in `version` (verified by apt) and gives the path of the `.deb`.
@@ -86,8 +98,8 @@ impl Archive {
         let spec = format!("{}={}", package.name, package.version);
         eprintln!("  download  {spec} ({:.1} MB)", package.bytes as f64 / 1e6);
         let into = self.directory.join("download");
-        timed::run(self.apt("apt-get").args(["download", &spec]).current_dir(&into), DOWNLOAD_LIMIT)
-            .with_context(|| format!("downloading {spec}"))?;
+        process::capture(self.apt("apt-get").args(["download", &spec]).current_dir(&into), DOWNLOAD_LIMIT)?
+            .ok(&format!("downloading {spec}"))?;
         let prefix = format!("{}_", package.name);
         let version = package.version.replace(':', "%3a");
         for entry in fs::read_dir(&into).context("reading the download directory")?.flatten() {
@@ -110,7 +122,8 @@ impl Archive {
 /// Read last (`apt -c`), so that it wins over the machine's own files.
 fn configuration(directory: &Path) -> String {
     let at = |sub: &str| directory.join(sub).display().to_string();
-    let sandbox = if is_root() { "APT::Sandbox::User \"root\";\n" } else { "" };
+    // apt hands root's downloads to a user of its own, who may not enter the directory they go to.
+    let sandbox = if rustix::process::geteuid().is_root() { "APT::Sandbox::User \"root\";\n" } else { "" };
     format!(
         "Dir::Etc::sourcelist \"{}\";\n\
          Dir::Etc::sourceparts \"/dev/null\";\n\
@@ -137,12 +150,6 @@ fn configuration(directory: &Path) -> String {
         at("status"),
         at("cache"),
     )
-}
-
-/// apt hands downloads to its own user when root runs it, who may not enter the directory they go to.
-pub(crate) fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

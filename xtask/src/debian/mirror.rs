@@ -4,7 +4,7 @@ use std::{env, process::Command, time::Duration};
 
 use anyhow::{Result, bail};
 
-use crate::timed;
+use crate::process;
 
 /// The two archives that hold Debian's kernels, as URIs without a trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Mirror {
             return Ok(Self::beside(&main));
         }
         let format = "$(REPO_URI) $(RELEASE)";
-        let ended = timed::run(
+        let targets = process::capture(
             Command::new("apt-get").args([
                 "indextargets",
                 "--no-release-info",
@@ -32,8 +32,9 @@ impl Mirror {
                 "Created-By: Packages",
             ]),
             Duration::from_secs(20),
-        )?;
-        match Self::parse(&ended.stdout) {
+        )?
+        .ok("asking apt for its sources")?;
+        match Self::parse(&targets) {
             Some(mirror) => Ok(mirror),
             None => bail!(
                 "this machine's apt sources name no Debian mirror, which the kernels for the VMs come from; \

@@ -18,7 +18,7 @@ pub(crate) use self::choice::Wanted;
 use crate::{
     cache,
     debian::{Archive, FULL_SUITES, Mirror, Package, SMALL_SUITES, version},
-    timed,
+    process,
 };
 
 /// A kernel that can be booted.
@@ -73,7 +73,8 @@ fn unpack(archive: &Archive, package: &Package, wanted: &Wanted) -> Result<Kerne
     let deb = archive.download(package)?;
     let start = Instant::now();
     let scratch = store::scratch()?;
-    timed::run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&scratch), Duration::from_secs(120))?;
+    process::capture(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&scratch), Duration::from_mins(2))?
+        .ok("unpacking the package")?;
     let packed =
         image::find(&scratch)?.ok_or_else(|| anyhow!("{} {version} holds no vmlinuz", package.name))?;
     let bytes = fs::read(&packed).with_context(|| format!("reading {}", packed.display()))?;

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::qemu::{self, Accel};
-use crate::{cache, kernel::Kernel, timed};
+use crate::{cache, kernel::Kernel, process};
 
 /// Without an initramfs a kernel panics, and so powers off, within two seconds.
 const TRIAL_LIMIT: Duration = Duration::from_secs(8);
@@ -64,7 +64,7 @@ fn works(kernel: &Kernel) -> Result<bool> {
         .stderr(Stdio::null())
         .spawn()
         .context("starting qemu-system-x86_64")?;
-    let status = timed::wait(&mut child, TRIAL_LIMIT)?;
+    let status = process::wait(&mut child, TRIAL_LIMIT, |_| {})?;
     let works = status.is_some_and(|status| status.success());
     let verdict = if works { "works" } else { "is there but runs no guest: emulating instead" };
     eprintln!("            it {verdict} ({:.1} s)", start.elapsed().as_secs_f64());

@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::cache;
+use crate::{
+    process,
+    setup::{self, Need},
+};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -47,12 +50,15 @@ pub(super) fn build(program: Program) -> Result<PathBuf> {
             env::consts::ARCH
         );
     }
+    if program == Program::Agent {
+        setup::ensure(Need::Bpf)?;
+    }
     let (package, name) = program.package_and_name();
-    let target = cache::workspace().join("target/guest");
+    let target = process::workspace().join("target/guest");
     let mut child = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--release", "--target", TARGET, "--package", package, "--bin", name, "--target-dir"])
         .arg(&target)
-        .current_dir(cache::workspace())
+        .current_dir(process::workspace())
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .stdin(Stdio::null())
