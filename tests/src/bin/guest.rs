@@ -1,0 +1,23 @@
+//! `oom-guest`: what runs inside a test machine.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let result = match args.get(1).and_then(|a| a.to_str()) {
+        Some("cases") => oom_tests::cases::main(args.get(1..).unwrap_or_default()),
+        Some("work") => oom_tests::workload::main(args.get(1..).unwrap_or_default()),
+        _ => {
+            eprintln!("usage: oom-guest cases|work ...");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("oom-guest: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
