@@ -1,9 +1,12 @@
-//! `oom-guest`: what runs inside a test machine.
+//! The guest's one program: init when the kernel starts it as process 1, otherwise the test cases and their processes.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        oom_tests::init::main();
+    }
     let args: Vec<OsString> = std::env::args_os().collect();
     let result = match args.get(1).and_then(|a| a.to_str()) {
         Some("cases") => oom_tests::cases::main(args.get(1..).unwrap_or_default()),

@@ -3,11 +3,12 @@
 use super::Args;
 use super::agent::Agent;
 use super::group::Hierarchy;
-use super::machine::{is_throwaway, status_kib};
+use super::machine::{Swap, is_throwaway, status_kib};
 use super::stage::{Machine, Stage};
 use super::table::{CASES, Case};
 use crate::truth::ftrace::Tracer;
 use crate::truth::model::Truth;
+use crate::workload::sys;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
@@ -49,6 +50,12 @@ pub(super) fn all(args: &Args) -> Result<()> {
     }
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .context("PR_SET_CHILD_SUBREAPER")?;
+    if is_throwaway()
+        && let Some(disk) = Swap::disk()
+    {
+        // Whoever set the machine up may use it; here each case that wants swap starts it. Off is as good.
+        let _ = sys::swap_off(&disk);
+    }
     let machine = machine()?;
     let chosen: Vec<&Case> = CASES
         .iter()
