@@ -16,6 +16,8 @@ mod stage;
 mod table;
 mod wide;
 
+pub(crate) use run::MANIFEST;
+
 use anyhow::{Result, bail};
 use clap::Parser;
 use std::ffi::OsString;
@@ -40,6 +42,9 @@ struct Args {
     /// Not these.
     #[arg(long)]
     except: Vec<String>,
+    /// Also those that take most of a minute under emulation.
+    #[arg(long)]
+    heavy: bool,
     /// Names the cases and whether they can run here.
     #[arg(long)]
     list: bool,

@@ -59,6 +59,7 @@ pub(super) fn all(args: &Args) -> Result<()> {
     let machine = machine()?;
     let chosen: Vec<&Case> = CASES
         .iter()
+        .filter(|case| !case.heavy || args.heavy || !args.only.is_empty())
         .filter(|case| args.only.is_empty() || args.only.iter().any(|name| name == case.name))
         .filter(|case| args.except.iter().all(|name| name != case.name))
         .collect();
@@ -94,7 +95,8 @@ impl Runner<'_> {
             let truth = Truth { case: case.name.into(), skip: Some(reason.into()), ..Truth::default() };
             return save(&dir.join("truth.json"), &serde_json::to_string_pretty(&truth)?);
         }
-        if case.own_agent {
+        if case.heavy {
+            // It measures the agent.
             self.stop_agent()?;
         }
         if !self.args.no_agent && self.agent.is_none() {
@@ -109,7 +111,7 @@ impl Runner<'_> {
         }
         self.doubtful += usize::from(!truth.doubts.is_empty());
         self.last = Some(dir);
-        if case.own_agent { self.stop_agent() } else { Ok(()) }
+        if case.heavy { self.stop_agent() } else { Ok(()) }
     }
 
     fn run(&mut self, case: &Case, dir: &Path) -> Result<Truth> {
@@ -158,7 +160,7 @@ impl Runner<'_> {
 }
 
 fn lines(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 
 fn save(path: &Path, text: &str) -> Result<()> {

@@ -46,13 +46,13 @@ impl Need {
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) needs: &'static [Need],
-    /// It measures the agent, so it has one of its own.
-    pub(crate) own_agent: bool,
+    /// It takes long, so it runs only if asked for, and has an agent of its own, so that it can measure it.
+    pub(crate) heavy: bool,
     pub(crate) run: fn(&mut Stage<'_>) -> Result<()>,
 }
 
 const fn case(name: &'static str, needs: &'static [Need], run: fn(&mut Stage<'_>) -> Result<()>) -> Case {
-    Case { name, needs, own_agent: false, run }
+    Case { name, needs, heavy: false, run }
 }
 
 /// All cases, in the order in which they run.
@@ -75,5 +75,5 @@ pub(crate) const CASES: &[Case] = &[
     case("cpuset", &[Need::V2, Need::Throwaway, Need::Nodes], wide::cpuset),
     case("memory_policy", &[Need::Throwaway, Need::Nodes], wide::memory_policy),
     case("burst", &[], memcg::burst),
-    Case { name: "burst1000", needs: &[], own_agent: true, run: memcg::burst1000 },
+    Case { name: "burst1000", needs: &[], heavy: true, run: memcg::burst1000 },
 ];

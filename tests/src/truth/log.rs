@@ -14,7 +14,7 @@ pub(super) enum Line {
     /// `oom-kill:`.
     Kill { constraint: String, oom_memcg: Option<String>, pid: u32 },
     /// `Killed process`.
-    Killed { pid: u32, comm: Vec<u8>, rss_kb: [u64; 3] },
+    Killed { is_memcg: bool, pid: u32, comm: Vec<u8>, rss_kb: [u64; 3] },
     /// `Tasks in .. are going to be killed`.
     Group,
     /// `Out of memory and no killable processes`.
@@ -43,7 +43,8 @@ pub(super) fn line(text: &str) -> Option<Line> {
         let (comm, rest) = rest.rsplit_once(") total-vm:")?;
         let kb = |name: &str| rest.split_once(name)?.1.split("kB").next()?.parse().ok();
         let rss_kb = [kb("anon-rss:")?, kb("file-rss:")?, kb("shmem-rss:")?];
-        return Some(Line::Killed { pid: pid.parse().ok()?, comm: unescape(comm), rss_kb });
+        let is_memcg = text.starts_with("Memory cgroup");
+        return Some(Line::Killed { is_memcg, pid: pid.parse().ok()?, comm: unescape(comm), rss_kb });
     }
     if text.starts_with("Tasks in ") && text.contains(" are going to be killed due to memory.oom.group set") {
         return Some(Line::Group);
@@ -103,7 +104,12 @@ mod tests {
     #[test]
     fn hostile_names_end_where_the_kernel_ends_them() {
         let text = r"Memory cgroup out of memory: Killed process 154 (a) total-vm:\x0a) total-vm:1kB, anon-rss:35548kB, file-rss:4kB, shmem-rss:648kB, UID:0 pgtables:108kB oom_score_adj:0";
-        let expected = Line::Killed { pid: 154, comm: b"a) total-vm:\n".to_vec(), rss_kb: [35548, 4, 648] };
+        let expected = Line::Killed {
+            is_memcg: true,
+            pid: 154,
+            comm: b"a) total-vm:\n".to_vec(),
+            rss_kb: [35548, 4, 648],
+        };
         assert_eq!(line(text), Some(expected));
         let text = "x invoked oom-killer: gfp_mask=0x1 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0";
         let expected =

@@ -40,6 +40,7 @@ struct Logged {
     killed: Vec<(u32, Vec<u8>, [u64; 3])>,
     table: Vec<Row>,
     is_group: bool,
+    is_memcg: bool,
 }
 
 /// Puts it together.
@@ -87,14 +88,17 @@ fn read_log(messages: &[String]) -> (Vec<Logged>, u32) {
                 report.oom_memcg = oom_memcg;
                 report.chosen = Some(pid);
             }
-            Line::Killed { pid, comm, rss_kb } => {
+            Line::Killed { is_memcg, pid, comm, rss_kb } => {
                 // Within a group kill it is one more member, otherwise a kill of its own.
                 match kills.last_mut() {
                     Some(kill) if kill.is_group && report.chosen.is_none() => {
                         kill.killed.push((pid, comm, rss_kb))
                     }
-                    _ => kills
-                        .push(Logged { killed: vec![(pid, comm, rss_kb)], ..std::mem::take(&mut report) }),
+                    _ => kills.push(Logged {
+                        is_memcg,
+                        killed: vec![(pid, comm, rss_kb)],
+                        ..std::mem::take(&mut report)
+                    }),
                 }
             }
             Line::Group => {
@@ -179,7 +183,11 @@ fn from_call(
             tid: call.tid,
             comm: match &log.trigger {
                 Some(trigger) => trigger.comm.clone(),
-                None => seen.before.values().find_map(|process| process.threads.get(&call.tid).cloned()),
+                None => seen
+                    .before
+                    .values()
+                    .find_map(|process| process.threads.get(&call.tid).cloned())
+                    .or_else(|| log.killed.iter().find(|(tid, ..)| *tid == call.tid).map(|k| k.1.clone())),
             },
             gfp_mask: call.gfp_mask,
             order: call.order,
@@ -224,6 +232,7 @@ fn from_log(seen: &Seen<'_>, log: &Logged) -> Kill {
         (_, Some("CONSTRAINT_CPUSET")) => "cpuset",
         (_, Some("CONSTRAINT_MEMORY_POLICY")) => "memory_policy",
         (_, Some("CONSTRAINT_MEMCG")) => "memcg",
+        (_, None) if log.is_memcg => "memcg",
         _ => "unknown",
     };
     let trigger =
