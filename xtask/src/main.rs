@@ -1,5 +1,7 @@
 //! The project's own commands: `cargo xtask <command>`.
 
+mod process;
+mod setup;
 mod cache;
 mod debian;
 mod kernel;
@@ -21,6 +23,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Install what the project needs on this machine, and nothing else.
+    Setup(setup::Args),
     /// Run a command on a real kernel, in a throwaway VM.
     Vm(vm::cli::Args),
     /// List the kernels that are cached, and with --available those that the mirror offers.
@@ -29,6 +33,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Setup(args) => setup::main(&args),
         Command::Vm(args) => vm::cli::main(&args),
         Command::Kernels(args) => kernel::cli::main(&args),
     };

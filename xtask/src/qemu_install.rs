@@ -1,15 +1,212 @@
 //! QEMU, installed where it is missing and nothing else has to change for it.
+//!
+//! Every installation is simulated first, and refused if it would remove, upgrade or downgrade anything. On a machine
+//! whose other QEMU packages are from another release (backports), apt would remove those to install its own choice:
+//! there the matching version is downloaded apart (see [`crate::debian`]) and installed by file name, so that all else
+//! still comes from the machine's own sources.
 
-use std::process::Command;
+use std::{
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use crate::{
+    debian::{Archive, FULL_SUITES, Mirror, Package, SMALL_SUITES, is_root, version},
+    timed,
+};
 
 const PROGRAM: &str = "qemu-system-x86_64";
+const PACKAGE: &str = "qemu-system-x86";
+/// What has to be of one version with [`PACKAGE`].
+const SAME_VERSION: [&str; 3] = [PACKAGE, "qemu-system-common", "qemu-system-data"];
+/// The firmware that [`PACKAGE`] needs, versioned apart.
+const FIRMWARE: &str = "seabios";
+/// Packages that are built with [`PACKAGE`] and are often installed without it.
+const SIBLINGS: [&str; 3] = ["qemu-utils", "qemu-system-common", "qemu-system-data"];
 
-/// Makes sure that QEMU is there.
+const SIMULATE_LIMIT: Duration = Duration::from_mins(1);
+const UPDATE_LIMIT: Duration = Duration::from_mins(3);
+const INSTALL_LIMIT: Duration = Duration::from_mins(10);
+
+/// Makes sure that QEMU for x86-64 is there: looks, and installs it only if it is missing.
+///
+/// # Errors
+/// It is missing, and installing it takes another user, another distribution, or changes to installed packages.
 pub(crate) fn ensure_qemu() -> Result<()> {
     if Command::new(PROGRAM).arg("--version").output().is_ok_and(|output| output.status.success()) {
         return Ok(());
     }
-    bail!("{PROGRAM} is missing: apt-get install --no-install-recommends qemu-system-x86")
+    let by_hand = format!("install it by hand: apt-get install --no-install-recommends {PACKAGE}");
+    if !is_root() {
+        bail!("{PROGRAM} is missing, and only root can install it; {by_hand}");
+    }
+    let _lock = crate::cache::lock("qemu")?;
+    let start = Instant::now();
+    let plan = plan().with_context(|| format!("{PROGRAM} is missing; {by_hand}"))?;
+    eprintln!("      qemu  installing {} packages", plan.added.len());
+    timed::run(install(&plan.arguments).arg("-y").env("DEBIAN_FRONTEND", "noninteractive"), INSTALL_LIMIT)
+        .context("installing QEMU")?;
+    eprintln!("            in {:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// An installation that was simulated and only adds packages.
+#[derive(Debug)]
+struct Plan {
+    /// What to name to apt.
+    arguments: Vec<String>,
+    /// The packages that it adds.
+    added: Vec<String>,
+}
+
+fn plan() -> Result<Plan> {
+    let own = vec![PACKAGE.to_owned()];
+    let simulation = simulate(&own).or_else(|_| {
+        // The lists were never fetched, or are older than the mirror's packages.
+        eprintln!("      qemu  apt-get update");
+        timed::run(Command::new("apt-get").arg("update"), UPDATE_LIMIT)?;
+        simulate(&own)
+    })?;
+    if simulation.changed.is_empty() {
+        return Ok(Plan { arguments: own, added: simulation.added });
+    }
+    let arguments = matching_siblings()
+        .with_context(|| format!("apt's own choice would change {}", simulation.changed.join(", ")))?;
+    let simulation = simulate(&arguments)?;
+    if !simulation.changed.is_empty() {
+        bail!("installing it would change {}", simulation.changed.join(", "));
+    }
+    Ok(Plan { arguments, added: simulation.added })
+}
+
+/// Downloads [`PACKAGE`] in the version of its siblings that are installed, with the firmware of the same release.
+fn matching_siblings() -> Result<Vec<String>> {
+    let (sibling, wanted) = SIBLINGS
+        .iter()
+        .find_map(|sibling| Some((sibling, installed_version(sibling)?)))
+        .ok_or_else(|| anyhow!("no other QEMU package is installed whose version could be matched"))?;
+    eprintln!("      qemu  {sibling} is {wanted}: looking for that version of {PACKAGE}");
+    let mirror = Mirror::of_this_machine()?;
+    for (name, suites) in [("small", SMALL_SUITES), ("full", FULL_SUITES)] {
+        let archive = Archive::new(name, &mirror, suites)?;
+        archive.update()?;
+        let packages = archive.packages(|name| SAME_VERSION.contains(&name) || name == FIRMWARE)?;
+        if let Some(chosen) = choose(&packages, &wanted) {
+            let debs: Vec<PathBuf> =
+                chosen.into_iter().map(|package| archive.download(package)).collect::<Result<_>>()?;
+            return Ok(debs.into_iter().map(|deb| deb.display().to_string()).collect());
+        }
+    }
+    bail!("the mirror no longer has {PACKAGE} {wanted}, which matches {sibling}")
+}
+
+/// Everything of [`SAME_VERSION`] in version `wanted`, and the newest firmware of that version's release.
+fn choose<'a>(packages: &'a [Package], wanted: &str) -> Option<Vec<&'a Package>> {
+    let find = |name: &str| packages.iter().find(|package| package.name == name && package.version == wanted);
+    let mut chosen: Vec<&Package> = SAME_VERSION.iter().map(|name| find(name)).collect::<Option<_>>()?;
+    let release = backport(wanted);
+    let firmware = packages
+        .iter()
+        .filter(|package| package.name == FIRMWARE && backport(&package.version) == release)
+        .max_by(|a, b| version::compare(&a.version, &b.version));
+    // Without one of that release, the machine's own sources have to do.
+    chosen.extend(firmware);
+    Some(chosen)
+}
+
+/// `~bpo12` of a version that was built for Debian 12's backports.
+fn backport(version: &str) -> Option<&str> {
+    let (_, tail) = version.split_at(version.rfind("~bpo")?);
+    Some(tail.split('+').next().unwrap_or(tail))
+}
+
+fn installed_version(package: &str) -> Option<String> {
+    let output = Command::new("dpkg-query")
+        .args(["-W", "-f", "${db:Status-Status} ${Version}", package])
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.strip_prefix("installed ").map(str::to_owned)
+}
+
+fn install(arguments: &[String]) -> Command {
+    let mut command = Command::new("apt-get");
+    command
+        .env("LC_ALL", "C.UTF-8")
+        .args(["install", "--no-install-recommends", "--no-remove"])
+        .args(arguments);
+    command
+}
+
+/// What an installation would do.
+#[derive(Debug, PartialEq, Eq)]
+struct Simulation {
+    added: Vec<String>,
+    /// Packages that are installed now and would be removed or replaced by another version.
+    changed: Vec<String>,
+}
+
+fn simulate(arguments: &[String]) -> Result<Simulation> {
+    let mut command = Command::new("apt-get");
+    command.env("LC_ALL", "C.UTF-8").args(["-s", "install", "--no-install-recommends"]).args(arguments);
+    let ended = timed::run(&mut command, SIMULATE_LIMIT).context("simulating the installation of QEMU")?;
+    Ok(Simulation::parse(&ended.stdout))
+}
+
+impl Simulation {
+    /// Reads `apt-get -s`: `Inst name (new ...)`, `Inst name [old] (new ...)`, `Remv name [old]`, `Purg name [old]`.
+    fn parse(output: &str) -> Self {
+        let (mut added, mut changed) = (Vec::new(), Vec::new());
+        for line in output.lines() {
+            let mut words = line.split(' ');
+            let (action, name, third) = (words.next(), words.next().unwrap_or_default(), words.next());
+            match (action, third) {
+                (Some("Inst"), Some(third)) if third.starts_with('(') => added.push(name.to_owned()),
+                (Some("Inst" | "Remv" | "Purg"), _) => changed.push(name.to_owned()),
+                _ => {}
+            }
+        }
+        Self { added, changed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_and_an_upgrade_are_seen_among_additions() {
+        let output = "Reading package lists...\n\
+                      Remv qemu-utils [1:10.0.2+ds-2+deb13u1~bpo12+1]\n\
+                      Inst libfdt1 (1.6.1-4+b1 Debian:12.15/oldstable [amd64])\n\
+                      Inst libc6 [2.36-9] (2.41-12 Debian:13 [amd64])\n\
+                      Inst qemu-system-x86 (1:10.0.2 local-deb [amd64])\n\
+                      Conf libfdt1 (1.6.1-4+b1 Debian:12.15/oldstable [amd64])\n";
+        let simulation = Simulation::parse(output);
+        assert_eq!(simulation.added, ["libfdt1", "qemu-system-x86"]);
+        assert_eq!(simulation.changed, ["qemu-utils", "libc6"]);
+    }
+
+    #[test]
+    fn the_version_of_the_installed_siblings_is_taken_with_its_releases_firmware() {
+        let offer =
+            |name: &str, version: &str| Package { name: name.into(), version: version.into(), bytes: 1 };
+        let wanted = "1:10.0.2+ds-2+deb13u1~bpo12+1";
+        let mut packages = vec![
+            offer("qemu-system-x86", "1:11.1.3+ds-1~bpo13+1"),
+            offer("qemu-system-x86", wanted),
+            offer("qemu-system-common", wanted),
+            offer("seabios", "1.17.0-1~bpo13+1"),
+            offer("seabios", "1.16.3-2~bpo12+1"),
+            offer("seabios", "1.17.0-1"),
+        ];
+        assert_eq!(choose(&packages, wanted), None, "qemu-system-data is missing");
+        packages.push(offer("qemu-system-data", wanted));
+        let chosen = choose(&packages, wanted).unwrap();
+        let versions: Vec<&str> = chosen.iter().map(|package| package.version.as_str()).collect();
+        assert_eq!(versions, [wanted, wanted, wanted, "1.16.3-2~bpo12+1"]);
+    }
 }

@@ -91,7 +91,7 @@ fn copier(
     thread::spawn(move || {
         let file = File::create(&file).with_context(|| format!("making {}", file.display()))?;
         let port = port.map(serial_port).transpose()?;
-        copy(from, gone, file, port.as_ref())?;
+        copy(from, &gone, file, port.as_ref())?;
         if let Some(port) = port {
             tcdrain(&port).context("draining a serial port")?;
         }
@@ -100,11 +100,11 @@ fn copier(
 }
 
 /// Copies until `from` ends, or until it is empty once `gone` has ended.
-fn copy(mut from: PipeReader, gone: PipeReader, mut file: File, port: Option<&File>) -> Result<()> {
+fn copy(mut from: PipeReader, gone: &PipeReader, mut file: File, port: Option<&File>) -> Result<()> {
     let mut buffer = [0; 16 << 10];
     let mut last = false;
     loop {
-        let mut ready = [PollFd::new(&from, PollFlags::IN), PollFd::new(&gone, PollFlags::IN)];
+        let mut ready = [PollFd::new(&from, PollFlags::IN), PollFd::new(gone, PollFlags::IN)];
         let limit = if last { Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }) } else { None };
         match poll(if last { &mut ready[..1] } else { &mut ready }, limit) {
             Ok(0) => return Ok(()),
@@ -161,7 +161,7 @@ mod tests {
         let (gone, gone_end) = io::pipe().unwrap();
         orphans_end.write_all(b"last words").unwrap();
         drop(gone_end);
-        copy(from, gone, File::create(&path).unwrap(), None).unwrap();
+        copy(from, &gone, File::create(&path).unwrap(), None).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"last words");
         fs::remove_file(&path).unwrap();
         drop(orphans_end);

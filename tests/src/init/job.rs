@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 /// Where the initramfs holds the [`Job`], as JSON.
 pub const JOB: &str = "/job.json";
-/// The serial number of the NVMe disk that takes the results, as a plain tar from its first byte on.
+/// The serial number of the disk that takes the results, as a plain tar from its first byte on.
 pub const RESULTS_SERIAL: &str = "results";
-/// The serial number of the NVMe disk that is swap space, signed already.
+/// The serial number of the disk that is swap space, signed already.
 pub const SWAP_SERIAL: &str = "swap";
 /// The name of the [`Report`] within the results.
 pub const REPORT: &str = "report.json";

@@ -1,8 +1,8 @@
 //! The first process of a test VM.
 //!
 //! It mounts what a machine has, runs one command with its output kept, writes a tar of the results onto a disk and
-//! powers the machine off. It never returns: if it cannot go on it panics, which is the kernel's panic too, and the
-//! host sees that on the console.
+//! powers the machine off. If it cannot go on it says so on the console and powers off without results, which is how
+//! the host knows.
 
 mod child;
 mod job;
@@ -20,12 +20,9 @@ pub use self::job::{JOB, Job, REPORT, RESULTS_SERIAL, Report, SWAP_SERIAL};
 pub const RESULTS: &str = "/results";
 
 /// Runs the job of the initramfs and powers off.
-///
-/// # Panics
-/// When the machine cannot be set up or its results cannot be handed back: process 1 has nobody to report to.
 pub fn main() -> ! {
     if let Err(error) = run() {
-        panic!("init: {error:#}");
+        eprintln!("init: {error:#}");
     }
     sys::power_off()
 }

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 /// The kernel probes disks while init already runs.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
-/// The NVMe disk of this serial number.
+/// The device of the `nvme` class that has this serial number.
 pub(super) fn disk(serial: &str) -> Result<PathBuf> {
     let start = Instant::now();
     loop {
@@ -52,7 +52,7 @@ fn pack<W: Write>(results: &Path, into: W) -> io::Result<W> {
     let mut tar = tar::Builder::new(io::BufWriter::with_capacity(1 << 20, into));
     tar.follow_symlinks(false);
     tar.append_dir_all("", results)?;
-    Ok(tar.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?)
+    tar.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)
 }
 
 #[cfg(test)]

@@ -15,8 +15,10 @@ use crate::{cache, timed};
 
 /// Signs every release that is asked for, also on machines of another release.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const LISTS_LIMIT: Duration = Duration::from_secs(180);
-const DOWNLOAD_LIMIT: Duration = Duration::from_secs(300);
+/// Unpacks lists, however apt packed them.
+const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
+const LISTS_LIMIT: Duration = Duration::from_mins(3);
+const DOWNLOAD_LIMIT: Duration = Duration::from_mins(5);
 
 /// Some suites of Debian's archive, as seen by an apt configuration of its own.
 #[derive(Debug)]
@@ -74,9 +76,16 @@ impl Archive {
         Ok(())
     }
 
-    /// Every package of the suites whose name passes `wanted`.
+    /// Every version of every package of the suites whose name passes `wanted`.
     pub(crate) fn packages(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Package>> {
-        let ended = timed::run(self.apt("apt-cache").arg("dumpavail"), Duration::from_secs(60))?;
+        let targets = ["indextargets", "--format", "$(FILENAME)", "Created-By: Packages"];
+        let lists = timed::run(self.apt("apt-get").args(targets), Duration::from_mins(1))?.stdout;
+        if lists.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        // `apt-cache dumpavail` would show one version of each package only.
+        let ended =
+            timed::run(self.apt(APT_HELPER).arg("cat-file").args(lists.lines()), Duration::from_mins(1))?;
         Ok(Package::parse_index(&ended.stdout, wanted))
     }
 
@@ -139,7 +148,7 @@ fn configuration(directory: &Path) -> String {
     )
 }
 
-/// apt hands downloads to its own user when root runs it, who may not enter the directory they go to.
+/// Whether this is root. (apt hands root's downloads to a user of its own, who may not enter the directory they go to.)
 pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)

@@ -9,7 +9,11 @@ mod mirror;
 mod package;
 pub(crate) mod version;
 
-pub(crate) use self::{archive::Archive, mirror::Mirror, package::Package};
+pub(crate) use self::{
+    archive::{Archive, is_root},
+    mirror::Mirror,
+    package::Package,
+};
 
 /// The suites that are small (about 2 MB of lists together) and hold the newest kernel of nearly every series.
 pub(crate) const SMALL_SUITES: &[&str] =

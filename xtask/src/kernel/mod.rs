@@ -73,7 +73,7 @@ fn unpack(archive: &Archive, package: &Package, wanted: &Wanted) -> Result<Kerne
     let deb = archive.download(package)?;
     let start = Instant::now();
     let scratch = store::scratch()?;
-    timed::run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&scratch), Duration::from_secs(120))?;
+    timed::run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&scratch), Duration::from_mins(2))?;
     let packed =
         image::find(&scratch)?.ok_or_else(|| anyhow!("{} {version} holds no vmlinuz", package.name))?;
     let bytes = fs::read(&packed).with_context(|| format!("reading {}", packed.display()))?;

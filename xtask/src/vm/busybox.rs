@@ -1,6 +1,11 @@
 //! A shell for the guest: Debian's static busybox, downloaded and unpacked, not installed.
 
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, anyhow};
 
@@ -35,7 +40,35 @@ pub(super) fn get() -> Result<Busybox> {
     Ok(Busybox { path, applets: applets.lines().map(str::to_owned).collect() })
 }
 
-fn fetch(path: &PathBuf) -> Result<()> {
+fn fetch(path: &Path) -> Result<()> {
+    let deb = match from_own_sources(path) {
+        Ok(deb) => deb,
+        // Its lists may never have been fetched.
+        Err(_) => from_archive()?,
+    };
+    let unpacked = path.with_extension("unpacked");
+    timed::run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&unpacked), Duration::from_secs(30))?;
+    // Releases before the merge of /usr have it in /bin.
+    let found =
+        ["usr/bin/busybox", "bin/busybox"].map(|at| unpacked.join(at)).into_iter().find(|at| at.exists());
+    let found = found.ok_or_else(|| anyhow!("{PACKAGE} holds no busybox"))?;
+    fs::rename(&found, path).with_context(|| format!("naming {}", path.display()))?;
+    fs::remove_dir_all(&unpacked).with_context(|| format!("removing {}", unpacked.display()))?;
+    fs::remove_file(&deb).with_context(|| format!("removing {}", deb.display()))
+}
+
+/// Downloads it as the machine's own apt offers it.
+fn from_own_sources(path: &Path) -> Result<PathBuf> {
+    let into = cache::directory(&path.with_extension("download"))?;
+    let mut apt = Command::new("apt-get");
+    apt.args(["-o", "APT::Sandbox::User=root", "download", PACKAGE]).current_dir(&into);
+    timed::run(&mut apt, Duration::from_mins(1))?;
+    let entries = fs::read_dir(&into).with_context(|| format!("reading {}", into.display()))?.flatten();
+    let deb = entries.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "deb"));
+    deb.ok_or_else(|| anyhow!("apt left no {PACKAGE} in {}", into.display()))
+}
+
+fn from_archive() -> Result<PathBuf> {
     let archive = Archive::new("full", &Mirror::of_this_machine()?, FULL_SUITES)?;
     let mut packages = archive.packages(|name| name == PACKAGE)?;
     if packages.is_empty() {
@@ -46,14 +79,5 @@ fn fetch(path: &PathBuf) -> Result<()> {
         .iter()
         .max_by(|a, b| version::compare(&a.version, &b.version))
         .ok_or_else(|| anyhow!("the mirror has no {PACKAGE}"))?;
-    let deb = archive.download(package)?;
-    let unpacked = path.with_extension("unpacked");
-    timed::run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&unpacked), Duration::from_secs(30))?;
-    // Releases before the merge of /usr have it in /bin.
-    let found =
-        ["usr/bin/busybox", "bin/busybox"].map(|at| unpacked.join(at)).into_iter().find(|at| at.exists());
-    let found = found.ok_or_else(|| anyhow!("{PACKAGE} {} holds no busybox", package.version))?;
-    fs::rename(&found, path).with_context(|| format!("naming {}", path.display()))?;
-    fs::remove_dir_all(&unpacked).with_context(|| format!("removing {}", unpacked.display()))?;
-    fs::remove_file(&deb).with_context(|| format!("removing {}", deb.display()))
+    archive.download(package)
 }

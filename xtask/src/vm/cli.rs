@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
 
-use super::{End, Request, console_tail, run};
+use super::{Cgroup, End, Request, console_tail, run};
 use crate::kernel::Wanted;
 
 /// Lines of the console that a failure shows.
@@ -12,6 +12,7 @@ const TAIL: usize = 40;
 
 /// Arguments of `cargo xtask vm`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Args {
     /// The kernel: a series (5.10, 6.1, 6.12, ...), a version (5.10.218) or newest
     #[arg(long, default_value = "6.12")]
@@ -77,7 +78,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         cpus: *cpus,
         swap_mib: *swap,
         numa: *numa,
-        cgroup_v1: *v1,
+        cgroup: if *v1 { Cgroup::V1 } else { Cgroup::V2 },
         agent: !no_agent,
         append: append.clone(),
         timeout: Duration::from_secs(*timeout),

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use flate2::{Compression, write::GzEncoder};
 
 use super::{
-    Request, busybox, cpio,
+    Cgroup, Request, busybox, cpio,
     guest::{self, Program},
     job::{JOB, Job},
 };
@@ -44,7 +44,7 @@ fn pack<W: Write>(into: W, request: &Request) -> Result<W> {
     for applet in busybox.applets.iter().filter(|applet| *applet != "busybox") {
         cpio.symlink(&format!("/bin/{applet}"), "busybox")?;
     }
-    let Request { command, files, swap_mib, cgroup_v1, quiet, .. } = request;
+    let Request { command, files, swap_mib, cgroup, quiet, .. } = request;
     let mut made = BTreeSet::new();
     for (to, from) in files {
         for parent in parents(to) {
@@ -54,7 +54,12 @@ fn pack<W: Write>(into: W, request: &Request) -> Result<W> {
         }
         cpio.file(to, &read(from)?)?;
     }
-    let job = Job { command: command.clone(), cgroup_v1: *cgroup_v1, swap: *swap_mib > 0, stream: !quiet };
+    let job = Job {
+        command: command.clone(),
+        cgroup_v1: *cgroup == Cgroup::V1,
+        swap: *swap_mib > 0,
+        stream: !quiet,
+    };
     cpio.file(JOB, &serde_json::to_vec(&job)?)?;
     Ok(cpio.finish()?)
 }

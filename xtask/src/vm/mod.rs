@@ -40,6 +40,9 @@ use crate::{
     qemu_install, timed,
 };
 
+/// How long a run's files are kept.
+const KEPT_FOR: Duration = Duration::from_hours(48);
+
 /// A VM that is asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
@@ -57,8 +60,8 @@ pub(crate) struct Request {
     pub(crate) swap_mib: u32,
     /// Two NUMA nodes, each with half of the memory and of the processors.
     pub(crate) numa: bool,
-    /// cgroup v1 for the memory controller. Only where the kernel has it (Debian's up to 6.1).
-    pub(crate) cgroup_v1: bool,
+    /// How the memory controller is mounted.
+    pub(crate) cgroup: Cgroup,
     /// Build the agent and put it into the guest as `/bin/oom-agent`.
     pub(crate) agent: bool,
     /// Words for the kernel's command line, after the harness's own.
@@ -82,14 +85,24 @@ impl Request {
             cpus: 2,
             swap_mib: 0,
             numa: false,
-            cgroup_v1: false,
+            cgroup: Cgroup::V2,
             agent: true,
             append: String::new(),
-            timeout: Duration::from_secs(300),
+            timeout: Duration::from_mins(5),
             quiet: false,
             results: None,
         }
     }
+}
+
+/// How the guest's memory controller is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cgroup {
+    /// As cgroup v1 at `/sys/fs/cgroup/memory`, with v2 at `/sys/fs/cgroup/unified`. Only where the kernel has it
+    /// (Debian's up to 6.1).
+    V1,
+    /// As cgroup v2 at `/sys/fs/cgroup`.
+    V2,
 }
 
 /// How a VM ended.
@@ -193,17 +206,31 @@ impl Run {
     fn new(version: &str) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("{version}-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = cache::root()?.join("runs").join(name);
+        let runs = cache::directory(&cache::root()?.join("runs"))?;
+        let path = runs.join(name);
         if path.exists() {
             // A process of this number ran before this machine was last started.
             fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
         }
+        forget_old(&runs)?;
         Ok(Self(cache::directory(&path)?))
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
+}
+
+/// Removes the runs of days ago, lest they fill the disk.
+fn forget_old(runs: &Path) -> Result<()> {
+    for entry in fs::read_dir(runs).with_context(|| format!("reading {}", runs.display()))?.flatten() {
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|time| time.elapsed());
+        if matches!(age, Ok(Ok(age)) if age > KEPT_FOR) {
+            // Another command may be at it too.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(())
 }
 
 fn pass_on<R, W>(from: Option<R>, mut to: W) -> thread::JoinHandle<()>
