@@ -171,7 +171,7 @@ fn kills(stage: &mut Stage<'_>, count: u64) -> Result<()> {
     // A console is slower than the kills.
     stage.hold(Setting::new("/proc/sys/kernel/printk", "1")?);
     let group = stage.group("burst")?;
-    stage.at(group)?.limit(2, 0)?;
+    stage.at(group)?.limit(4, 0)?;
     let script = Script::new("burst").with("name", "spawner").with("count", count.to_string());
     let spawner = if may_lower_adj() {
         stage.start(Some(group), script.with("adj", "-1000"))?

@@ -1,7 +1,7 @@
 //! What really happened in a case, taken from the kernel and not from the agent.
 //!
 //! # Layout
-//! - [`model`]: `truth.json`.
+//! - [`model`]: what `truth.json` holds.
 //! - [`kmsg`], [`log`]: the kernel's report.
 //! - [`ftrace`], [`trace`]: tracepoints and kprobes.
 //! - [`procfs`]: the processes before they die.

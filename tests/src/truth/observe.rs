@@ -92,7 +92,7 @@ fn read_log(messages: &[String]) -> (Vec<Logged>, u32) {
                 // Within a group kill it is one more member, otherwise a kill of its own.
                 match kills.last_mut() {
                     Some(kill) if kill.is_group && report.chosen.is_none() => {
-                        kill.killed.push((pid, comm, rss_kb))
+                        kill.killed.push((pid, comm, rss_kb));
                     }
                     _ => kills.push(Logged {
                         is_memcg,

@@ -47,8 +47,8 @@ impl Hog {
     pub(super) fn run_set_up(&self, others: &[u32]) -> Result<()> {
         let mut held = Vec::new();
         self.take(self.base_mib, &mut held)?;
-        let others: String = others.iter().map(|pid| format!(" {pid}")).collect();
-        say(format_args!("ready {}{others}", std::process::id()))?;
+        let pids: Vec<String> = [std::process::id()].iter().chain(others).map(u32::to_string).collect();
+        say(format_args!("ready {}", pids.join(" ")))?;
         self.grow(&mut held)
     }
 
@@ -73,7 +73,8 @@ impl Hog {
                 let path = &self.file;
                 let mut file = std::fs::File::options().append(true).create(true).open(path)?;
                 for _ in 0..mib {
-                    file.write_all(&[1; 1 << 20]).with_context(|| format!("writing {}", path.display()))?;
+                    file.write_all(&vec![1; 1 << 20])
+                        .with_context(|| format!("writing {}", path.display()))?;
                 }
             }
         }
