@@ -2,11 +2,19 @@
 //!
 //! # Layout
 //! - [`incident`]: PURE. The model, the kernel's arithmetic, the assembler.
-//! - [`kernel`]: BTF and what the running kernel allows.
 //! - [`report`]: PURE. The kernel's OOM report as text.
+//! - [`kernel`]: the only place that knows aya and BTF; what this machine allows.
+//! - [`source`]: the kernel's log.
+//! - [`live`]: sources, assembler and clock put together: incidents as they happen.
 //! - [`sink`]: an incident as text or JSON.
+//! - [`trace`], [`doctor`]: the commands.
 
+pub mod clock;
+pub mod doctor;
 pub mod incident;
 pub mod kernel;
+pub mod live;
 pub mod report;
 pub mod sink;
+pub mod source;
+pub mod trace;

@@ -1,11 +1,11 @@
 //! The project's own commands: `cargo xtask <command>`.
 
-mod process;
-mod setup;
 mod cache;
 mod debian;
 mod kernel;
+mod process;
 mod qemu_install;
+mod setup;
 mod timed;
 mod vm;
 

@@ -35,6 +35,7 @@ pub enum Fact {
 }
 
 /// A process as a BPF program saw it.
+#[expect(clippy::struct_excessive_bools, reason = "the kernel's flags, one by one")]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Task {
     /// tgid; 0 if the kernel gave only the thread.

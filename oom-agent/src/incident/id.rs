@@ -12,7 +12,8 @@ pub fn incident_id(unix_ms: u64, boot_id: &str, boottime_ns: u64, number: u64) -
     seed.extend_from_slice(&number.to_le_bytes());
     let low = fnv1a(0xcbf2_9ce4_8422_2325, &seed);
     let high = fnv1a(low, b"high");
-    let value = (u128::from(unix_ms & 0xffff_ffff_ffff) << 80) | (u128::from(high & 0xffff) << 64) | u128::from(low);
+    let value =
+        (u128::from(unix_ms & 0xffff_ffff_ffff) << 80) | (u128::from(high & 0xffff) << 64) | u128::from(low);
     (0..26).rev().map(|digit| char::from(ALPHABET[(value >> (5 * digit)) as usize & 31])).collect()
 }
 

@@ -3,10 +3,12 @@
 //! # Layout
 //! - [`model`]: the incident, as every sink gets it.
 //! - [`fact`]: what sources tell.
+//! - [`id`]: names of incidents.
 //! - [`badness`]: the kernel's arithmetic.
 //! - [`assembler`]: facts to incidents.
 
 pub mod assembler;
 pub mod badness;
 pub mod fact;
+pub mod id;
 pub mod model;

@@ -149,6 +149,11 @@ impl Host {
         }
     }
 
+    /// Whether the memory controller is on the v2 hierarchy, where swap has a limit of its own.
+    pub fn memory_cgroup_is_v2(&self) -> bool {
+        matches!(self.cgroups.value().map(|cgroups| &cgroups.memory), Some(cgroup::Memory::V2(_)))
+    }
+
     /// A setting, if it is one of [`SYSCTLS`] and known.
     pub fn sysctl(&self, name: &str) -> Option<i64> {
         self.sysctls.iter().find(|sysctl| sysctl.name == name)?.value.value().copied()

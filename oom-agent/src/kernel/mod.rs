@@ -4,6 +4,7 @@
 //! - [`btf`]: reads the kernel's type data as a stream.
 //! - [`fields`]: the field table; offsets for the BPF programs.
 //! - [`probes`]: the probe table; hooks and the ways to attach them.
+//! - [`host`]: this machine's configuration and this process's privileges.
 //! - [`load`]: loads and attaches, by trying.
 //! - [`decode`]: wire records to facts.
 //! - [`rings`]: the rings, asynchronously.
@@ -11,6 +12,7 @@
 pub mod btf;
 pub mod decode;
 pub mod fields;
+pub mod host;
 pub mod load;
 pub mod probes;
 pub mod rings;

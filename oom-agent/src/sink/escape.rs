@@ -1,7 +1,9 @@
-//! Untrusted text for a terminal: what a process or a cgroup is called must not move the cursor, forge a line or hide.
+//! Untrusted text for a terminal: what a process or a cgroup is called must not move the cursor, forge a line
+//! or hide.
 //!
-//! [`escape`] leaves only characters that are at least one column wide and stay where they are written. ASCII controls
-//! become `\xNN`, all others `\u{NNNN}`. A backslash stays as it is: systemd's unit names are full of `\x2d`.
+//! [`escape`] leaves only characters that are at least one column wide and stay where they are written. ASCII
+//! controls become `\xNN`, all others `\u{NNNN}`. A backslash stays as it is: systemd's unit names are full
+//! of `\x2d`.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,10 +11,10 @@ use unicode_width::UnicodeWidthChar;
 
 /// Whether a terminal would do something else with this character than show it in its place.
 ///
-/// Controls (C0, DEL, C1), everything without width (format characters, bidi overrides and isolates, joiners, combining
-/// marks that pile up on their neighbours), line and paragraph separators, spaces other than the ASCII one, characters
-/// that look empty, and letters written from right to left: where the terminal knows bidi they reorder the numbers beside
-/// them.
+/// Controls (C0, DEL, C1), everything without width (format characters, bidi overrides and isolates, joiners,
+/// combining marks that pile up on their neighbours), line and paragraph separators, spaces other than the
+/// ASCII one, characters that look empty, and letters written from right to left: where the terminal knows
+/// bidi they reorder the numbers beside them.
 pub fn is_unsafe(c: char) -> bool {
     if matches!(c, ' '..='~') {
         return false;
@@ -24,7 +26,8 @@ pub fn is_unsafe(c: char) -> bool {
         || is_right_to_left(c)
 }
 
-/// Characters with a width and nothing to see: soft hyphen, Hangul fillers, Braille blank, object replacement.
+/// Characters with a width and nothing to see: soft hyphen, Hangul fillers, Braille blank, object
+/// replacement.
 fn looks_empty(c: char) -> bool {
     matches!(
         c,
@@ -63,7 +66,7 @@ pub fn name(comm: &str) -> String {
     if !escaped.is_empty() && escaped.chars().all(plain) {
         escaped.into_owned()
     } else {
-        format!("\"{escaped}\"")
+        format!("\"{}\"", escaped.replace('"', "\\x22"))
     }
 }
 
@@ -72,7 +75,8 @@ pub fn width(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 
-/// Escaped text in at most `columns` columns: the end is cut and marked with `..`. Never cuts through an escape.
+/// Escaped text in at most `columns` columns: the end is cut and marked with `..`. Never cuts through an
+/// escape.
 pub fn cut(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         return Cow::Borrowed(text);
@@ -95,7 +99,8 @@ pub fn cut_middle(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{head}{}{tail}", &".."[..columns.min(2)]))
 }
 
-/// The longest beginning of escaped text that fits into `columns` without cutting through an escape, and the rest.
+/// The longest beginning of escaped text that fits into `columns` without cutting through an escape, and the
+/// rest.
 pub fn split(text: &str, columns: usize) -> (&str, &str) {
     let (mut at, mut used) = (0, 0);
     while at < text.len() {
@@ -166,6 +171,7 @@ mod tests {
         assert_eq!(name(""), "\"\"");
         assert_eq!(name(" "), "\" \"");
         assert_eq!(name("(sd-pam)"), "\"(sd-pam)\"");
+        assert_eq!(name("a\"[1], \"b"), "\"a\\x22[1], \\x22b\"");
     }
 
     #[test]

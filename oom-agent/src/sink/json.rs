@@ -8,8 +8,8 @@ use std::io;
 
 /// The incident as one line with its line feed.
 ///
-/// Characters that a terminal would not just show (see [`escape::is_unsafe`]) are written as `\uXXXX`: the same value for
-/// a reader of JSON, and harmless for whoever looks at it.
+/// Characters that a terminal would not just show (see [`escape::is_unsafe`]) are written as `\uXXXX`: the
+/// same value for a reader of JSON, and harmless for whoever looks at it.
 #[expect(
     clippy::expect_used,
     clippy::missing_panics_doc,

@@ -3,7 +3,7 @@
 //! # Layout
 //! - [`terminal`]: for a person.
 //! - [`json`]: for a machine, one line an incident.
-//! - [`summary`]: the last line of a trace.
+//! - [`summary()`]: the last line of a trace.
 //! - [`table`], [`text`], [`path`], [`units`], [`escape`]: what they are made of, pure.
 
 pub mod escape;

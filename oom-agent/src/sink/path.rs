@@ -7,8 +7,13 @@ const SHORT_ID: usize = 12;
 /// Runs of at least so many digits are ids.
 const LONG_ID: usize = 32;
 
-/// An escaped cgroup path in at most `columns` columns. Container ids lose their ends first, then the middle of the path
-/// goes, then its begin; the leaf stays as long as it fits.
+/// A cgroup path, escaped, blanks too (as systemd writes them): it must not look like the columns beside it.
+pub fn shown(path: &str) -> String {
+    escape::escape(path).replace(' ', "\\x20")
+}
+
+/// An escaped cgroup path in at most `columns` columns. Container ids lose their ends first, then the middle
+/// of the path goes, then its begin; the leaf stays as long as it fits.
 pub fn shorten(path: &str, columns: usize) -> String {
     if escape::width(path) <= columns {
         return path.to_owned();
@@ -32,10 +37,13 @@ pub fn shorten(path: &str, columns: usize) -> String {
     }
     let leaf = rest.last().unwrap_or(first);
     let dotted = format!(".../{leaf}");
-    if rest.is_empty() || escape::width(&dotted) > columns {
+    if escape::width(&dotted) <= columns && !rest.is_empty() {
+        return dotted;
+    }
+    if columns < 30 {
         return escape::cut_middle(leaf, columns).into_owned();
     }
-    dotted
+    format!("{}{}", if rest.is_empty() { "/" } else { ".../" }, escape::cut_middle(leaf, columns - 4))
 }
 
 /// The last name of a path; `/` for the root.

@@ -25,7 +25,9 @@ impl Tally {
         self.victims += incident.victims.len() as u64;
         self.none_killable +=
             u64::from(incident.decision.as_ref().is_some_and(|it| it.rule == Rule::NoneKillable));
-        self.lost_records += incident.evidence.lost_records + incident.candidates_lost.unwrap_or(0);
+        for lost in [incident.evidence.lost_records, incident.candidates_lost.unwrap_or(0)] {
+            self.lost_records = self.lost_records.saturating_add(lost);
+        }
     }
 }
 

@@ -108,7 +108,8 @@ impl Prose {
         Self::default()
     }
 
-    /// Appends text that may break at its blanks. Without a blank at its begin it is glued to what came before.
+    /// Appends text that may break at its blanks. Without a blank at its begin it is glued to what came
+    /// before.
     pub fn say(&mut self, tone: Tone, text: &str) -> &mut Self {
         for (index, word) in text.split(' ').enumerate() {
             if index > 0 && self.words.last().is_none_or(|last| last.width() > 0) {

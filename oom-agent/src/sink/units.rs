@@ -3,7 +3,8 @@
 /// What stands for a value that was not seen.
 pub const UNKNOWN: &str = "?";
 
-/// Bytes in binary units with at most three significant digits (four from 1000 to 1023): `0`, `512 MiB`, `1.5 GiB`.
+/// Bytes in binary units with at most three significant digits (four from 1000 to 1023): `0`, `512 MiB`, `1.5
+/// GiB`.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes == 0 {

@@ -1,4 +1,5 @@
-//! Constructed incidents for tests, built like real ones: points follow the kernel's formula from the memory they show.
+//! Constructed incidents for tests, built like real ones: points follow the kernel's formula from the memory
+//! they show.
 //!
 //! # Layout
 //! - `build`: the pieces.
@@ -34,6 +35,7 @@ pub(crate) fn all() -> Vec<(&'static str, Incident)> {
         ("already_dying", already_dying()),
         ("panic", panic()),
         ("lost", lost()),
+        ("extreme", extreme()),
         ("empty", Incident { schema: 1, ..Incident::default() }),
     ]
 }
@@ -42,7 +44,7 @@ pub(crate) fn all() -> Vec<(&'static str, Incident)> {
 pub(crate) fn memcg() -> Incident {
     let mut sample = Sample::memcg("/demo", 512 * MIB, 131_072);
     sample.candidates = vec![
-        candidate(81_234, "java", 481 * MIB, 12 * MIB, 0),
+        candidate(81_234, "java", 462 * MIB, 12 * MIB, 0),
         candidate(81_100, "envoy", 36 * MIB, 3 * MIB, 0),
         candidate(81_377, "curl", 3 * MIB, 5 * MIB, 300),
         exempt(81_001, "sidecar", 2 * MIB, ExemptReason::AdjMin),
@@ -51,7 +53,7 @@ pub(crate) fn memcg() -> Incident {
     sample.kill(81_234);
     let mut incident = sample.build();
     incident.memory = [
-        ("anon", 522 * MIB),
+        ("anon", 503 * MIB),
         ("file", 4 * MIB),
         ("shmem", 0),
         ("slab_reclaimable", 700 * KIB),
@@ -69,7 +71,7 @@ pub(crate) fn memcg() -> Incident {
 pub(crate) fn pod() -> Incident {
     let mut sample = Sample::memcg(POD, 512 * MIB, 131_072);
     sample.candidates = vec![
-        candidate(81_234, "java", 481 * MIB, 12 * MIB, 985),
+        candidate(81_234, "java", 462 * MIB, 12 * MIB, 985),
         candidate(81_100, "envoy", 36 * MIB, 3 * MIB, 985),
         exempt(80_950, "pause", 300 * KIB, ExemptReason::AdjMin),
     ];
@@ -335,5 +337,26 @@ pub(crate) fn lost() -> Incident {
     incident.candidates_evaluated = Some(5_030);
     incident.candidates_lost = Some(5_000);
     incident.evidence.lost_records = 7;
+    incident
+}
+
+/// Every number and name as wide as it can be.
+pub(crate) fn extreme() -> Incident {
+    let mut sample = Sample::memcg(&format!("/{}", "deep/".repeat(60)), 1 << 53, 1 << 41);
+    sample.candidates = vec![
+        candidate(4_194_301, "fifteen-letters", 1023 << 40, 1023 << 30, 999),
+        candidate(4_194_302, "fifteen-letters", 1022 << 40, 1023 << 30, 999),
+        exempt(4_194_303, "fifteen-letters", 1022 << 40, ExemptReason::OtherNode),
+    ];
+    for candidate in &mut sample.candidates {
+        candidate.memory.swap_bytes = Some(1023 << 20);
+        candidate.memory.shmem_bytes = Some(1023 << 10);
+    }
+    sample.asked(4_194_302);
+    sample.kill(4_194_302);
+    sample.also(4_194_301, Role::AlreadyDying);
+    let mut incident = sample.build();
+    incident.victims[0].tid = 4_194_300;
+    incident.id = "7".repeat(100);
     incident
 }

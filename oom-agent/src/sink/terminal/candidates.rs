@@ -36,7 +36,7 @@ fn head(incident: &Incident) -> Prose {
         None if seen == 0 => prose.say(Tone::Plain, "? (none was seen)"),
         Some(all) if all != seen || lost > 0 => {
             let seen = if seen == 0 { "none".to_owned() } else { units::count(seen) };
-            prose.say(Tone::Plain, &format!("{} evaluated, {seen} of them seen", units::count(all)))
+            prose.say(Tone::Plain, &format!("{} evaluated, {seen} seen", units::count(all)))
         }
         Some(_) => prose.say(Tone::Plain, &format!("{} evaluated", units::count(seen))),
         None => prose.say(Tone::Plain, &format!("{} seen", units::count(seen))),
@@ -56,22 +56,24 @@ fn head(incident: &Incident) -> Prose {
 
 /// Which are shown as rows, and which only counted.
 fn select(incident: &Incident, show: Show) -> (Vec<&Candidate>, Vec<&Candidate>) {
-    let (mut eligible, mut exempt) = (0, 0);
+    let mut large: Vec<u64> = incident.candidates.iter().filter(|it| !it.eligible).map(resident).collect();
+    large.sort_unstable_by(|a, b| b.cmp(a));
+    let least = large.get(EXEMPT_SHOWN - 1).copied().unwrap_or(0).max(1);
+    let mut eligible = 0;
     incident.candidates.iter().partition(|candidate| match show {
         Show::All => true,
         Show::None => false,
+        Show::Top(_) if words::asked(incident, candidate.pid, candidate.tid) => true,
         Show::Top(most) if candidate.eligible => {
             eligible += 1;
-            eligible <= most
-                || killed(incident, candidate)
-                || words::asked(incident, candidate.pid, candidate.tid)
+            eligible <= most || killed(incident, candidate)
         }
-        Show::Top(_) => {
-            let memory = words::resident(&candidate.memory).is_some_and(|bytes| bytes > 0);
-            exempt += usize::from(memory);
-            (memory && exempt <= EXEMPT_SHOWN) || words::asked(incident, candidate.pid, candidate.tid)
-        }
+        Show::Top(_) => resident(candidate) >= least,
     })
+}
+
+fn resident(candidate: &Candidate) -> u64 {
+    words::resident(&candidate.memory).unwrap_or(0)
 }
 
 fn killed(incident: &Incident, candidate: &Candidate) -> bool {
@@ -84,18 +86,20 @@ fn table(incident: &Incident, shown: &[&Candidate]) -> Table {
     let parts = shown.iter().any(|it| it.memory.anon_bytes.is_some());
     let computed = shown.iter().any(|it| it.points_source == Some(PointsSource::Computed));
     let mut columns = vec![Column::right("PID"), Column::left("COMMAND").fit(Fit::Cut(12))];
-    columns.push(Column::right("UID").rank(4));
+    columns.push(Column::right("UID").rank(5));
     if elsewhere {
-        columns.push(Column::left("CGROUP").fit(Fit::Path(24)).rank(3));
+        columns.push(Column::left("CGROUP").fit(Fit::Path(24)).rank(4));
     }
     if parts {
-        columns.extend(["ANON", "FILE", "SHMEM", "SWAP", "TABLES"].map(|title| Column::right(title).rank(2)));
+        columns.extend(["ANON", "FILE", "SHMEM", "SWAP", "TABLES"].map(|title| Column::right(title).rank(3)));
     }
     columns.push(Column::right("ADJ"));
     columns.push(Column::right("MEMORY"));
     let bar = columns.len();
-    columns.push(Column::left("# memory + adj").fit(Fit::Bar(8, 60)));
-    columns.push(Column::right(if computed { "~POINTS" } else { "POINTS" }));
+    if shown.iter().any(|it| it.eligible) {
+        columns.push(Column::left("#mem +adj").fit(Fit::Bar(9, 60)).rank(2));
+        columns.push(Column::right(if computed { "~POINTS" } else { "POINTS" }));
+    }
     columns.push(Column::left(""));
     let mut table = Table::new(columns);
     let most = shown.iter().filter_map(|it| it.points).max().unwrap_or(0);
@@ -104,9 +108,10 @@ fn table(incident: &Incident, shown: &[&Candidate]) -> Table {
             vec![candidate.pid.to_string().into(), escape::name(&candidate.comm).into()];
         cells.push(candidate.uid.map_or("?".to_owned(), |uid| uid.to_string()).into());
         if elsewhere {
-            let home = candidate.cgroup.as_deref().map_or("?".into(), |it| {
-                path::relative(&escape::escape(it), base.map(escape::escape).as_deref())
-            });
+            let home = candidate
+                .cgroup
+                .as_deref()
+                .map_or("?".into(), |it| path::relative(&path::shown(it), base.map(path::shown).as_deref()));
             cells.push(home.into());
         }
         let memory = &candidate.memory;
@@ -172,27 +177,26 @@ fn composition(incident: &Incident, candidate: &Candidate) -> [(u64, char); 2] {
 
 /// Those without a row, in words.
 fn rest(hidden: &[&Candidate]) -> Prose {
-    let mut prose = Prose::new();
-    let fewer = hidden.iter().filter(|candidate| candidate.eligible).count() as u64;
     let mut parts = Vec::new();
-    if fewer > 0 {
-        parts.push(format!("{} with fewer points", units::count(fewer)));
+    if let fewer @ 1.. = hidden.iter().filter(|candidate| candidate.eligible).count() as u64 {
+        parts.push(format!("{} more with fewer points", units::count(fewer)));
     }
-    let exempt: Vec<_> = hidden.iter().filter(|candidate| !candidate.eligible).collect();
     let mut reasons: Vec<(Option<ExemptReason>, u64)> = Vec::new();
-    for candidate in &exempt {
+    for candidate in hidden.iter().filter(|candidate| !candidate.eligible) {
         match reasons.iter_mut().find(|(reason, _)| *reason == candidate.exempt_reason) {
             Some((_, number)) => *number += 1,
             None => reasons.push((candidate.exempt_reason, 1)),
         }
     }
-    if !exempt.is_empty() {
-        let words: Vec<String> =
+    reasons.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
+    if !reasons.is_empty() {
+        let words: Vec<_> =
             reasons.iter().map(|(reason, number)| words::exempt_count(*reason, *number)).collect();
-        parts.push(format!("{} exempt ({})", units::count(exempt.len() as u64), words.join(", ")));
+        parts.push(format!("also exempt: {}", words.join(", ")));
     }
+    let mut prose = Prose::new();
     if !parts.is_empty() {
-        prose.say(Tone::Plain, &format!("and {}", words::list(&parts)));
+        prose.say(Tone::Faint, &parts.join("; "));
     }
     prose
 }

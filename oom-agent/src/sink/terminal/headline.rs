@@ -141,13 +141,7 @@ fn size(victim: &Victim) -> Option<String> {
 fn cause(incident: &Incident, victim: Option<&Victim>) -> String {
     match incident.scope.kind {
         Some(ScopeKind::Global) => "the machine was out of memory".to_owned(),
-        Some(ScopeKind::Memcg) => {
-            let limit = match incident.limits.memory_bytes {
-                Some(bytes) if bytes < words::NO_LIMIT => format!(" of {}", units::bytes(bytes)),
-                _ => String::new(),
-            };
-            format!("{} had reached its limit{limit}", full_cgroup(incident, victim))
-        }
+        Some(ScopeKind::Memcg) => memcg_cause(incident, victim),
         Some(ScopeKind::Cpuset) => "the memory nodes of the asking task's cpuset were full".to_owned(),
         Some(ScopeKind::MemoryPolicy) => {
             "the memory nodes of the asking task's NUMA policy were full".to_owned()
@@ -157,18 +151,37 @@ fn cause(incident: &Incident, victim: Option<&Victim>) -> String {
     }
 }
 
-/// The memory cgroup that was full, as the victim sees it.
+/// Which memory cgroup was full, as the victim sees it. The limit is named only if the usage was near it:
+/// cgroup v1 also limits memory and swap together, and that limit is not known here.
+fn memcg_cause(incident: &Incident, victim: Option<&Victim>) -> String {
+    let who = full_cgroup(incident, victim);
+    let limits = &incident.limits;
+    match limits.memory_bytes {
+        Some(limit) if limit < words::NO_LIMIT => {
+            if limits.usage_bytes.is_none_or(|usage| usage.saturating_add(limit / 16) >= limit) {
+                format!("{who} had reached the limit of {}", units::bytes(limit))
+            } else {
+                format!("{who} was out of memory")
+            }
+        }
+        Some(_) => format!("{who} was out of memory"),
+        None => format!("{who} had reached its limit"),
+    }
+}
+
 fn full_cgroup(incident: &Incident, victim: Option<&Victim>) -> String {
     let Some(full) = incident.scope.cgroup.as_deref() else { return "a memory cgroup".to_owned() };
-    let full = escape::escape(full);
-    let named = escape::cut_middle(path::leaf(&full), 60).into_owned();
-    match victim.and_then(|victim| victim.cgroup.as_deref()) {
-        Some(own) => match path::relative(&escape::escape(own), Some(&full)).as_str() {
-            "." => "its memory cgroup".to_owned(),
-            below if below.starts_with("./") => format!("{named}, a memory cgroup above its own,"),
-            _ => format!("memory cgroup {named}"),
-        },
-        None => format!("memory cgroup {named}"),
+    let full = path::shown(full);
+    let named = if escape::width(&full) <= 36 {
+        full.clone()
+    } else {
+        escape::cut_middle(path::leaf(&full), 36).into_owned()
+    };
+    let own = victim.and_then(|victim| victim.cgroup.as_deref()).map(path::shown);
+    match own.map(|own| path::relative(&own, Some(&full))).as_deref() {
+        Some(".") => "its memory cgroup".to_owned(),
+        Some(below) if below.starts_with("./") => format!("memory cgroup {named}, above its own,"),
+        Some(_) | None => format!("memory cgroup {named}"),
     }
 }
 

@@ -1,12 +1,14 @@
 //! What was not seen, and what the rest is made of.
 
-use super::Page;
+use super::{Page, words};
 use crate::incident::model::{Incident, Level, Role, Rule, ScopeKind};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, units};
 
 pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
+    // The reasons first, then what is missing because of them.
     let mut parts: Vec<String> = Vec::new();
+    parts.extend(incident.evidence.notes.iter().map(|note| escape::escape(note).into_owned()));
     let gaps = gaps(incident);
     if !gaps.is_empty() {
         parts.push(format!("not seen: {}", gaps.join(", ")));
@@ -14,7 +16,6 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
     if let lost @ 1.. = incident.evidence.lost_records {
         parts.push(format!("{} lost around this incident", units::plural(lost, "record", "records")));
     }
-    parts.extend(incident.evidence.notes.iter().map(|note| escape::escape(note).into_owned()));
     if parts.is_empty() {
         parts.push("nothing".to_owned());
     }
@@ -38,6 +39,7 @@ fn gaps(incident: &Incident) -> Vec<String> {
         .filter(|victim| victim.exited_boottime_ns.is_none() && victim.role != Role::AlreadyDying)
         .count() as u64;
     let no_points = incident.candidates.iter().filter(|it| it.eligible && it.points.is_none()).count() as u64;
+    let parts = incident.victims.iter().filter(|it| words::counted(&it.memory).is_none()).count() as u64;
     let limits = &incident.limits;
     let checks = [
         (incident.scope.kind.is_none(), "which limit was hit".to_owned()),
@@ -46,7 +48,12 @@ fn gaps(incident: &Incident) -> Vec<String> {
                 && (limits.memory_bytes.is_none() || limits.usage_bytes.is_none()),
             "the cgroup's usage or limit".to_owned(),
         ),
+        (
+            incident.scope.kind == Some(ScopeKind::Memcg) && incident.scope.cgroup.is_none(),
+            "which cgroup".to_owned(),
+        ),
         (incident.trigger.is_none(), "who asked".to_owned()),
+        (incident.trigger.as_ref().is_some_and(|it| it.order.is_none()), "what was asked for".to_owned()),
         (incident.decision.is_none(), "the decision".to_owned()),
         (
             compared && incident.candidates.is_empty() && incident.candidates_evaluated != Some(0),
@@ -57,7 +64,9 @@ fn gaps(incident: &Incident) -> Vec<String> {
             incident.candidates_lost.is_some_and(|lost| lost > 0),
             units::plural(incident.candidates_lost.unwrap_or(0), "candidate", "candidates"),
         ),
+        (compared && incident.total_pages.is_none(), "totalpages".to_owned()),
         (kill && incident.victims.is_empty(), "the victim".to_owned()),
+        (parts > 0, format!("a part of the memory of {}", units::plural(parts, "victim", "victims"))),
         (incident.escalation.is_none(), "reclaim before the kill".to_owned()),
         (incident.oom_path_ns.is_none(), "time in the OOM path".to_owned()),
         (exits > 0, units::plural(exits, "exit", "exits")),

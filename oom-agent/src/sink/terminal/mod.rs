@@ -28,7 +28,8 @@ const LABEL: usize = 11;
 /// Sentences are not wider than this: longer lines are hard to read.
 const PROSE: usize = 120;
 
-/// The incident as text. No line is longer than [`Style::width`]; whatever a process or a cgroup calls itself is escaped.
+/// The incident as text. No line is longer than [`Style::width`]; whatever a process or a cgroup calls itself
+/// is escaped.
 pub fn render(incident: &Incident, style: &Style) -> String {
     let page = Page { width: style.width.max(80), candidates: style.candidates };
     let mut lines = headline::lines(incident, &page);
@@ -38,7 +39,7 @@ pub fn render(incident: &Incident, style: &Style) -> String {
         ("Asked", sections::asked(incident, &page)),
         ("Memory", sections::memory(incident, &page)),
         ("Before", sections::before(incident, &page)),
-        ("Kill", sections::kill(incident, &page)),
+        (sections::kill_label(incident), sections::kill(incident, &page)),
     ] {
         labelled(&mut lines, label, section);
     }

@@ -5,8 +5,8 @@ use crate::incident::model::{Incident, Role, Rule, ScopeKind};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
 
-/// Counters of the kernel's report that are shown, in this order (cgroup v2, v1 and machine-wide names). They do not
-/// overlap, but for `shmem`, `unevictable` and `file_*`, which are parts of others.
+/// Counters of the kernel's report that are shown, largest first (cgroup v2, v1 and machine-wide names). They
+/// do not overlap, but for `shmem`, `unevictable` and `file_*`, which are parts of others.
 const COUNTERS: [&str; 15] = [
     "anon",
     "rss",
@@ -31,7 +31,7 @@ pub(super) fn place(incident: &Incident, page: &Page) -> Vec<Line> {
         Some(ScopeKind::Global) => "the whole machine".to_owned(),
         Some(ScopeKind::Memcg) => {
             let name = scope.cgroup.as_deref().unwrap_or(units::UNKNOWN);
-            format!("memory cgroup {}", path::shorten(&escape::escape(name), page.room() - 14))
+            format!("memory cgroup {}", path::shorten(&path::shown(name), page.room() - 14))
         }
         Some(ScopeKind::Cpuset) => "the memory nodes that a cpuset allows".to_owned(),
         Some(ScopeKind::MemoryPolicy) => "the memory nodes that a NUMA policy allows".to_owned(),
@@ -57,7 +57,7 @@ fn limits(incident: &Incident) -> String {
         (None | Some(0), Some(0)) => "no swap allowed".to_owned(),
         (usage, limit) => format!("swap {} of {}", units::maybe_bytes(usage), words::limit(limit)),
     };
-    format!("memory {usage} of {}, {swap}", words::limit(limits.memory_bytes))
+    format!("{usage} of {} used, {swap}", words::limit(limits.memory_bytes))
 }
 
 /// Cgroups of the victims, where they are not the full one.
@@ -72,7 +72,7 @@ fn homes(incident: &Incident, page: &Page) -> Vec<Line> {
     let more = homes.len().saturating_sub(3);
     let mut lines = Vec::new();
     for home in homes.iter().take(3) {
-        let shown = path::relative(&escape::escape(home), base.map(escape::escape).as_deref());
+        let shown = path::relative(&path::shown(home), base.map(path::shown).as_deref());
         lines.push(Line::new(Tone::Plain, format!("victim in {}", path::shorten(&shown, page.room() - 10))));
     }
     if more > 0 {
@@ -113,13 +113,11 @@ pub(super) fn asked(incident: &Incident, page: &Page) -> Vec<Line> {
             prose.say(Tone::Plain, &format!(", {}", flags.join("|")))
         }
     };
-    prose.say(
-        Tone::Plain,
-        &format!(", oom_score_adj {}", trigger.oom_score_adj.map_or("?".into(), |adj| adj.to_string())),
-    );
+    let adj = trigger.oom_score_adj.map_or("?".to_owned(), |adj| adj.to_string());
+    prose.say(Tone::Plain, ", ").atom(Tone::Plain, &format!("oom_score_adj {adj}"));
     let base = incident.scope.cgroup.as_deref();
     if let Some(cgroup) = trigger.cgroup.as_deref().filter(|cgroup| Some(*cgroup) != base) {
-        let shown = path::relative(&escape::escape(cgroup), base.map(escape::escape).as_deref());
+        let shown = path::relative(&path::shown(cgroup), base.map(path::shown).as_deref());
         prose.say(Tone::Plain, ", in ");
         prose.atom(Tone::Plain, &path::shorten(&shown, page.prose() - 3));
     }
@@ -130,7 +128,8 @@ pub(super) fn memory(incident: &Incident, page: &Page) -> Vec<Line> {
     // The parts of slab say more than slab.
     let split = incident.memory.contains_key("slab_unreclaimable");
     let known = COUNTERS.iter().filter_map(|name| Some((*name, *incident.memory.get(*name)?)));
-    let shown: Vec<_> = known.filter(|(name, bytes)| *bytes > 0 && !(split && *name == "slab")).collect();
+    let mut shown: Vec<_> = known.filter(|(name, bytes)| *bytes > 0 && !(split && *name == "slab")).collect();
+    shown.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     let mut prose = Prose::new();
     for (index, (name, bytes)) in shown.iter().enumerate() {
         let comma = if index + 1 < shown.len() { "," } else { "" };
@@ -146,7 +145,7 @@ pub(super) fn before(incident: &Incident, page: &Page) -> Vec<Line> {
             prose.say(Tone::Plain, "? (reclaim before the kill was not seen)");
         }
         Some(it) if it.reclaim_rounds == Some(0) => {
-            prose.say(Tone::Plain, "the task that asked had not tried to reclaim memory");
+            prose.say(Tone::Plain, "the task that asked made no reclaim round");
         }
         Some(it) => {
             let rounds = it.reclaim_rounds.map_or("? reclaim rounds".to_owned(), |number| {
@@ -168,12 +167,20 @@ pub(super) fn before(incident: &Incident, page: &Page) -> Vec<Line> {
     prose.wrap(page.prose())
 }
 
+/// Label where the kernel killed nothing.
+const NO_KILL: &str = "No kill";
+
+pub(super) fn kill_label(incident: &Incident) -> &'static str {
+    match incident.decision.as_ref().map(|decision| decision.rule) {
+        Some(Rule::NoneKillable | Rule::Panic) if incident.victims.is_empty() => NO_KILL,
+        _ => "Kill",
+    }
+}
+
 pub(super) fn kill(incident: &Incident, page: &Page) -> Vec<Line> {
     let mut prose = Prose::new();
     prose.say(Tone::Plain, &format!("{} in the OOM path", units::maybe_nanoseconds(incident.oom_path_ns)));
-    let rule = incident.decision.as_ref().map(|decision| decision.rule);
-    if matches!(rule, Some(Rule::NoneKillable | Rule::Panic)) && incident.victims.is_empty() {
-        prose.say(Tone::Plain, ", nothing given back");
+    if kill_label(incident) == NO_KILL {
         return prose.wrap(page.prose());
     }
     let dead = incident.victims.iter().filter(|victim| victim.exited_boottime_ns.is_some()).count();

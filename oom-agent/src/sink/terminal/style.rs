@@ -6,7 +6,8 @@ use std::io::{IsTerminal as _, stdout};
 /// Which candidates are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
-    /// So many of those that could be killed, and always the victims and the one that asked; a few exempt ones.
+    /// So many of those that could be killed, and always the victims and the one that asked; a few exempt
+    /// ones.
     Top(usize),
     /// Every one.
     All,
@@ -32,8 +33,8 @@ impl Default for Style {
 }
 
 impl Style {
-    /// For what stdout is: as wide as the terminal and in colour there, unless `NO_COLOR` is set or `TERM` is `dumb`;
-    /// elsewhere `COLUMNS` or 80 columns and no colour.
+    /// For what stdout is: as wide as the terminal and in colour there, unless `NO_COLOR` is set or `TERM` is
+    /// `dumb`; elsewhere `COLUMNS` or 80 columns and no colour.
     pub fn detect(candidates: Show) -> Self {
         let terminal = stdout().is_terminal();
         let columns = if terminal {

@@ -1,8 +1,10 @@
-//! Goldens of all samples at 80 and 200 columns, in `goldens/`. `UPDATE_EXPECT=1` blesses them; look at them then.
+//! Goldens of all samples at 80 and 200 columns, in `goldens/`. `UPDATE_EXPECT=1` blesses them; look at them
+//! then.
 
 use super::*;
 use crate::sink::{escape, samples};
 use expect_test::expect_file;
+use proptest::prelude::*;
 use std::path::Path;
 
 fn golden(name: &str, text: &str) {
@@ -39,7 +41,7 @@ fn candidates_can_be_left_out_or_all_be_shown() {
 #[test]
 fn no_line_is_longer_than_the_width_and_nothing_unsafe_is_left() {
     for (name, incident) in samples::all() {
-        for width in 80..=220 {
+        for width in (80..=220).step_by(7) {
             for candidates in [Show::Top(3), Show::All] {
                 let text = render(&incident, &Style { width, color: false, candidates });
                 for line in text.lines() {
@@ -60,5 +62,70 @@ fn colour_changes_nothing_but_colour() {
             .iter()
             .fold(coloured, |text, code| text.replace(code, ""));
         assert_eq!(plain, stripped, "{name}");
+    }
+}
+
+#[test]
+fn nothing_that_matters_is_cut_off_where_all_is_wide() {
+    let text = render(&samples::extreme(), &Style::default());
+    for end in ["already dying", "killed, asked", "exempt: memory on other nodes"] {
+        assert!(text.lines().any(|line| line.ends_with(end)), "{end}: {text}");
+    }
+}
+
+/// Text as an attacker would choose it: mostly controls, format characters, blanks and slashes.
+fn hostile_text() -> impl Strategy<Value = String> {
+    prop_oneof![any::<String>(), "[\\PC\\pC/ \\[\\]\"\\\\x{}日\u{202e}\u{1b}\n]{0,80}"]
+}
+
+/// A number that is often at an end of its range.
+fn wild() -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![
+        Just(None),
+        Just(Some(0)),
+        Just(Some(u64::MAX)),
+        any::<Option<u64>>(),
+        (0_u64..1 << 40).prop_map(Some)
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_text_and_any_number_keeps_the_width_and_stays_safe(
+        sample in 0..samples::all().len(),
+        width in 0_usize..240,
+        texts in prop::collection::vec(hostile_text(), 7),
+        numbers in prop::collection::vec(wild(), 8),
+        signed in any::<(i64, i64, i32, i32)>(),
+    ) {
+        let mut incident = samples::all().swap_remove(sample).1;
+        let [id, node, time, scope, comm, cgroup, note] = <[String; 7]>::try_from(texts).unwrap();
+        (incident.id, incident.node, incident.time, incident.scope.cgroup) = (id, Some(node), Some(time), Some(scope));
+        incident.evidence.notes.push(note.clone());
+        incident.evidence.sources.push(note);
+        for victim in &mut incident.victims {
+            (victim.comm, victim.cgroup) = (comm.clone(), Some(cgroup.clone()));
+            (victim.memory.anon_bytes, victim.memory.swap_bytes) = (numbers[0], numbers[1]);
+            victim.exit_after_ns = numbers[2];
+        }
+        for candidate in &mut incident.candidates {
+            (candidate.comm, candidate.cgroup) = (comm.clone(), Some(cgroup.clone()));
+            (candidate.points, candidate.oom_score_adj) = (Some(signed.0), Some(signed.2));
+            (candidate.memory.rss_bytes, candidate.memory.pgtables_bytes) = (numbers[0], numbers[1]);
+        }
+        if let Some(trigger) = &mut incident.trigger {
+            (trigger.comm, trigger.cgroup, trigger.order) = (comm, Some(cgroup), Some(signed.3));
+        }
+        if let Some(decision) = &mut incident.decision {
+            (decision.points, decision.margin_points) = (Some(signed.0), Some(signed.1));
+            decision.adj_to_spare = Some(signed.2);
+        }
+        (incident.total_pages, incident.limits.memory_bytes, incident.limits.usage_bytes) = (numbers[3], numbers[4], numbers[5]);
+        (incident.oom_path_ns, incident.freed_bytes) = (numbers[6], numbers[7]);
+        let text = render(&incident, &Style { width, ..Style::default() });
+        for line in text.lines() {
+            prop_assert!(escape::width(line) <= width.max(80), "{line}");
+            prop_assert!(!line.chars().any(escape::is_unsafe), "{line:?}");
+        }
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
     let parts = any(|victim| victim.memory.anon_bytes.is_some());
     let sums =
         !parts || any(|victim| victim.memory.anon_bytes.is_none() && victim.memory.rss_bytes.is_some());
-    let base = incident.scope.cgroup.as_deref().map(escape::escape);
+    let base = incident.scope.cgroup.as_deref().map(path::shown);
 
     let mut columns = Vec::new();
     let mut cells: Vec<Vec<String>> = vec![Vec::new(); victims.len()];
@@ -33,27 +33,29 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
         column(Column::right("THREAD"), &|victim| victim.tid.to_string());
     }
     column(Column::left("COMMAND").fit(Fit::Cut(12)), &|victim| escape::name(&victim.comm));
-    column(Column::right("UID").rank(3), &|victim| victim.uid.map_or("?".into(), |uid| uid.to_string()));
+    column(Column::right("UID").rank(5), &|victim| victim.uid.map_or("?".into(), |uid| uid.to_string()));
     if sums {
         column(Column::right("RSS"), &|victim| units::maybe_bytes(words::resident(&victim.memory)));
     }
     if parts {
         column(Column::right("ANON"), &|victim| units::maybe_bytes(victim.memory.anon_bytes));
-        column(Column::right("FILE"), &|victim| units::maybe_bytes(victim.memory.file_bytes));
-        column(Column::right("SHMEM"), &|victim| units::maybe_bytes(victim.memory.shmem_bytes));
+        column(Column::right("FILE").rank(1), &|victim| units::maybe_bytes(victim.memory.file_bytes));
+        column(Column::right("SHMEM").rank(1), &|victim| units::maybe_bytes(victim.memory.shmem_bytes));
     }
     column(Column::right("SWAP"), &|victim| units::maybe_bytes(victim.memory.swap_bytes));
-    column(Column::right("TABLES").rank(1), &|victim| units::maybe_bytes(victim.memory.pgtables_bytes));
+    column(Column::right("TABLES").rank(2), &|victim| units::maybe_bytes(victim.memory.pgtables_bytes));
     column(Column::right("ADJ"), &|victim| victim.oom_score_adj.map_or("?".into(), |adj| adj.to_string()));
-    column(Column::right("EXIT").rank(2), &|victim| match victim.exit_after_ns {
+    column(Column::right("EXIT").rank(3), &|victim| match victim.exit_after_ns {
         None if victim.exited_boottime_ns.is_some() => "exited".to_owned(),
         exit => units::maybe_nanoseconds(exit),
     });
     column(Column::left("ROLE"), &|victim| role(victim.role).to_owned());
-    column(Column::left("CGROUP").fit(Fit::Path(30)).rank(4), &|victim| match victim.cgroup.as_deref() {
-        Some(cgroup) => path::relative(&escape::escape(cgroup), base.as_deref()),
-        None => "?".to_owned(),
-    });
+    if any(|victim| victim.cgroup.is_some()) && !victims.iter().all(|it| it.cgroup == incident.scope.cgroup) {
+        column(Column::left("CGROUP").fit(Fit::Path(30)).rank(4), &|victim| match victim.cgroup.as_deref() {
+            Some(cgroup) => path::relative(&path::shown(cgroup), base.as_deref()),
+            None => "?".to_owned(),
+        });
+    }
     let mut table = Table::new(columns);
     for row in cells {
         table.row(Tone::Plain, row);

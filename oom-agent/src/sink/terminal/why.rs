@@ -2,7 +2,7 @@
 
 use super::Page;
 use super::words::{self, who};
-use crate::incident::model::{Decision, ExemptReason, Incident, Role, Rule};
+use crate::incident::model::{Candidate, Decision, ExemptReason, Incident, Role, Rule};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::units;
 
@@ -12,74 +12,76 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
         None => {
             prose.say(Tone::Plain, "? (the decision was not seen)");
         }
-        Some(decision) => {
-            match decision.rule {
-                Rule::HighestPoints => most_points(&mut prose, incident, decision),
-                Rule::Sysrq => {
-                    prose.say(Tone::Plain, "An operator asked for a kill. ");
-                    most_points(&mut prose, incident, decision);
-                }
-                Rule::AllocatingTask => {
-                    let why = "vm.oom_kill_allocating_task is set: the kernel killed whoever had asked and compared nobody.";
-                    prose.say(Tone::Plain, why);
-                }
-                Rule::AlreadyDying => {
-                    prose.say(Tone::Plain, "It was exiting or killed before, so the kernel let it finish rather than kill another.");
-                }
-                Rule::NoneKillable => none_killable(&mut prose, incident),
-                Rule::Panic => {
-                    prose.say(Tone::Plain, "vm.panic_on_oom is set, or there was nothing left to kill.");
-                }
+        Some(decision) => match decision.rule {
+            Rule::HighestPoints => most_points(&mut prose, incident, decision),
+            Rule::Sysrq => {
+                prose.say(Tone::Plain, "An operator asked for a kill. ");
+                most_points(&mut prose, incident, decision);
             }
-        }
+            Rule::AllocatingTask => {
+                prose.say(
+                    Tone::Plain,
+                    "vm.oom_kill_allocating_task is set: the kernel killed whoever had asked ",
+                );
+                prose.say(Tone::Plain, "and compared nobody.");
+            }
+            Rule::AlreadyDying => {
+                prose.say(Tone::Plain, "It was exiting or killed before, so the kernel let it finish ");
+                prose.say(Tone::Plain, "rather than kill another.");
+            }
+            Rule::NoneKillable => none_killable(&mut prose, incident),
+            Rule::Panic => {
+                prose.say(Tone::Plain, "vm.panic_on_oom is set, or there was nothing left to kill.");
+            }
+        },
     }
     company(&mut prose, incident);
-    let mut lines = prose.wrap(page.prose());
-    if let Some(total) = incident.total_pages
-        && incident.candidates.iter().any(|candidate| candidate.oom_score_adj.is_some_and(|adj| adj != 0))
-    {
-        let one = units::plural(total / 1000, "point", "points");
-        let mut scale = Prose::new();
-        scale.say(
-            Tone::Plain,
-            &format!("1 of oom_score_adj is {one} here (totalpages {}).", units::count(total)),
-        );
-        lines.extend(scale.wrap(page.prose()));
-    }
-    lines
+    prose.wrap(page.prose())
 }
 
 fn most_points(prose: &mut Prose, incident: &Incident, decision: &Decision) {
     let points = decision.points.map_or("?".to_owned(), units::points);
     prose.say(Tone::Plain, &format!("Most points: {points}"));
-    let next = decision
-        .runner_up_pid
-        .and_then(|pid| incident.candidates.iter().find(|candidate| candidate.pid == pid));
+    let next = decision.runner_up_pid.and_then(|pid| incident.candidates.iter().find(|it| it.pid == pid));
     let Some(next) = next else {
-        let complete = incident.candidates_lost == Some(0)
-            && incident.candidates_evaluated == Some(incident.candidates.len() as u64)
-            && incident.candidates.iter().filter(|candidate| candidate.eligible).count() == 1;
-        prose.say(
-            Tone::Plain,
-            if complete {
-                ". It was the only one that could be killed."
-            } else {
-                ". The next one was not seen."
-            },
-        );
+        let only = complete(incident) && incident.candidates.iter().filter(|it| it.eligible).count() == 1;
+        let text =
+            if only { ". It was the only one that could be killed." } else { ". The next one was not seen." };
+        prose.say(Tone::Plain, text);
         return;
     };
-    let name = who(&next.comm, next.pid);
     prose.say(Tone::Plain, "; next ");
-    prose.atom(Tone::Plain, &name);
+    prose.atom(Tone::Plain, &who(&next.comm, next.pid));
     prose.say(Tone::Plain, &format!(" with {}", next.points.map_or("?".to_owned(), units::points)));
     match decision.margin_points {
         Some(0) => prose.say(Tone::Plain, ", the same: the last one scanned wins."),
+        Some(margin @ ..0) => {
+            prose.say(Tone::Plain, &format!(", {} more.", units::count(margin.unsigned_abs())))
+        }
         Some(margin) => prose.say(Tone::Plain, &format!(", {} fewer.", units::points(margin))),
         None => prose.say(Tone::Plain, "."),
     };
     if incident.candidates_lost.is_some_and(|lost| lost > 0) {
-        prose.say(Tone::Plain, " (Among those that were seen.)");
+        prose.say(Tone::Plain, " One that was not seen may lie between them.");
+    } else {
+        spare(prose, incident, decision, next);
+    }
+    if let Some(total) = incident.total_pages {
+        let one = units::plural(total / 1000, "point", "points");
+        let text =
+            format!(" A step of oom_score_adj counts {one} here (totalpages {}).", units::count(total));
+        prose.say(Tone::Plain, &text);
+    }
+}
+
+/// What `oom_score_adj` would have changed.
+fn spare(prose: &mut Prose, incident: &Incident, decision: &Decision, next: &Candidate) {
+    let name = who(&next.comm, next.pid);
+    if incident.victims.iter().any(|victim| victim.pid == next.pid) {
+        prose.say(Tone::Plain, " If ");
+        prose.atom(Tone::Plain, &name);
+        prose.say(Tone::Plain, " had been chosen, both would have died all the same.");
+        return;
     }
     let own =
         incident.candidates.iter().find(|it| Some(it.pid) == decision.pid).and_then(|it| it.oom_score_adj);
@@ -103,31 +105,35 @@ fn most_points(prose: &mut Prose, incident: &Incident, decision: &Decision) {
     }
 }
 
+/// Every process that the kernel looked at was seen.
+fn complete(incident: &Incident) -> bool {
+    incident.candidates_lost.unwrap_or(0) == 0
+        && incident.candidates_evaluated == Some(incident.candidates.len() as u64)
+}
+
 fn none_killable(prose: &mut Prose, incident: &Incident) {
-    let exempt = incident.candidates.iter().filter(|candidate| !candidate.eligible).count();
-    let protected = incident
-        .candidates
-        .iter()
-        .filter(|candidate| candidate.exempt_reason == Some(ExemptReason::AdjMin))
-        .count();
-    match (incident.candidates_evaluated, exempt) {
-        (Some(0), _) => prose
-            .say(Tone::Plain, "There was no process in it to kill: its memory belongs to no process there."),
-        (_, 0) => prose.say(Tone::Plain, "No process in it may be killed."),
-        (_, exempt) => prose.say(
-            Tone::Plain,
-            &format!(
-                "None of the {} in it may be killed.",
-                units::plural(exempt as u64, "process", "processes")
-            ),
-        ),
+    let protected =
+        incident.candidates.iter().filter(|it| it.exempt_reason == Some(ExemptReason::AdjMin)).count() as u64;
+    let text = match (incident.candidates_evaluated, incident.candidates.len() as u64) {
+        (Some(0), _) => "No process is in it: what fills it belongs to none.".to_owned(),
+        (_, 0) => "No process in it may be killed.".to_owned(),
+        (_, seen) if !complete(incident) => {
+            format!("No process in it may be killed; {} of them seen.", units::count(seen))
+        }
+        (_, 1) => "The only process in it may not be killed.".to_owned(),
+        (_, seen) => format!("None of the {} processes in it may be killed.", units::count(seen)),
     };
-    if protected > 0 {
-        let number = units::count(protected as u64);
-        prose.say(
-            Tone::Plain,
-            &format!(" {number} at oom_score_adj -1000: any higher value makes it killable."),
-        );
+    prose.say(Tone::Plain, &text);
+    match protected {
+        0 => {}
+        1 => {
+            prose.say(Tone::Plain, " One is at oom_score_adj -1000; any higher value makes it killable.");
+        }
+        more => {
+            let more = units::count(more);
+            let text = format!(" {more} are at oom_score_adj -1000; any higher value makes them killable.");
+            prose.say(Tone::Plain, &text);
+        }
     }
 }
 

@@ -17,12 +17,15 @@ pub(super) fn asker(trigger: &Trigger) -> String {
     }
 }
 
-/// Whether the task that asked belongs to this process. Thread ids are unique, so one of them is enough.
+/// Whether the task that asked belongs to this process. Thread ids are unique, so one of them is enough. Nobody asked
+/// where an operator did (sysrq, order -1): the trigger is a kworker then.
 pub(super) fn asked(incident: &Incident, pid: u32, tid: u32) -> bool {
-    incident.trigger.as_ref().is_some_and(|trigger| match (trigger.pid, trigger.tid) {
-        (Some(asker), _) => asker == pid,
-        (None, Some(asker)) => asker == pid || asker == tid,
-        (None, None) => false,
+    incident.trigger.as_ref().filter(|trigger| trigger.order != Some(-1)).is_some_and(|trigger| {
+        match (trigger.pid, trigger.tid) {
+            (Some(asker), _) => asker == pid,
+            (None, Some(asker)) => asker == pid || asker == tid,
+            (None, None) => false,
+        }
     })
 }
 
@@ -53,7 +56,8 @@ pub(super) fn pages(order: i32) -> String {
     }
 }
 
-/// From here on a limit is the kernel's word for "none" (`PAGE_COUNTER_MAX`, `LONG_MAX` bytes in whole pages).
+/// From here on a limit is the kernel's word for "none" (`PAGE_COUNTER_MAX`, `LONG_MAX` bytes in whole
+/// pages).
 pub(super) const NO_LIMIT: u64 = 1 << 62;
 
 /// A limit in bytes.
@@ -68,12 +72,12 @@ pub(super) fn limit(bytes: Option<u64>) -> String {
 pub(super) fn exempt(reason: ExemptReason) -> &'static str {
     match reason {
         ExemptReason::AdjMin => "oom_score_adj -1000",
-        ExemptReason::AlreadyReaped => "its memory was reaped already",
-        ExemptReason::Vfork => "in vfork, the memory is its parent's",
+        ExemptReason::AlreadyReaped => "already reaped",
+        ExemptReason::Vfork => "in vfork",
         ExemptReason::KernelThread => "kernel thread",
-        ExemptReason::Init => "the machine's init",
-        ExemptReason::OtherNode => "its memory is on other nodes",
-        ExemptReason::NoMm => "no memory left, exiting",
+        ExemptReason::Init => "init",
+        ExemptReason::OtherNode => "memory on other nodes",
+        ExemptReason::NoMm => "no memory, exiting",
     }
 }
 
@@ -81,7 +85,7 @@ pub(super) fn exempt(reason: ExemptReason) -> &'static str {
 pub(super) fn exempt_count(reason: Option<ExemptReason>, number: u64) -> String {
     let with = |text: &str| format!("{} {text}", units::count(number));
     match reason {
-        Some(ExemptReason::AdjMin) => with("at oom_score_adj -1000"),
+        Some(ExemptReason::AdjMin) => with("more at oom_score_adj -1000"),
         Some(ExemptReason::AlreadyReaped) => with("reaped already"),
         Some(ExemptReason::Vfork) => with("in vfork"),
         Some(ExemptReason::KernelThread) => units::plural(number, "kernel thread", "kernel threads"),
@@ -89,14 +93,5 @@ pub(super) fn exempt_count(reason: Option<ExemptReason>, number: u64) -> String 
         Some(ExemptReason::OtherNode) => with("on other nodes"),
         Some(ExemptReason::NoMm) => with("without memory"),
         None => with("for a reason that was not seen"),
-    }
-}
-
-/// `a`, `a and b`, `a, b and c`.
-pub(super) fn list(items: &[String]) -> String {
-    match items {
-        [] => String::new(),
-        [only] => only.clone(),
-        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
     }
 }

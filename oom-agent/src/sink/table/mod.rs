@@ -1,8 +1,11 @@
 //! Aligned columns that fit into a width. What does not fit is dropped by rank, then cut; nothing overflows.
 
+mod layout;
+
 use super::escape;
 use super::path;
 use super::text::{Line, Prose, Tone};
+use layout::Layout;
 
 /// Where a column's text stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +25,8 @@ pub enum Fit {
     Cut(usize),
     /// A cgroup path: may be shortened down to so many columns.
     Path(usize),
-    /// Continues on the next lines if it has less room than it needs, but has at least so many columns. Last column only.
+    /// Continues on the next lines if it has less room than it needs, but has at least so many columns. Last
+    /// column only.
     Wrap(usize),
     /// A bar between so many and so many columns.
     Bar(usize, usize),
@@ -37,7 +41,8 @@ pub struct Column {
     pub align: Align,
     /// How it gives way.
     pub fit: Fit,
-    /// 0 is always shown; where there is too little room the highest goes first.
+    /// 0 is always shown. Where there is too little room the highest rank goes first, all of it together;
+    /// ranks 1 and 2 go only after the gaps between columns are narrowed.
     pub rank: u8,
 }
 
@@ -100,12 +105,6 @@ pub struct Table {
     rows: Vec<Row>,
 }
 
-/// Widths of the columns that are shown (`None`: dropped), and the gap between them.
-struct Layout {
-    widths: Vec<Option<usize>>,
-    gap: usize,
-}
-
 impl Table {
     /// A table without rows.
     pub fn new(columns: Vec<Column>) -> Self {
@@ -124,70 +123,13 @@ impl Table {
 
     /// The heading and the rows in at most `width` columns.
     pub fn lines(&self, width: usize) -> Vec<Line> {
-        let layout = self.layout(width);
+        let layout = Layout::new(&self.columns, &self.rows, width);
         let titles = self.columns.iter().map(|column| Cell::Text(column.title.to_owned())).collect();
         let heading = Row { cells: titles, tone: Tone::Faint, tail: None };
         std::iter::once(&heading)
             .chain(&self.rows)
             .flat_map(|row| self.row_lines(row, &layout, width))
             .collect()
-    }
-
-    fn layout(&self, width: usize) -> Layout {
-        let natural: Vec<usize> = (0..self.columns.len()).map(|at| self.natural(at)).collect();
-        let least: Vec<usize> =
-            self.columns.iter().zip(&natural).map(|(column, &natural)| least(column, natural)).collect();
-        let mut shown = vec![true; self.columns.len()];
-        let mut gap = 2;
-        let needed = |shown: &[bool], gap: usize| {
-            let sum: usize =
-                least.iter().zip(shown).filter(|(_, shown)| **shown).map(|(least, _)| least + gap).sum();
-            sum.saturating_sub(gap)
-        };
-        // Rank 1 is worth more than wide gaps, what ranks higher is not.
-        while needed(&shown, gap) > width {
-            let worst =
-                (0..self.columns.len()).filter(|&at| shown[at]).max_by_key(|&at| self.columns[at].rank);
-            match worst.map(|at| (at, self.columns[at].rank)) {
-                Some((at, 2..)) => shown[at] = false,
-                _ if gap > 1 => gap = 1,
-                Some((at, 1)) => shown[at] = false,
-                _ => break,
-            }
-        }
-        let mut spare = width.saturating_sub(needed(&shown, gap));
-        let mut widths: Vec<Option<usize>> =
-            shown.iter().zip(&least).map(|(shown, least)| shown.then_some(*least)).collect();
-        for bars in [false, true] {
-            for (at, column) in self.columns.iter().enumerate() {
-                let wanted = match column.fit {
-                    Fit::Bar(_, most) => {
-                        if bars {
-                            most
-                        } else {
-                            continue;
-                        }
-                    }
-                    _ => natural[at],
-                };
-                if let Some(width) = &mut widths[at] {
-                    let grown = wanted.saturating_sub(*width).min(spare);
-                    *width += grown;
-                    spare -= grown;
-                }
-            }
-        }
-        Layout { widths, gap }
-    }
-
-    /// Columns that the widest cell or the title takes.
-    fn natural(&self, at: usize) -> usize {
-        let cells = self.rows.iter().filter(|row| row.tail.as_ref().is_none_or(|(from, _)| at < *from));
-        let widest = cells.filter_map(|row| match row.cells.get(at) {
-            Some(Cell::Text(text)) => Some(escape::width(text)),
-            Some(Cell::Bar(..)) | None => None,
-        });
-        widest.max().unwrap_or(0).max(escape::width(self.columns[at].title))
     }
 
     fn row_lines(&self, row: &Row, layout: &Layout, width: usize) -> Vec<Line> {
@@ -234,16 +176,6 @@ impl Table {
     }
 }
 
-fn least(column: &Column, natural: usize) -> usize {
-    match column.fit {
-        Fit::Whole => natural,
-        Fit::Cut(least) | Fit::Path(least) | Fit::Wrap(least) => {
-            natural.min(least.max(escape::width(column.title)))
-        }
-        Fit::Bar(least, _) => least.max(escape::width(column.title)),
-    }
-}
-
 /// A line that begins at column `x`.
 fn indented(x: usize, line: Line) -> Line {
     let mut out = Line::default();
@@ -275,7 +207,7 @@ mod tests {
         let mut table = Table::new(vec![
             Column::left("HOOK"),
             Column::right("COUNT"),
-            Column::left("EXTRA").rank(2),
+            Column::left("EXTRA").rank(3),
             Column::left("WHY NOT BETTER").fit(Fit::Wrap(12)),
         ]);
         table.row(

@@ -1,0 +1,190 @@
+//! The facts of one incident, as the incident.
+//!
+//! The rule of this folder: what was lost is never claimed. A field is set only if every fact that it depends on came.
+
+mod candidates;
+mod decision;
+mod notes;
+mod scope;
+mod total_pages;
+mod trigger;
+mod victims;
+
+use super::Config;
+use super::marked::Marked;
+use super::names::Names;
+use super::pending::{Logged, Pending};
+use super::scans::Scan;
+use crate::incident::model::{Escalation, Evidence, Incident, SCHEMA};
+use crate::report::Report;
+use std::collections::BTreeMap;
+
+/// `order` of a sysrq-f (`is_sysrq_oom`).
+const SYSRQ_ORDER: i32 = -1;
+
+/// Why an incident is told now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Nothing is waited for.
+    Complete,
+    /// The wait for what is missing is over.
+    Late,
+    /// The agent stops.
+    Stopped,
+    /// There are too many at once.
+    Crowded,
+}
+
+/// Everything that an incident is made of.
+struct Parts<'a> {
+    config: &'a Config,
+    pending: &'a Pending,
+    victims: &'a [Marked],
+    scan: &'a Scan,
+    ending: Ending,
+}
+
+impl Parts<'_> {
+    fn report(&self) -> Option<&Report> {
+        self.pending.logged.report.as_deref()
+    }
+
+    /// BPF saw the whole call, and no record of the small ring is known to be lost.
+    fn saw_all(&self) -> bool {
+        let Pending { entry, end, lost, dropped, again, .. } = self.pending;
+        self.config.calls && entry.is_some() && end.is_some() && *lost == 0 && *dropped == 0 && !*again
+    }
+
+    /// The task table of the report is whole.
+    fn whole_table(&self) -> Option<&Report> {
+        self.report().filter(|report| report.has_table && report.lost_lines == 0 && ended(report))
+    }
+}
+
+fn ended(report: &Report) -> bool {
+    use crate::report::Outcome;
+    report.kill.is_some() || matches!(report.outcome, Outcome::NoneKillable | Outcome::Panic)
+}
+
+/// Makes the incident. The edge adds what is not in the facts: id, node, boot id and wall-clock time.
+pub(super) fn incident(
+    config: &Config,
+    names: &mut Names,
+    mut pending: Pending,
+    scan: &Scan,
+    ending: Ending,
+) -> Incident {
+    let mut marked = std::mem::take(&mut pending.victims);
+    for (time_ns, killed) in std::mem::take(&mut pending.logged.lines) {
+        marked.push(Marked::logged(time_ns, killed));
+    }
+    victims::fill(&mut marked, &pending, scan);
+    let parts = Parts { config, pending: &pending, victims: &marked, scan, ending };
+
+    let scope = scope::scope(&parts);
+    let total_pages = total_pages::total_pages(&parts, scope.kind);
+    let rule = decision::rule(&parts);
+    let candidates = candidates::candidates(&parts, names, scope.kind, total_pages, rule);
+    let decision = decision::decision(&parts, rule, &candidates, total_pages);
+    let victims = victims::victims(&parts);
+    let notes = notes::notes(&parts, &candidates, decision.as_ref(), total_pages);
+    let report = parts.report();
+    Incident {
+        schema: SCHEMA,
+        id: String::new(),
+        node: None,
+        boot_id: None,
+        time: None,
+        boottime_ns: begin(&parts),
+        kernel_release: invocation(&pending.logged).and_then(|invocation| invocation.kernel_release.clone()),
+        trigger: trigger::trigger(&parts),
+        total_pages,
+        limits: scope::limits(&parts),
+        candidates_evaluated: candidates.evaluated,
+        candidates_lost: candidates.lost,
+        escalation: escalation(&parts),
+        memory: report.map(memory).unwrap_or_default(),
+        oom_path_ns: pending.end.map(|end| end.duration_ns),
+        recovery_ns: victims::recovery_ns(&parts),
+        freed_bytes: victims::freed_bytes(&parts),
+        evidence: Evidence {
+            level: config.level,
+            sources: config.sources.clone(),
+            lost_records: notes::lost_records(&parts, candidates.lost),
+            notes,
+        },
+        kernel_log: report.map(|report| report.text.clone()).filter(|text| !text.is_empty()),
+        candidates: candidates.list,
+        decision: decision.map(|told| told.decision),
+        scope,
+        victims,
+    }
+}
+
+fn invocation(logged: &Logged) -> Option<&crate::report::Invocation> {
+    logged.invocation.as_deref().or_else(|| logged.report.as_ref()?.invocation.as_ref())
+}
+
+/// Begin of the OOM path, as early as it was seen.
+fn begin(parts: &Parts<'_>) -> Option<u64> {
+    let Pending { entry, decision, end, logged, .. } = parts.pending;
+    let marked = parts.victims.iter().filter(|_| parts.pending.call.is_some());
+    entry
+        .as_ref()
+        .map(|entry| entry.time_ns)
+        .or_else(|| end.map(|end| end.time_ns.saturating_sub(end.duration_ns)))
+        .or_else(|| decision.as_ref().map(|decision| decision.time_ns))
+        .or_else(|| marked.map(|victim| victim.time_ns).min())
+        .or(logged.time_ns)
+}
+
+fn escalation(parts: &Parts<'_>) -> Option<Escalation> {
+    let entry = parts.pending.entry.as_ref()?;
+    let reclaim = entry.reclaim?;
+    let kill = parts.victims.iter().filter_map(|victim| victim.killed_ns).min().unwrap_or(entry.time_ns);
+    let window_ns = kill.checked_sub(reclaim.first_ns).filter(|_| reclaim.first_ns > 0 && reclaim.rounds > 0);
+    Some(Escalation {
+        reclaim_rounds: Some(reclaim.rounds),
+        trigger_stall_ns: Some(reclaim.ns),
+        reclaimed_pages: Some(reclaim.reclaimed_pages),
+        window_seconds: window_ns.map(|ns| ns as f64 / 1e9),
+    })
+}
+
+/// Counters of `memory.stat` that are bytes (`memory_stats` in `mm/memcontrol.c`); the others count events.
+const BYTE_COUNTERS: [&str; 29] = [
+    "active_anon",
+    "active_file",
+    "anon",
+    "anon_thp",
+    "file",
+    "file_dirty",
+    "file_mapped",
+    "file_thp",
+    "file_writeback",
+    "hugetlb",
+    "inactive_anon",
+    "inactive_file",
+    "kernel",
+    "kernel_stack",
+    "pagetables",
+    "percpu",
+    "sec_pagetables",
+    "shmem",
+    "shmem_thp",
+    "slab",
+    "slab_reclaimable",
+    "slab_unreclaimable",
+    "sock",
+    "swapcached",
+    "unevictable",
+    "vmalloc",
+    "zswap",
+    "zswap_incomp",
+    "zswapped",
+];
+
+fn memory(report: &Report) -> BTreeMap<String, u64> {
+    let bytes = report.stats.iter().filter(|(name, _)| BYTE_COUNTERS.contains(&name.as_str()));
+    bytes.map(|(name, value)| (format!("{name}_bytes"), *value)).collect()
+}

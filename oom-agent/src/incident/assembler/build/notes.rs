@@ -1,0 +1,200 @@
+//! What is missing and why, in plain sentences.
+
+use super::candidates::Candidates;
+use super::decision::Told;
+use super::{Ending, Parts};
+use crate::incident::assembler::marked::Marked;
+use crate::incident::fact::CgroupPath;
+use crate::incident::model::Rule;
+
+/// Records known to be lost around this incident.
+pub(super) fn lost_records(parts: &Parts<'_>, candidates_lost: Option<u64>) -> u64 {
+    let pending = parts.pending;
+    let names = pending.end.map_or(0, |end| end.names_lost);
+    let report = parts.report().map_or(0, |report| report.lost_lines);
+    // Without the call's end it is not known which are missing, only what was dropped here.
+    let candidates = candidates_lost.unwrap_or(0).max(parts.scan.dropped);
+    [candidates, names, report, pending.logged.lost, pending.dropped]
+        .into_iter()
+        .fold(pending.lost, u64::saturating_add)
+}
+
+pub(super) fn notes(
+    parts: &Parts<'_>,
+    candidates: &Candidates,
+    decision: Option<&Told>,
+    total_pages: Option<u64>,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    match parts.ending {
+        Ending::Complete | Ending::Late => {}
+        Ending::Stopped => notes.push("The agent was stopped before the incident was complete.".to_owned()),
+        Ending::Crowded => {
+            notes.push("Too many incidents at once: this one was told before it was complete.".to_owned());
+        }
+    }
+    if parts.pending.call.is_some() {
+        records(parts, &mut notes);
+        exits(parts, &mut notes);
+    } else if parts.config.victims || parts.config.calls {
+        notes.push("Only the kernel's log tells of this one: no BPF program saw it.".to_owned());
+    }
+    if !parts.config.calls || parts.pending.call.is_none() {
+        log(parts, &mut notes);
+    }
+    scan(parts, candidates, &mut notes);
+    if let Some(Told { task_origin, contradicts, decision }) = decision {
+        if *task_origin {
+            notes.push("The chosen process is in swapoff, which goes before all points.".to_owned());
+        }
+        if *contradicts {
+            notes.push(
+                "The counters that were seen rank another process first: they changed while the kernel chose, so no \
+                 runner-up is named."
+                    .to_owned(),
+            );
+        }
+        if decision.rule == Rule::AlreadyDying && parts.victims.is_empty() {
+            notes.push("Nothing was killed: the chosen process had exited already.".to_owned());
+        }
+    }
+    let weighs =
+        |candidate: &crate::incident::model::Candidate| candidate.eligible && candidate.points.is_none();
+    if total_pages.is_none() && candidates.list.iter().any(weighs) {
+        notes.push(
+            "How much memory oom_score_adj is a share of is not known: points of processes with one are missing."
+                .to_owned(),
+        );
+    }
+    cut(parts, candidates, &mut notes);
+    notes
+}
+
+/// Records of the small ring.
+fn records(parts: &Parts<'_>, notes: &mut Vec<String>) {
+    let pending = parts.pending;
+    if pending.again {
+        notes.push(
+            "Its first part was told in an earlier incident: these victims came after it was given up."
+                .to_owned(),
+        );
+        return;
+    }
+    if pending.entry.is_none() {
+        notes.push(
+            "The entry into the OOM path was not seen: who asked, and for what, is unknown.".to_owned(),
+        );
+    }
+    if parts.config.victims && parts.victims.is_empty() && (!parts.config.calls || pending.lost > 0) {
+        notes.push("Records were lost: whether anything was killed was not seen.".to_owned());
+    }
+    if parts.config.calls {
+        if pending.decision.is_none() && parts.victims.iter().any(Marked::was_killed) {
+            notes.push(
+                "The kernel's decision was not seen: by which rule the victim was chosen is unknown."
+                    .to_owned(),
+            );
+        }
+        if pending.end.is_none() {
+            notes.push(
+                "The end of the OOM path was not seen: how long it took and how many processes were looked at is \
+                 unknown."
+                    .to_owned(),
+            );
+        }
+    }
+    if pending.lost > 0 {
+        let lost = pending.lost;
+        notes.push(format!(
+            "{lost} records were lost around this incident: there may have been more victims."
+        ));
+    }
+    if pending.dropped > 0 {
+        notes.push(format!("{} more victims or log lines did not fit.", pending.dropped));
+    }
+}
+
+fn exits(parts: &Parts<'_>, notes: &mut Vec<String>) {
+    if !parts.config.exits {
+        if !parts.victims.is_empty() {
+            notes.push("Exits are not seen on this machine: how long recovery took is unknown.".to_owned());
+        }
+        return;
+    }
+    let ms = parts.config.wait_ns / 1_000_000;
+    for victim in parts.victims.iter().filter(|victim| victim.exit_expected()) {
+        let pid = victim.process().pid();
+        notes.push(match parts.ending {
+            Ending::Complete | Ending::Late => format!("exit of {pid} not seen within {ms} ms"),
+            Ending::Stopped | Ending::Crowded => format!("exit of {pid} not seen yet"),
+        });
+    }
+}
+
+/// The kernel's log, where it is needed.
+fn log(parts: &Parts<'_>, notes: &mut Vec<String>) {
+    let logged = &parts.pending.logged;
+    if !parts.config.log {
+        notes.push("The kernel's log is not read: scope, decision and candidates are unknown.".to_owned());
+        return;
+    }
+    let killed = parts.victims.iter().any(Marked::was_killed);
+    let lined = parts.victims.iter().any(|victim| victim.line.is_some());
+    match &logged.report {
+        None if logged.gap && (lined || !killed) => notes.push(
+            "The kernel's log has a gap here: its report (scope, limits, candidates) is lost.".to_owned(),
+        ),
+        None if lined => notes.push(
+            "The kernel printed no report for this kill (it is limited to 10 in 5 s): scope, limits and candidates are \
+             unknown."
+                .to_owned(),
+        ),
+        None if killed => notes.push(
+            "The kernel's log did not tell of this kill in time: scope, limits and candidates are unknown.".to_owned(),
+        ),
+        None => {}
+        Some(report) => {
+            if report.lost_lines > 0 || !super::ended(report) {
+                notes.push("The kernel's report is not whole: lines are missing in it.".to_owned());
+            }
+            if !report.has_table {
+                notes.push("The report has no task table: candidates are unknown.".to_owned());
+            }
+            if super::ended(report) && report.kill.is_some() && parts.victims.is_empty() {
+                notes.push("The log does not say whether the chosen process was killed.".to_owned());
+            }
+        }
+    }
+    let unnamed = parts.victims.iter().filter(|victim| victim.line_expected()).count();
+    if lined && unnamed > 0 {
+        notes.push(format!("The kernel's log does not name {unnamed} of the victims."));
+    }
+}
+
+fn scan(parts: &Parts<'_>, candidates: &Candidates, notes: &mut Vec<String>) {
+    if let (Some(lost @ 1..), Some(evaluated)) = (candidates.lost, candidates.evaluated) {
+        notes.push(format!(
+            "{lost} of {evaluated} candidates were lost: no runner-up is named, it may be among them."
+        ));
+    }
+    if candidates.nodes_unknown && !candidates.list.is_empty() {
+        notes.push(
+            "Which candidates have memory on the nodes in question cannot be seen on this kernel: no runner-up is named."
+                .to_owned(),
+        );
+    }
+    if candidates.unnamed > 0 && parts.pending.end.is_some_and(|end| end.names_lost > 0) {
+        notes.push(format!("Names of cgroups were lost: {} candidates have none.", candidates.unnamed));
+    }
+}
+
+fn cut(parts: &Parts<'_>, candidates: &Candidates, notes: &mut Vec<String>) {
+    let is_cut = |path: &Option<CgroupPath>| path.as_ref().is_some_and(|path| path.cut);
+    let entry = parts.pending.entry.as_ref();
+    let scope = entry.and_then(|entry| entry.control.as_ref()).is_some_and(|c| is_cut(&c.scope_cgroup));
+    let trigger = entry.is_some_and(|entry| is_cut(&entry.trigger_cgroup));
+    let victim = parts.victims.iter().any(|victim| is_cut(&victim.cgroup));
+    if scope || trigger || victim || candidates.cut {
+        notes.push("A cgroup's path was too long for its record: it is cut.".to_owned());
+    }
+}

@@ -1,0 +1,63 @@
+//! What the assembler is told about its sources, and what it counts.
+
+use crate::incident::badness::PAGE_SIZE;
+use crate::incident::model::Level;
+
+/// What the sources can tell.
+#[expect(clippy::struct_excessive_bools, reason = "each names one source that is there or not")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How much the kernel lets us see.
+    pub level: Level,
+    /// Hooks and files in use, for the evidence.
+    pub sources: Vec<String>,
+    /// `out_of_memory` is seen from entry to return: calls, decisions, candidates and ends come from BPF.
+    pub calls: bool,
+    /// `oom_badness` is seen: a candidate without points is one that the kernel did not ask for points.
+    pub kernel_points: bool,
+    /// Victims come from BPF.
+    pub victims: bool,
+    /// Their exits too.
+    pub exits: bool,
+    /// The kernel's log is read.
+    pub log: bool,
+    /// How long an incident waits for what is missing after the last fact, nanoseconds.
+    pub wait_ns: u64,
+    /// Bytes of a page.
+    pub page_size: u64,
+    /// The machine's `SwapTotal`, where known: a memory cgroup's `totalpages` counts the smaller of it and the
+    /// cgroup's swap limit (`mem_cgroup_get_max`).
+    pub total_swap_bytes: Option<u64>,
+}
+
+impl Config {
+    /// What a level usually means: all of its sources work.
+    pub fn new(level: Level) -> Self {
+        let victims = matches!(level, Level::Tracepoint | Level::Full);
+        Self {
+            level,
+            sources: Vec::new(),
+            calls: level == Level::Full,
+            kernel_points: level == Level::Full,
+            victims,
+            exits: victims,
+            log: level != Level::Full,
+            wait_ns: 250_000_000,
+            page_size: PAGE_SIZE,
+            total_swap_bytes: None,
+        }
+    }
+}
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Incidents told.
+    pub incidents: u64,
+    /// Victims in them.
+    pub victims: u64,
+    /// Records and log lines lost or dropped, of which is known.
+    pub lost_records: u64,
+    /// Calls with nothing to kill, also those that were not told one by one.
+    pub none_killable: u64,
+}

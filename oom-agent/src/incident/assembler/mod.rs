@@ -1,0 +1,426 @@
+//! Facts to incidents: a state machine without I/O or clock. `now_ns` is `CLOCK_BOOTTIME`.
+//!
+//! The kernel serialises OOM kills (`oom_lock`), so facts of the small ring come in the order of the calls. Everything
+//! else may come in any order: candidates and cgroup names over a ring of their own, exits before the victim is
+//! marked, the kernel's log before or after what BPF tells. An incident is told when nothing of it is missing, or
+//! when nothing more came for [`Config::wait_ns`]; what is missing then is said in its evidence.
+//!
+//! # Layout
+//! - `pending`: the facts of one incident and when it is due. `marked`: one victim.
+//! - `scans`, `names`: the bulk ring: candidates by call, cgroup paths by id.
+//! - `journal`: the kernel's log. `recent`: early exits, and what was told already.
+//! - `storm`: calls that find nothing to kill.
+//! - `build`: facts of one incident to the [`Incident`].
+
+mod build;
+mod config;
+mod journal;
+mod marked;
+mod names;
+mod pending;
+mod recent;
+mod scans;
+mod storm;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, Totals};
+
+use self::build::Ending;
+use self::journal::Journal;
+use self::marked::{Marked, Process};
+use self::names::Names;
+use self::pending::{Due, Logged, Pending};
+use self::recent::{Exits, Told};
+use self::scans::Scans;
+use self::storm::Storms;
+use super::fact::{Fact, Victim};
+use super::model::{Incident, Rule};
+use crate::report::{Event, Killed, Outcome, Report, What};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Calls in the making at once. The oldest is told as it is when one more comes.
+const MAX_CALLS: usize = 1024;
+/// Incidents that were told early for want of space and not fetched yet.
+const MAX_FORCED: usize = 1024;
+/// Records that were lost belong to what follows within this time.
+const LOST_NS: u64 = 1_000_000_000;
+
+/// Facts in, incidents out.
+#[derive(Debug)]
+pub struct Assembler {
+    config: Config,
+    calls: BTreeMap<u64, Pending>,
+    scans: Scans,
+    names: Names,
+    journal: Journal,
+    exits: Exits,
+    told: Told,
+    storms: Storms,
+    /// Told early for want of space.
+    forced: VecDeque<Incident>,
+    /// Lost records that the next incident may miss, and when that was known.
+    lost: Option<(u64, u64)>,
+    totals: Totals,
+}
+
+impl Assembler {
+    /// An assembler for these sources.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            calls: BTreeMap::new(),
+            scans: Scans::default(),
+            names: Names::default(),
+            journal: Journal::default(),
+            exits: Exits::default(),
+            told: Told::default(),
+            storms: Storms::default(),
+            forced: VecDeque::new(),
+            lost: None,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Takes a fact. Ask [`Self::ready`] afterwards; after a batch of facts is early enough.
+    pub fn push(&mut self, now_ns: u64, fact: Fact) {
+        match fact {
+            Fact::Call(call) => {
+                if let Some(pending) = self.open(now_ns, call.call) {
+                    pending.entry.get_or_insert(call);
+                }
+            }
+            Fact::Decision(decision) => {
+                if let Some(pending) = self.open(now_ns, decision.call) {
+                    pending.decision.get_or_insert(decision);
+                }
+            }
+            Fact::End(end) => {
+                if let Some(pending) = self.open(now_ns, end.call) {
+                    pending.end.get_or_insert(end);
+                }
+            }
+            Fact::Victim(victim) => self.victim(now_ns, *victim),
+            Fact::Exit(exit) => {
+                let mut known = false;
+                for pending in self.calls.values_mut() {
+                    for victim in &mut pending.victims {
+                        if victim.exit(&exit) {
+                            known = true;
+                            pending.latest_ns = now_ns;
+                        }
+                    }
+                }
+                let process = Process { pid: exit.pid, tid: exit.pid, start_ns: exit.start_ns };
+                if !known && !self.told.has_process(now_ns, process) {
+                    let dropped = self.exits.push(now_ns, exit);
+                    self.totals.lost_records += dropped;
+                }
+            }
+            Fact::Candidate(candidate) => {
+                if self.calls.contains_key(&candidate.call) || !self.told.has_call(candidate.call) {
+                    self.scans.push(*candidate, |call| self.calls.contains_key(&call));
+                }
+            }
+            Fact::CgroupName { id, path } => self.names.insert(id, path),
+            Fact::Lost { records } => self.lose(now_ns, records),
+            Fact::Log(event) => self.log(now_ns, event),
+        }
+    }
+
+    /// The next incident that is due. Call it until it gives `None`.
+    pub fn ready(&mut self, now_ns: u64) -> Option<Incident> {
+        loop {
+            if let Some(incident) = self.forced.pop_front() {
+                return Some(incident);
+            }
+            let (pending, ending) = self.take_due(now_ns)?;
+            if let Some(incident) = self.tell(now_ns, pending, ending) {
+                return Some(incident);
+            }
+        }
+    }
+
+    /// When [`Self::ready`] gives more without new facts.
+    pub fn deadline(&self) -> Option<u64> {
+        if !self.forced.is_empty() {
+            return Some(0);
+        }
+        let due = |pending: &Pending| match self.due(pending) {
+            Due::Now => Some(0),
+            Due::At { ns, .. } => Some(ns),
+            Due::Open => None,
+        };
+        self.calls.values().chain(&self.journal.entries).filter_map(due).min()
+    }
+
+    /// The agent stops: what was told early and what is pending, said to be incomplete where it is.
+    pub fn finish(&mut self) -> Vec<Incident> {
+        let mut incidents: Vec<Incident> = self.forced.drain(..).collect();
+        if let Some(logged) = self.journal.invocation.take() {
+            self.journal.enter(0, logged);
+        }
+        self.journal.close();
+        let entries = std::mem::take(&mut self.journal.entries);
+        let pending: Vec<Pending> = std::mem::take(&mut self.calls).into_values().chain(entries).collect();
+        let now_ns = pending.iter().map(|pending| pending.latest_ns).max().unwrap_or(0);
+        for pending in pending {
+            let ending = match self.due(&pending) {
+                Due::Now | Due::At { late: false, .. } => Ending::Complete,
+                Due::At { late: true, .. } | Due::Open => Ending::Stopped,
+            };
+            incidents.extend(self.tell(now_ns, pending, ending));
+        }
+        incidents
+    }
+
+    /// What was told until now.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    fn due(&self, pending: &Pending) -> Due {
+        pending.due(&self.config, pending.call.map_or(0, |call| self.scans.received(call)))
+    }
+
+    fn take_due(&mut self, now_ns: u64) -> Option<(Pending, Ending)> {
+        let ending = |due: Due| match due {
+            Due::Now => Some(Ending::Complete),
+            Due::At { ns, late } if ns <= now_ns => Some(if late { Ending::Late } else { Ending::Complete }),
+            Due::At { .. } | Due::Open => None,
+        };
+        let call = self.calls.iter().find_map(|(&call, pending)| Some((call, ending(self.due(pending))?)));
+        if let Some((call, ending)) = call {
+            return self.calls.remove(&call).map(|pending| (pending, ending));
+        }
+        let mut entries = self.journal.entries.iter().enumerate();
+        let (index, ending) = entries.find_map(|(index, entry)| Some((index, ending(self.due(entry))?)))?;
+        if index + 1 == self.journal.entries.len() {
+            self.journal.spoken_for();
+        }
+        self.journal.entries.remove(index).map(|pending| (pending, ending))
+    }
+
+    /// The call that a fact of the small ring belongs to. `None`: it was told already.
+    fn open(&mut self, now_ns: u64, call: u64) -> Option<&mut Pending> {
+        if !self.calls.contains_key(&call) {
+            if self.told.has_call(call) {
+                self.totals.lost_records += 1;
+                return None;
+            }
+            self.create(now_ns, call);
+        }
+        for earlier in self.calls.range_mut(..call).map(|(_, pending)| pending) {
+            earlier.leave(now_ns);
+        }
+        let calls = &self.calls;
+        self.scans.forget_before(call, |call| calls.contains_key(&call));
+        let pending = self.calls.get_mut(&call)?;
+        pending.touch(now_ns);
+        Some(pending)
+    }
+
+    fn create(&mut self, now_ns: u64, call: u64) {
+        if self.calls.len() >= MAX_CALLS
+            && let Some((_, oldest)) = self.calls.pop_first()
+        {
+            self.force(now_ns, oldest);
+        }
+        let mut pending = Pending::new(Some(call), now_ns);
+        if let Some((records, since)) = self.lost.take()
+            && now_ns.saturating_sub(since) <= LOST_NS
+        {
+            pending.lost = records;
+        }
+        // A call that is not the latest is over.
+        pending.left = self.calls.last_key_value().is_some_and(|(&last, _)| last > call);
+        self.calls.insert(call, pending);
+    }
+
+    fn victim(&mut self, now_ns: u64, fact: Victim) {
+        let call = fact.call;
+        let mut victim = Marked::new(fact);
+        self.exits.give(now_ns, &mut victim);
+        let process = victim.process();
+        let logged = if self.config.log { self.journal.take(|pid| process.logged_as(pid)) } else { None };
+        let again = !self.calls.contains_key(&call) && self.told.has_call(call);
+        if again {
+            self.create(now_ns, call);
+        }
+        let Some(pending) = self.open(now_ns, call) else { return };
+        pending.again |= again;
+        pending.left |= again;
+        pending.add(victim);
+        if let Some(mut logged) = logged {
+            for (time_ns, killed) in std::mem::take(&mut logged.lines) {
+                line(pending, time_ns, killed);
+            }
+            pending.logged.absorb(logged);
+        }
+    }
+
+    fn lose(&mut self, now_ns: u64, records: u64) {
+        self.totals.lost_records = self.totals.lost_records.saturating_add(records);
+        for pending in self.calls.values_mut() {
+            pending.lost = pending.lost.saturating_add(records);
+            pending.leave(now_ns);
+        }
+        let known = self.lost.filter(|&(_, since)| now_ns.saturating_sub(since) <= LOST_NS);
+        let carried = known.map_or(0, |(records, _)| records);
+        self.lost = Some((carried.saturating_add(records), now_ns));
+    }
+
+    fn log(&mut self, now_ns: u64, event: Event) {
+        let Event { time_ns, what } = event;
+        match what {
+            What::Invoked(invocation) => self.journal.invoked(time_ns, invocation),
+            What::Report(report) => self.report(now_ns, time_ns, report),
+            What::Killed(killed) => self.killed(now_ns, time_ns, *killed),
+            What::GroupKill { .. } => {
+                self.journal.group(now_ns);
+                let latest = self.calls.values_mut().rev();
+                if let Some(pending) =
+                    latest.into_iter().find(|pending| pending.logged.last_line_ns.is_some())
+                {
+                    pending.logged.group = true;
+                    pending.latest_ns = now_ns;
+                }
+            }
+            What::Reaped { .. } => {}
+            What::Gap { records } => {
+                let records = records.unwrap_or(1);
+                self.totals.lost_records = self.totals.lost_records.saturating_add(records);
+                self.journal.gap(records);
+            }
+        }
+        while self.journal.entries.len() > journal::MAX_ENTRIES {
+            if let Some(oldest) = self.journal.entries.pop_front() {
+                self.force(now_ns, oldest);
+            }
+        }
+    }
+
+    fn report(&mut self, now_ns: u64, time_ns: Option<u64>, report: Box<Report>) {
+        let kills = matches!(report.outcome, Outcome::Kill | Outcome::Unknown);
+        let chosen = report.kill.as_ref().map(|kill| kill.pid);
+        let logged = self.journal.reported(time_ns, report);
+        let asked = logged.invocation.as_ref().and_then(|invocation| invocation.tid);
+        let mine = |pending: &&mut Pending| {
+            let open = pending.logged.report.is_none();
+            let nothing = pending.end.is_some_and(|end| end.none_killable);
+            let trigger = pending.entry.as_ref().map(|entry| entry.trigger.tid);
+            open && match chosen {
+                Some(pid) => pending.concerns(pid),
+                None => !kills && nothing && asked.is_some() && asked == trigger,
+            }
+        };
+        if let Some(pending) = self.calls.values_mut().find(mine) {
+            pending.logged.absorb(logged);
+            pending.latest_ns = now_ns;
+        } else if (kills || !self.config.calls) && chosen.is_none_or(|pid| !self.told_logged(now_ns, pid)) {
+            // Where BPF sees every call, it has told of one with nothing to kill, or will.
+            self.journal.enter(now_ns, logged);
+        }
+    }
+
+    fn killed(&mut self, now_ns: u64, time_ns: Option<u64>, killed: Killed) {
+        let mine = |pending: &&mut Pending| {
+            pending.victims.iter().any(|victim| victim.process().logged_as(killed.pid))
+        };
+        if let Some(pending) = self.calls.values_mut().find(mine) {
+            let before = self.journal.before_line(time_ns);
+            self.journal.spoken_for();
+            pending.logged.absorb(before);
+            line(pending, time_ns, killed);
+            pending.touch(now_ns);
+        } else if self.told_logged(now_ns, killed.pid) {
+            let _told = self.journal.before_line(time_ns);
+            self.journal.spoken_for();
+        } else {
+            self.journal.killed(now_ns, time_ns, killed);
+        }
+    }
+
+    /// BPF told of this process and its incident is out: the log comes late. Without BPF the log tells all there is.
+    fn told_logged(&self, now_ns: u64, pid: u32) -> bool {
+        (self.config.calls || self.config.victims) && self.told.has_logged(now_ns, pid)
+    }
+
+    fn force(&mut self, now_ns: u64, pending: Pending) {
+        if let Some(incident) = self.tell(now_ns, pending, Ending::Crowded) {
+            if self.forced.len() >= MAX_FORCED {
+                self.forced.pop_front();
+                self.totals.lost_records += 1;
+            }
+            self.forced.push_back(incident);
+        }
+    }
+
+    /// Makes the incident, unless it is one that was told already.
+    fn tell(&mut self, now_ns: u64, pending: Pending, ending: Ending) -> Option<Incident> {
+        let scan = pending.call.map(|call| self.scans.take(call)).unwrap_or_default();
+        if let Some(call) = pending.call {
+            self.told.call(call);
+        }
+        let end = pending.end.unwrap_or_default();
+        self.totals.lost_records = self
+            .totals
+            .lost_records
+            .saturating_add(end.candidates_lost)
+            .saturating_add(end.names_lost)
+            .saturating_add(pending.dropped)
+            .saturating_add(scan.dropped);
+        if self.only_marked_again(now_ns, &pending) {
+            return None;
+        }
+        for victim in &pending.victims {
+            self.told.process(now_ns, victim.process());
+        }
+        if let Some(decision) = &pending.decision {
+            self.told.process(now_ns, Process::of(&decision.chosen));
+        }
+        for (_, killed) in &pending.logged.lines {
+            self.told.process(now_ns, Process { pid: 0, tid: killed.pid, start_ns: 0 });
+        }
+        let mut incident = build::incident(&self.config, &mut self.names, pending, &scan, ending);
+        if incident.decision.as_ref().is_some_and(|decision| decision.rule == Rule::NoneKillable) {
+            let repeats = end.repeats;
+            self.totals.none_killable = self.totals.none_killable.saturating_add(1).saturating_add(repeats);
+            let at_ns = incident.boottime_ns.unwrap_or(now_ns);
+            let swallowed = self.storms.admit(at_ns, &incident, repeats)?;
+            if swallowed > 0 {
+                let note = format!(
+                    "{swallowed} equal calls with nothing to kill before this one are not told one by one."
+                );
+                incident.evidence.notes.push(note);
+            }
+        }
+        self.totals.incidents += 1;
+        self.totals.victims += incident.victims.len() as u64;
+        Some(incident)
+    }
+
+    /// The kernel only gave a dying victim of an earlier call (another thread of it) access to the reserves again: not
+    /// a kill, nothing new.
+    fn only_marked_again(&self, now_ns: u64, pending: &Pending) -> bool {
+        let Some(call) = pending.call else { return false };
+        !pending.victims.is_empty()
+            && pending.victims.iter().all(|victim| {
+                let process = victim.process();
+                let earlier = self.calls.range(..call).flat_map(|(_, pending)| &pending.victims);
+                !victim.was_killed()
+                    && (earlier.into_iter().any(|known| known.process().is(process))
+                        || self.told.has_process(now_ns, process))
+            })
+    }
+}
+
+/// Gives a line of the log to the victim that it names.
+fn line(pending: &mut Pending, time_ns: Option<u64>, killed: Killed) {
+    let Logged { last_line_ns, .. } = &mut pending.logged;
+    *last_line_ns = time_ns.or(*last_line_ns).or(Some(0));
+    let named = |victim: &&mut Marked| victim.process().logged_as(killed.pid);
+    if let Some(victim) = pending.victims.iter_mut().find(named) {
+        victim.line.get_or_insert(Box::new(killed));
+    }
+}

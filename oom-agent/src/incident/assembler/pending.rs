@@ -1,0 +1,181 @@
+//! The facts of one incident, until it is complete or its time is up.
+
+use super::Config;
+use super::marked::{Marked, Process};
+use crate::incident::fact::{Call, Decision, End};
+use crate::incident::model::Level;
+use crate::report::{Invocation, Killed, Outcome, Report};
+
+/// Members of a group or processes with the same memory follow a victim within this time, where nothing says that the
+/// call ended.
+const LINGER_NS: u64 = 20_000_000;
+/// The kernel may print a long report to a slow console in the middle of a call. It is given up after this time, where
+/// nothing shows that it is over.
+const OPEN_CALL_NS: u64 = 30_000_000_000;
+/// Victims in one incident.
+pub(super) const MAX_VICTIMS: usize = 65_536;
+
+/// What the log told of an incident.
+#[derive(Debug, Default)]
+pub(super) struct Logged {
+    /// The first line's time, on the log's clock.
+    pub(super) time_ns: Option<u64>,
+    pub(super) invocation: Option<Box<Invocation>>,
+    pub(super) report: Option<Box<Report>>,
+    /// `Killed process` lines that belong to no victim that BPF told of.
+    pub(super) lines: Vec<(Option<u64>, Killed)>,
+    /// The last such line's time.
+    pub(super) last_line_ns: Option<u64>,
+    /// A group kill was announced.
+    pub(super) group: bool,
+    /// Lines are missing before the first one.
+    pub(super) gap: bool,
+    /// How many, where known.
+    pub(super) lost: u64,
+}
+
+impl Logged {
+    /// Takes over what was told before it was clear whose it is.
+    pub(super) fn absorb(&mut self, other: Self) {
+        let Self { time_ns, invocation, report, lines, last_line_ns, group, gap, lost } = other;
+        self.time_ns = self.time_ns.or(time_ns);
+        self.invocation = self.invocation.take().or(invocation);
+        self.report = self.report.take().or(report);
+        self.lines.extend(lines);
+        self.last_line_ns = last_line_ns.or(self.last_line_ns);
+        self.group |= group;
+        self.gap |= gap;
+        self.lost = self.lost.saturating_add(lost);
+    }
+}
+
+/// When an incident is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Nothing is missing.
+    Now,
+    /// At this time with what there is then. `late`: something is missing then.
+    At { ns: u64, late: bool },
+    /// Not before something else happens.
+    Open,
+}
+
+/// One incident in the making.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// `None`: only the log tells of it.
+    pub(super) call: Option<u64>,
+    /// Arrival of the last fact that is not an exit.
+    pub(super) touched_ns: u64,
+    /// Arrival of the last fact.
+    pub(super) latest_ns: u64,
+    pub(super) entry: Option<Box<Call>>,
+    pub(super) decision: Option<Box<Decision>>,
+    pub(super) end: Option<End>,
+    pub(super) victims: Vec<Marked>,
+    pub(super) logged: Logged,
+    /// Records that the ring lost around it.
+    pub(super) lost: u64,
+    /// Facts that were dropped for want of space.
+    pub(super) dropped: u64,
+    /// The kernel has left this call, as far as its end was not seen: a later one told something, or records were lost.
+    pub(super) left: bool,
+    /// Nothing will follow in the log.
+    pub(super) closed: bool,
+    /// Its call was told of already.
+    pub(super) again: bool,
+}
+
+impl Pending {
+    pub(super) fn new(call: Option<u64>, now_ns: u64) -> Self {
+        Self {
+            call,
+            touched_ns: now_ns,
+            latest_ns: now_ns,
+            entry: None,
+            decision: None,
+            end: None,
+            victims: Vec::new(),
+            logged: Logged::default(),
+            lost: 0,
+            dropped: 0,
+            left: false,
+            closed: false,
+            again: false,
+        }
+    }
+
+    /// A fact that is not an exit came.
+    pub(super) fn touch(&mut self, now_ns: u64) {
+        self.touched_ns = now_ns;
+        self.latest_ns = now_ns;
+    }
+
+    /// The kernel must have left this call.
+    pub(super) fn leave(&mut self, now_ns: u64) {
+        if !self.left && self.end.is_none() {
+            self.touch(now_ns);
+        }
+        self.left = true;
+    }
+
+    /// Adds a victim, or what is new of one that is known.
+    pub(super) fn add(&mut self, victim: Marked) {
+        let process = victim.process();
+        if let Some(known) = self.victims.iter_mut().find(|known| known.process().is(process)) {
+            known.merge(victim);
+        } else if self.victims.len() < MAX_VICTIMS {
+            self.victims.push(victim);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// The log's number names one of its victims, or the chosen one.
+    pub(super) fn concerns(&self, pid: u32) -> bool {
+        let chosen = self.decision.as_ref().is_some_and(|d| Process::of(&d.chosen).logged_as(pid));
+        chosen || self.victims.iter().any(|victim| victim.process().logged_as(pid))
+    }
+
+    fn ended_in_log(&self) -> bool {
+        let outcome = self.logged.report.as_ref().map(|report| report.outcome);
+        matches!(outcome, Some(Outcome::NoneKillable | Outcome::Panic))
+    }
+
+    /// When to tell of it. `received`: candidates of this call that came.
+    pub(super) fn due(&self, config: &Config, received: u64) -> Due {
+        let Config { wait_ns, .. } = *config;
+        let late = |since: u64, wait: u64| Due::At { ns: since.saturating_add(wait), late: true };
+        if self.call.is_none() {
+            let from_log_only = !config.calls && !config.victims;
+            return if self.ended_in_log() || (self.closed && from_log_only) {
+                Due::Now
+            } else if config.level == Level::Log {
+                Due::Open
+            } else {
+                Due::At { ns: self.touched_ns.saturating_add(wait_ns), late: false }
+            };
+        }
+        let exits = config.exits && self.victims.iter().any(Marked::exit_expected);
+        if config.calls {
+            return match &self.end {
+                Some(end) => {
+                    let scanned = received.saturating_add(end.candidates_lost) >= end.evaluated;
+                    if scanned && !exits { Due::Now } else { late(self.touched_ns, wait_ns) }
+                }
+                None if self.left => late(self.touched_ns, wait_ns),
+                None => late(self.touched_ns, OPEN_CALL_NS.max(wait_ns)),
+            };
+        }
+        let lines = config.log && self.victims.iter().any(Marked::line_expected);
+        if exits || lines || self.victims.is_empty() {
+            return late(self.touched_ns, wait_ns);
+        }
+        let company = self.logged.group || self.victims.iter().any(Marked::may_have_company);
+        if company && !self.left {
+            let ns = self.latest_ns.saturating_add(LINGER_NS.min(wait_ns));
+            return Due::At { ns, late: false };
+        }
+        Due::Now
+    }
+}

@@ -1,0 +1,253 @@
+//! The running kernel's incidents: sources, assembler and clock put together.
+
+use crate::{
+    clock,
+    incident::{
+        assembler::{Assembler, Config, Totals},
+        fact::Fact,
+        id::incident_id,
+        model::{Incident, Level},
+    },
+    kernel::{
+        host::Host,
+        load::{self, HookStatus, Logger, Options},
+        rings::{Dropped, Rings},
+    },
+    report::Event,
+    source::kmsg::{From, Kmsg},
+};
+use anyhow::{Context as _, Result};
+use std::{future, time::Duration};
+use tokio::{io::Interest, io::unix::AsyncFd, time::sleep};
+
+/// Incidents of this machine, as they happen.
+pub struct Live {
+    rings: Option<Rings>,
+    kmsg: Option<Kmsg>,
+    events: Vec<Event>,
+    logger: Option<AsyncFd<Logger>>,
+    assembler: Assembler,
+    stamp: Stamp,
+}
+
+/// How it was started: what the operator is told.
+pub struct Start {
+    /// How much the kernel lets us see.
+    pub level: Level,
+    /// Every hook, empty without BPF.
+    pub hooks: Vec<HookStatus>,
+    /// What does not work and why, in sentences.
+    pub warnings: Vec<String>,
+}
+
+/// What the sources do not know of an incident.
+struct Stamp {
+    node: Option<String>,
+    boot_id: Option<String>,
+    kernel_release: Option<String>,
+    number: u64,
+}
+
+impl Live {
+    /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime.
+    ///
+    /// # Errors
+    /// If neither BPF nor the kernel's log can be used.
+    pub fn start(host: &Host, options: &Options) -> Result<(Self, Start)> {
+        let mut warnings = Vec::new();
+        let loaded = match options.max_level {
+            Level::Full | Level::Tracepoint => load::load(host.memory_cgroup_is_v2(), options),
+            Level::Kmsg | Level::Log => Err(anyhow::anyhow!("not wanted (--max-level kmsg)")),
+        };
+        let mut loaded = match loaded {
+            Ok(loaded) => Some(loaded),
+            Err(error) => {
+                warnings.push(format!("no BPF: {error:#}"));
+                None
+            }
+        };
+        let level = loaded.as_ref().map_or(Level::Kmsg, |loaded| loaded.level);
+        let kmsg = match level {
+            Level::Full => None,
+            _ => match Kmsg::open(From::Now) {
+                Ok(kmsg) => Some(kmsg),
+                Err(error) if loaded.is_some() => {
+                    warnings.push(format!("victims only: {error:#}"));
+                    None
+                }
+                Err(error) => return Err(error.context(warnings.join("; "))),
+            },
+        };
+        let hooks = loaded.as_ref().map(|loaded| loaded.hooks.clone()).unwrap_or_default();
+        if let Some(fields) = loaded.as_ref().map(|loaded| &loaded.missing_fields).filter(|it| !it.is_empty())
+        {
+            warnings.push(format!("this kernel has no {}", fields.join(", ")));
+        }
+        let config = config(host, level, &hooks, kmsg.is_some());
+        let logger = loaded.as_mut().and_then(|loaded| loaded.logger.take()).map(register).transpose()?;
+        let live = Self {
+            rings: loaded.map(Rings::new).transpose()?,
+            kmsg,
+            events: Vec::new(),
+            logger,
+            assembler: Assembler::new(config),
+            stamp: Stamp {
+                node: host.node.value().cloned(),
+                boot_id: host.boot_id.value().cloned(),
+                kernel_release: host.kernel_release.value().cloned(),
+                number: 0,
+            },
+        };
+        Ok((live, Start { level, hooks, warnings }))
+    }
+
+    /// The next incident. Cancel-safe: nothing that was read is lost.
+    ///
+    /// # Errors
+    /// If a source breaks.
+    pub async fn next(&mut self) -> Result<Incident> {
+        loop {
+            let now = clock::boottime_ns();
+            if let Some(incident) = self.assembler.ready(now) {
+                return Ok(self.stamp.on(incident));
+            }
+            let wait =
+                self.assembler.deadline().map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
+            let Self { rings, kmsg, events, logger, .. } = &mut *self;
+            tokio::select! {
+                readable = rings_readable(rings) => {
+                    readable?;
+                    self.read_all(Ok(()))?;
+                }
+                read = kmsg_next(kmsg, events) => self.read_all(read)?,
+                () = timer(wait) => self.read_all(Ok(()))?,
+                flushed = log_flush(logger) => flushed?,
+            }
+        }
+    }
+
+    /// What is pending, marked as such.
+    pub fn finish(&mut self) -> Vec<Incident> {
+        if let Err(error) = self.read_all(Ok(())) {
+            eprintln!("oom-agent: {error:#}");
+        }
+        if let Some(kmsg) = &mut self.kmsg {
+            kmsg.finish(&mut self.events);
+            self.take_log();
+        }
+        let pending = self.assembler.finish();
+        pending.into_iter().map(|incident| self.stamp.on(incident)).collect()
+    }
+
+    /// Counts since the start.
+    pub fn totals(&self) -> Totals {
+        self.assembler.totals()
+    }
+
+    /// Records that found no room in the BPF rings since the start.
+    pub fn dropped(&self) -> Dropped {
+        self.rings.as_ref().map(Rings::dropped).unwrap_or_default()
+    }
+
+    /// Reads everything that is there, BPF first: what it saw of a kill is there when the log has its line. The log
+    /// is read without waiting for its wake-up, which comes with the kernel's next tick (`wake_up_klogd`).
+    fn read_all(&mut self, log: Result<()>) -> Result<()> {
+        let Self { rings, assembler, kmsg, events, .. } = self;
+        if let Some(rings) = rings {
+            rings.drain(|fact| assembler.push(clock::boottime_ns(), fact))?;
+        }
+        if let Some(source) = kmsg
+            && let Err(error) = log.and_then(|()| source.read_available(events))
+        {
+            // Without the log incidents still stand; they say what they lack.
+            eprintln!("oom-agent: the kernel's log is not read any more: {error:#}");
+            *kmsg = None;
+        }
+        self.take_log();
+        Ok(())
+    }
+
+    fn take_log(&mut self) {
+        let suspended = clock::suspended_ns();
+        for mut event in self.events.drain(..) {
+            event.time_ns = event.time_ns.map(|time| time + suspended);
+            self.assembler.push(clock::boottime_ns(), Fact::Log(event));
+        }
+    }
+}
+
+impl Stamp {
+    fn on(&mut self, mut incident: Incident) -> Incident {
+        self.number += 1;
+        let began = incident.boottime_ns.unwrap_or_else(clock::boottime_ns);
+        if let Some((unix_ms, time)) = clock::wall(began) {
+            let boot_id = self.boot_id.as_deref().unwrap_or_default();
+            incident.id = incident_id(unix_ms, boot_id, began, self.number);
+            incident.time = Some(time);
+        }
+        incident.node.clone_from(&self.node);
+        incident.boot_id.clone_from(&self.boot_id);
+        incident.kernel_release.clone_from(&self.kernel_release);
+        incident
+    }
+}
+
+fn config(host: &Host, level: Level, hooks: &[HookStatus], log: bool) -> Config {
+    let used = |target: &str| hooks.iter().any(|hook| hook.target == target && hook.used.is_some());
+    let mut sources: Vec<String> =
+        hooks.iter().filter_map(|hook| Some(format!("{}:{}", hook.used?.name(), hook.target))).collect();
+    if log {
+        sources.push("kmsg".into());
+    }
+    Config {
+        sources,
+        calls: level == Level::Full,
+        kernel_points: used("oom_badness"),
+        victims: used("mark_victim"),
+        exits: used("sched_process_exit"),
+        log,
+        page_size: rustix::param::page_size() as u64,
+        total_swap_bytes: host.swap.value().map(|swap| swap.total_bytes),
+        ..Config::new(level)
+    }
+}
+
+fn register(logger: Logger) -> Result<AsyncFd<Logger>> {
+    // SAFETY: a logger keeps the one map that it was made of, and with it the descriptor, for its whole life.
+    let registered = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) };
+    registered.map_err(std::io::Error::from).context("cannot wait for the log of the BPF programs")
+}
+
+async fn rings_readable(rings: &mut Option<Rings>) -> Result<()> {
+    match rings {
+        Some(rings) => rings.readable().await,
+        None => future::pending().await,
+    }
+}
+
+async fn kmsg_next(kmsg: &mut Option<Kmsg>, events: &mut Vec<Event>) -> Result<()> {
+    match kmsg {
+        Some(kmsg) => kmsg.next(events).await,
+        None => future::pending().await,
+    }
+}
+
+async fn timer(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => sleep(wait).await,
+        None => future::pending().await,
+    }
+}
+
+async fn log_flush(logger: &mut Option<AsyncFd<Logger>>) -> Result<()> {
+    match logger {
+        Some(logger) => {
+            let mut guard =
+                logger.readable_mut().await.context("cannot wait for the log of the BPF programs")?;
+            guard.clear_ready();
+            guard.get_inner_mut().flush();
+            Ok(())
+        }
+        None => future::pending().await,
+    }
+}

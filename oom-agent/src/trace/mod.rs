@@ -1,0 +1,344 @@
+//! `oom-agent trace`: incidents on stdout as they happen.
+//!
+//! # Layout
+//! - [`filter`]: which incidents are wanted.
+//! - [`output`]: a thread that writes, so that a full pipe never stops the reading.
+
+pub mod filter;
+pub mod output;
+
+use crate::{
+    incident::model::{Incident, Level},
+    kernel::{
+        host::{Host, privilege::Need},
+        load::{HookStatus, Options},
+    },
+    live::{Live, Start},
+    sink::{
+        Tally, json, summary,
+        terminal::{Show, Style, render},
+    },
+};
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+use filter::Filter;
+use output::{Output, Written};
+use std::{
+    num::NonZeroU64,
+    path::Path,
+    pin::pin,
+    time::{Duration, Instant},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::sleep,
+};
+
+/// How incidents are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a person.
+    Text,
+    /// One line an incident, see docs/incident.schema.json.
+    Json,
+}
+
+/// The most that is used of what the kernel allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MaxLevel {
+    /// Everything.
+    Full,
+    /// BPF on tracepoints only, with the kernel's log.
+    Tracepoint,
+    /// The kernel's log only.
+    Kmsg,
+}
+
+/// Arguments of `trace`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  oom-agent trace                                   every OOM kill from now on, until Ctrl-C
+  oom-agent trace --cgroup '*kubepods*'             only those that hit a pod
+  oom-agent trace --format json --count 1           wait for one, as JSON
+  oom-agent trace --format json | jq .victims       in a pipe; each line is flushed at once
+
+Exit status: 0 done, 1 failed, 2 usage, 3 not permitted or not supported here.")]
+pub struct TraceArgs {
+    /// How incidents are written.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// End after so many incidents.
+    #[arg(long, value_name = "N")]
+    pub count: Option<NonZeroU64>,
+    /// End after so long: 30s, 5m, 1h30m.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Only incidents of a cgroup (the full one's or a victim's path); * and ? match anything.
+    #[arg(long, value_name = "GLOB")]
+    pub cgroup: Option<String>,
+    /// Candidates to show: a number, all or none.
+    #[arg(long, value_name = "N|all|none", default_value = "10", value_parser = show)]
+    pub candidates: Show,
+    /// Use no more than this.
+    #[arg(long, value_enum, default_value_t = MaxLevel::Full, help_heading = "Debugging")]
+    pub max_level: MaxLevel,
+    /// Use kprobes instead of trampolines (fentry, fexit).
+    #[arg(long, help_heading = "Debugging")]
+    pub no_trampolines: bool,
+    /// Show on stderr what the BPF programs themselves say.
+    #[arg(long, help_heading = "Debugging")]
+    pub bpf_log: bool,
+}
+
+impl TraceArgs {
+    fn options(&self) -> Options {
+        Options {
+            max_level: match self.max_level {
+                MaxLevel::Full => Level::Full,
+                MaxLevel::Tracepoint => Level::Tracepoint,
+                MaxLevel::Kmsg => Level::Kmsg,
+            },
+            trampolines: !self.no_trampolines,
+            bpf_log: self.bpf_log,
+            ..Options::default()
+        }
+    }
+}
+
+/// This process or this machine does not allow it: exit status 3.
+#[derive(Debug)]
+pub struct NotPermitted(pub String);
+
+impl std::fmt::Display for NotPermitted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotPermitted {}
+
+/// Runs the command until its end.
+///
+/// # Errors
+/// [`NotPermitted`] where privileges are missing or neither BPF nor the kernel's log can be used; anything else failed.
+pub fn run(args: &TraceArgs) -> Result<()> {
+    let host = Host::read(Path::new("/"));
+    require_privileges(&host, args)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    // Dropped first, without waiting: the output thread may be stuck in a pipe that nobody reads.
+    let done = runtime.block_on(trace(args, &host));
+    runtime.shutdown_background();
+    done
+}
+
+fn require_privileges(host: &Host, args: &TraceArgs) -> Result<()> {
+    let need = if args.max_level == MaxLevel::Kmsg { Need::KernelLog } else { Need::BpfTracing };
+    let missing = host.missing_for(need).unwrap_or_default();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+    let log = host.missing_for(Need::KernelLog).unwrap_or_default();
+    let more = if need == Need::BpfTracing && !log.is_empty() {
+        let log = log.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        format!(" Where only tracepoints can be used, {log} is needed as well.")
+    } else {
+        String::new()
+    };
+    Err(NotPermitted(format!("not permitted: {names} missing.{more} Run it as root (sudo oom-agent trace)."))
+        .into())
+}
+
+async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
+    let began = Instant::now();
+    // Before anything else: a signal during the start must end it cleanly too.
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let (mut live, start) = Live::start(host, &args.options())
+        .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
+    give_back();
+    let (output, mut pipe) = Output::start().context("cannot start the output thread")?;
+    announce(&start, host, began.elapsed());
+
+    let style = Style::detect(args.candidates);
+    let filter = Filter::new(args.cgroup.as_deref());
+    let mut shown =
+        Shown { args, style, filter, output, tally: Tally::default(), filtered: 0, separate: false };
+    let mut deadline = pin!(timeout(args.duration));
+    let mut failed = None;
+    while shown.wanted() {
+        tokio::select! {
+            incident = live.next() => match incident {
+                Ok(incident) => shown.incident(&incident),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            },
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            () = &mut deadline => break,
+            () = pipe.broken() => break,
+        }
+    }
+    for incident in live.finish() {
+        if shown.wanted() {
+            shown.incident(&incident);
+        }
+    }
+    let Shown { output, tally, filtered, .. } = shown;
+    let end = output.finish();
+    farewell(tally, filtered, &live, &end, began.elapsed());
+    match (failed, end.error) {
+        (Some(error), _) => Err(error),
+        // Whoever read the pipe has seen enough.
+        (None, Some(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        (None, Some(error)) => Err(error).context("cannot write to stdout"),
+        (None, None) => Ok(()),
+    }
+}
+
+/// What is shown of what happens.
+struct Shown<'a> {
+    args: &'a TraceArgs,
+    style: Style,
+    filter: Filter,
+    output: Output,
+    tally: Tally,
+    filtered: u64,
+    separate: bool,
+}
+
+impl Shown<'_> {
+    fn wanted(&self) -> bool {
+        self.args.count.is_none_or(|count| self.tally.incidents < count.get())
+    }
+
+    fn incident(&mut self, incident: &Incident) {
+        if !self.filter.wants(incident) {
+            self.filtered += 1;
+            return;
+        }
+        self.tally.count(incident);
+        let text = match self.args.format {
+            Format::Json => json::line(&limited(incident, self.args.candidates)),
+            Format::Text if self.separate => format!("\n{}", render(incident, &self.style)),
+            Format::Text => render(incident, &self.style),
+        };
+        self.separate = true;
+        self.output.write(text);
+    }
+}
+
+/// The incident with as many candidates as wanted; JSON has all of them unless a number was asked for.
+fn limited(incident: &Incident, show: Show) -> std::borrow::Cow<'_, Incident> {
+    match show {
+        Show::None if !incident.candidates.is_empty() => {
+            std::borrow::Cow::Owned(Incident { candidates: Vec::new(), ..incident.clone() })
+        }
+        Show::None | Show::All | Show::Top(_) => std::borrow::Cow::Borrowed(incident),
+    }
+}
+
+async fn timeout(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One line on stderr, so that an operator knows that it works and what it sees.
+fn announce(start: &Start, host: &Host, after: Duration) {
+    let kernel = host.kernel_release.value().map_or("?", String::as_str);
+    let level = match start.level {
+        Level::Full => "everything".to_owned(),
+        Level::Tracepoint => "victims and reclaim by BPF, the rest by the kernel's log".to_owned(),
+        Level::Kmsg | Level::Log => "only what the kernel's log says".to_owned(),
+    };
+    eprintln!(
+        "oom-agent: tracing OOM kills on Linux {kernel}: {level}{} (ready after {} ms; Ctrl-C ends)",
+        kinds(&start.hooks),
+        after.as_millis()
+    );
+    for warning in &start.warnings {
+        eprintln!("oom-agent: {warning}");
+    }
+    if start.level != Level::Full {
+        eprintln!("oom-agent: `oom-agent doctor` says why not more");
+    }
+}
+
+fn kinds(hooks: &[HookStatus]) -> String {
+    let mut kinds: Vec<_> = hooks.iter().filter_map(|hook| hook.used).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    match kinds[..] {
+        [] => String::new(),
+        _ => format!(", {}", kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" and ")),
+    }
+}
+
+fn farewell(mut tally: Tally, filtered: u64, live: &Live, end: &Written, took: Duration) {
+    let totals = live.totals();
+    // What was lost or not killable outside of the incidents that were shown is said too.
+    tally.lost_records = tally.lost_records.max(totals.lost_records).max(live.dropped().events);
+    tally.none_killable = tally.none_killable.max(totals.none_killable);
+    let mut line = summary(&tally, took);
+    if filtered > 0 {
+        line.push_str(&format!(", {filtered} not shown (--cgroup)"));
+    }
+    if end.dropped > 0 {
+        line.push_str(&format!(", {} NOT WRITTEN: stdout was not read in time", end.dropped));
+    }
+    eprintln!("oom-agent: {line}");
+}
+
+/// Gives the memory of the start back: the kernel's type ids and the BPF object are not needed any more.
+fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: may be called at any time; it only returns free memory to the system.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration: jiff::SignedDuration =
+        text.parse().map_err(|_| "not a time such as 30s, 5m or 1h30m".to_owned())?;
+    match Duration::try_from(duration) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("must be more than nothing".into()),
+    }
+}
+
+fn show(text: &str) -> Result<Show, String> {
+    match text {
+        "all" => Ok(Show::All),
+        "none" => Ok(Show::None),
+        number => number.parse().map(Show::Top).map_err(|_| "neither a number nor all nor none".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_positive() {
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        for wrong in ["0s", "-3s", "", "soon", "30"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn candidates_are_a_number_all_or_none() {
+        assert_eq!(show("all"), Ok(Show::All));
+        assert_eq!(show("none"), Ok(Show::None));
+        assert_eq!(show("3"), Ok(Show::Top(3)));
+        assert!(show("-1").is_err());
+    }
+}
