@@ -1,11 +1,26 @@
-//! The guest's one program: init when the kernel starts it as process 1, otherwise a tool of the test cases.
+//! The guest's one program: init when the kernel starts it as process 1, otherwise the test cases and their processes.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if std::process::id() == 1 {
         oom_tests::init::main();
     }
-    eprintln!("oom-guest: this is the first process of a test VM; it does nothing elsewhere");
-    ExitCode::from(2)
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let result = match args.get(1).and_then(|a| a.to_str()) {
+        Some("cases") => oom_tests::cases::main(args.get(1..).unwrap_or_default()),
+        Some("work") => oom_tests::workload::main(args.get(1..).unwrap_or_default()),
+        _ => {
+            eprintln!("usage: oom-guest cases|work ...");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("oom-guest: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,0 +1,62 @@
+//! What is provoked, and the runner.
+//!
+//! # Layout
+//! - [`table`]: the cases and what they need.
+//! - [`memcg`], [`wide`]: one function a case.
+//! - [`stage`]: what one case plays on.
+//! - [`actor`], [`agent`], [`group`], [`machine`]: its parts.
+
+mod actor;
+mod agent;
+mod group;
+mod machine;
+mod memcg;
+mod run;
+mod stage;
+mod table;
+mod wide;
+
+pub(crate) use run::MANIFEST;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Provokes OOM kills and writes down what really happened and what the agent made of it.
+#[derive(Debug, Parser)]
+#[command(name = "cases")]
+struct Args {
+    /// Where one directory a case is written.
+    #[arg(long, default_value = "/tmp/oom-cases")]
+    out: PathBuf,
+    /// The agent.
+    #[arg(long, default_value = "/bin/oom-agent")]
+    agent: PathBuf,
+    /// Only the truth: no agent is started. Such output does not pass the judge.
+    #[arg(long)]
+    no_agent: bool,
+    /// Only these cases.
+    #[arg(long)]
+    only: Vec<String>,
+    /// Not these.
+    #[arg(long)]
+    except: Vec<String>,
+    /// Also those that take most of a minute under emulation.
+    #[arg(long)]
+    heavy: bool,
+    /// Names the cases and whether they can run here.
+    #[arg(long)]
+    list: bool,
+}
+
+/// Runs the cases that `args` ask for (`args[0]` is the subcommand's name).
+pub fn main(args: &[OsString]) -> Result<()> {
+    let args = Args::parse_from(args);
+    if let Some(unknown) =
+        args.only.iter().chain(&args.except).find(|name| table::CASES.iter().all(|c| c.name != *name))
+    {
+        bail!("no case is called {unknown}; --list names them");
+    }
+    if args.list { run::list() } else { run::all(&args) }
+}

@@ -1,0 +1,250 @@
+//! Where one case plays: its cgroups, its processes, and everything that watches them.
+
+use super::actor::{Actor, Script};
+use super::group::{Group, Hierarchy};
+use crate::truth::ftrace::Tracer;
+use crate::truth::kmsg::Follower;
+use crate::truth::model::{Kill, Truth};
+use crate::truth::observe::{Seen, Told, tell};
+use crate::truth::procfs::{self, Processes};
+use anyhow::{Context, Result};
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is the same for all cases.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) hierarchy: Hierarchy,
+    pub(crate) tracer: Option<Tracer>,
+    pub(crate) kernel: String,
+    pub(crate) cpus: u32,
+}
+
+/// Cgroups, which go in the reverse order: children first.
+#[derive(Debug, Default)]
+struct Groups(Vec<Group>);
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        while self.0.pop().is_some() {}
+    }
+}
+
+/// One case's stage. Fields are dropped in this order: processes before their cgroups, settings last.
+#[derive(Debug)]
+pub(crate) struct Stage<'a> {
+    pub(crate) machine: &'a Machine,
+    /// The agent's process, where one runs.
+    pub(crate) agent: Option<u32>,
+    pub(crate) log: Follower,
+    pub(crate) actors: Vec<Actor>,
+    groups: Groups,
+    held: Vec<Box<dyn Any>>,
+    before: Processes,
+    /// What contradicts the intention.
+    pub(crate) doubts: Vec<String>,
+    /// Who has to die: index of the actor, of its process, role.
+    intended: Vec<(usize, usize, &'static str)>,
+    spared: BTreeSet<u32>,
+    ids: BTreeMap<String, u64>,
+    /// Figures.
+    pub(crate) measured: BTreeMap<String, u64>,
+}
+
+/// What a case left behind.
+#[derive(Debug)]
+pub(crate) struct Left {
+    pub(crate) truth: Truth,
+    pub(crate) messages: Vec<String>,
+    pub(crate) trace: Option<String>,
+}
+
+impl<'a> Stage<'a> {
+    /// An empty one.
+    pub(crate) fn new(machine: &'a Machine, agent: Option<u32>) -> Result<Self> {
+        if let Some(tracer) = &machine.tracer {
+            tracer.clear()?;
+        }
+        Ok(Self {
+            machine,
+            agent,
+            log: Follower::new()?,
+            actors: Vec::new(),
+            groups: Groups::default(),
+            held: Vec::new(),
+            before: Processes::new(),
+            doubts: Vec::new(),
+            intended: Vec::new(),
+            spared: BTreeSet::new(),
+            ids: BTreeMap::new(),
+            measured: BTreeMap::new(),
+        })
+    }
+
+    /// Creates a cgroup below the tests' own. The outermost with a limit has to be the first.
+    pub(crate) fn group(&mut self, name: &str) -> Result<usize> {
+        let group = Group::new(self.machine.hierarchy, &format!("/oomcases/{name}"))?;
+        self.ids.insert(group.path.clone(), group.id()?);
+        self.groups.0.push(group);
+        Ok(self.groups.0.len() - 1)
+    }
+
+    /// One of the cgroups.
+    pub(crate) fn at(&mut self, group: usize) -> Result<&mut Group> {
+        self.groups.0.get_mut(group).with_context(|| format!("no cgroup {group}"))
+    }
+
+    /// Keeps something until the case is over.
+    pub(crate) fn hold(&mut self, what: impl Any) {
+        self.held.push(Box::new(what));
+    }
+
+    /// Starts a process, in a cgroup if one is given.
+    pub(crate) fn start(&mut self, group: Option<usize>, script: Script) -> Result<usize> {
+        let script = match group {
+            Some(group) => script.with("join", self.at(group)?.procs()),
+            None => script,
+        };
+        self.actors.push(Actor::start(&script)?);
+        Ok(self.actors.len() - 1)
+    }
+
+    /// One of the processes.
+    pub(crate) fn actor(&mut self, actor: usize) -> Result<&mut Actor> {
+        self.actors.get_mut(actor).with_context(|| format!("no actor {actor}"))
+    }
+
+    /// Says who has to die for the case to be what it claims.
+    pub(crate) fn intend(&mut self, actor: usize, role: &'static str) {
+        self.intended.push((actor, 0, role));
+    }
+
+    /// Looks at all processes as they are now. The last thing before something is provoked.
+    pub(crate) fn look(&mut self) -> Result<()> {
+        self.before = procfs::all()?;
+        if let Some(tracer) = self.machine.tracer.as_ref().filter(|tracer| tracer.has_kprobes) {
+            tracer.map_tasks(&procfs::pids()?);
+        }
+        Ok(())
+    }
+
+    /// Looks, lets one process grow, and waits until it has grown or died and everyone who is meant to die did.
+    pub(crate) fn provoke(&mut self, grower: usize) -> Result<()> {
+        self.look()?;
+        self.actor(grower)?.go()?;
+        self.actor(grower)?.settle()?;
+        self.await_deaths()
+    }
+
+    /// Waits for everyone who is meant to die.
+    pub(crate) fn await_deaths(&mut self) -> Result<()> {
+        for (actor, ..) in self.intended.clone() {
+            self.actor(actor)?.await_death()?;
+        }
+        Ok(())
+    }
+
+    /// Kills a process that the kernel will not kill.
+    pub(crate) fn give_up(&mut self, actor: usize) -> Result<()> {
+        let actor = self.actor(actor)?;
+        actor.kill();
+        let pid = actor.pid();
+        self.spared.insert(pid);
+        Ok(())
+    }
+
+    /// Ends everything that still lives and puts the truth together.
+    pub(crate) fn finish(mut self, case: &str) -> Result<Left> {
+        for actor in &mut self.actors {
+            actor.end()?;
+        }
+        self.log.catch_up()?;
+        let read = self.machine.tracer.as_ref().map(Tracer::read).transpose()?;
+        let has_kprobes = self.machine.tracer.as_ref().is_some_and(|tracer| tracer.has_kprobes);
+        let sharers = self.actors.iter().filter_map(|a| Some((*a.pids.first()?, *a.pids.get(1)?))).collect();
+        let seen = Seen {
+            messages: &self.log.messages,
+            trace: read.as_ref().map(|(text, _)| text.as_str()),
+            has_kprobes,
+            before: std::mem::take(&mut self.before),
+            sharers,
+        };
+        let Told { mut kills, none_killable, already_dying, doubts } = tell(&seen);
+        self.doubts.extend(doubts);
+        for kill in &mut kills {
+            // Its report was suppressed; there is only one limit that it can have hit.
+            if let ("memcg", None, [only]) =
+                (kill.scope.kind.as_str(), &kill.scope.cgroup, self.groups.0.as_slice())
+            {
+                kill.scope.cgroup = Some(only.path.clone());
+            }
+            kill.scope.cgroup_id = kill.scope.cgroup.as_ref().and_then(|path| self.ids.get(path).copied());
+        }
+        self.check(&kills, read.as_ref().is_some_and(|(_, lost)| *lost));
+        let mut sources = vec!["kmsg".to_owned(), "waitpid".to_owned()];
+        sources.extend(read.is_some().then(|| "ftrace".to_owned()));
+        sources.extend(has_kprobes.then(|| "kprobes".to_owned()));
+        sources.extend((!self.groups.0.is_empty()).then(|| "memory.events".to_owned()));
+        let truth = Truth {
+            case: case.to_owned(),
+            skip: None,
+            kernel: self.machine.kernel.clone(),
+            cpus: self.machine.cpus,
+            sources,
+            kills,
+            none_killable,
+            already_dying,
+            doubts: std::mem::take(&mut self.doubts),
+            measured: std::mem::take(&mut self.measured),
+        };
+        let messages = std::mem::take(&mut self.log.messages);
+        Ok(Left { truth, messages, trace: read.map(|(text, _)| text) })
+    }
+
+    /// Everything that has to agree.
+    fn check(&mut self, kills: &[Kill], trace_lost: bool) {
+        let mut doubts = Vec::new();
+        if trace_lost {
+            doubts.push("the trace lost events".to_owned());
+        }
+        if self.log.overrun > 0 {
+            doubts.push(format!("the kernel's log overtook its reader {} times", self.log.overrun));
+        }
+        let victims: BTreeMap<u32, &str> =
+            kills.iter().flat_map(|kill| &kill.victims).map(|v| (v.pid, v.role.as_str())).collect();
+        for (index, process, role) in &self.intended {
+            let pid = self.actors.get(*index).and_then(|actor| actor.pids.get(*process)).copied();
+            let found = pid.and_then(|pid| victims.get(&pid));
+            if found != Some(role) {
+                doubts.push(format!("actor {index} ({pid:?}) was to die as {role}, but: {found:?}"));
+            }
+        }
+        for actor in &self.actors {
+            let (pid, killed) = (actor.pid(), actor.signals.first() == Some(&Some(9)));
+            if !self.spared.contains(&pid) && killed != victims.contains_key(&pid) {
+                doubts
+                    .push(format!("waitpid says that {pid} was killed: {killed}; the kernel says otherwise"));
+            }
+        }
+        if let Some(counted) = self.counted_kills() {
+            // Who only shares memory is not counted. The first victim of a group kill is counted twice
+            // (`oom_kill_process`, then `oom_kill_memcg_member`) unless it has let go of its memory by then.
+            let marked: usize =
+                kills.iter().flat_map(|kill| &kill.victims).filter(|v| v.role != "shared_memory").count();
+            let groups = kills.iter().filter(|kill| kill.victims.iter().any(|v| v.role == "group")).count();
+            if !(marked..=marked + groups).contains(&(counted as usize)) {
+                doubts.push(format!("the cgroup counted {counted} kills, the log and the trace {marked}"));
+            }
+        }
+        self.doubts.append(&mut doubts);
+    }
+
+    /// `oom_kill` of the case's cgroups. v2 counts it in every cgroup above, v1 only in the victim's own.
+    fn counted_kills(&self) -> Option<u64> {
+        match self.machine.hierarchy {
+            Hierarchy::V1 => self.groups.0.iter().map(|group| group.killed().ok()).sum(),
+            Hierarchy::V2 => self.groups.0.first()?.killed().ok(),
+        }
+        .filter(|_| !self.groups.0.is_empty())
+    }
+}

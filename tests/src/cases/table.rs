@@ -1,0 +1,79 @@
+//! The cases.
+
+use super::group::Hierarchy;
+use super::machine::{Swap, is_throwaway, may_lower_adj, memory_nodes};
+use super::stage::{Machine, Stage};
+use super::{memcg, wide};
+use anyhow::Result;
+
+/// What a case needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Memory cgroups v1.
+    V1,
+    /// Memory cgroups v2.
+    V2,
+    /// A machine where nothing else lives.
+    Throwaway,
+    /// Two NUMA nodes.
+    Nodes,
+    /// A disk to swap to.
+    Swap,
+    /// `oom_score_adj` below 0.
+    LowAdj,
+}
+
+impl Need {
+    /// Why this machine does not have it.
+    pub(crate) fn missing(self, machine: &Machine) -> Option<&'static str> {
+        match self {
+            Self::V1 => (machine.hierarchy != Hierarchy::V1).then_some("memory cgroups are v2 here"),
+            Self::V2 => (machine.hierarchy != Hierarchy::V2).then_some("memory cgroups are v1 here"),
+            Self::Throwaway => (!is_throwaway())
+                .then_some("machine-wide: only with OOM_GUEST=1 in a machine booted with oom.guest=1"),
+            Self::Nodes => {
+                (!memory_nodes().is_ok_and(|nodes| nodes.len() > 1)).then_some("one NUMA node with memory")
+            }
+            Self::LowAdj => (!may_lower_adj())
+                .then_some("oom_score_adj may not be lowered here: CAP_SYS_RESOURCE is missing"),
+            Self::Swap => Swap::disk().is_none().then_some("no disk with the serial number swap"),
+        }
+    }
+}
+
+/// A case.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) needs: &'static [Need],
+    /// It takes long, so it runs only if asked for, and has an agent of its own, so that it can measure it.
+    pub(crate) heavy: bool,
+    pub(crate) run: fn(&mut Stage<'_>) -> Result<()>,
+}
+
+const fn case(name: &'static str, needs: &'static [Need], run: fn(&mut Stage<'_>) -> Result<()>) -> Case {
+    Case { name, needs, heavy: false, run }
+}
+
+/// All cases, in the order in which they run.
+pub(crate) const CASES: &[Case] = &[
+    case("memcg_v2", &[Need::V2, Need::LowAdj], memcg::adj),
+    case("memcg_v1", &[Need::V1, Need::LowAdj], memcg::adj),
+    case("nested", &[], memcg::nested),
+    case("group_kill", &[Need::V2, Need::LowAdj], memcg::group_kill),
+    case("no_table", &[], memcg::no_table),
+    case("none_killable", &[Need::LowAdj], memcg::none_killable),
+    case("headless", &[], memcg::headless),
+    case("shared", &[], memcg::shared),
+    case("shmem", &[], memcg::shmem),
+    case("removed", &[], memcg::removed),
+    case("swap_memcg", &[Need::Throwaway, Need::Swap], memcg::swap),
+    case("sysrq", &[Need::Throwaway], wide::sysrq),
+    case("global", &[Need::Throwaway], wide::global),
+    case("allocating_task", &[Need::Throwaway], wide::allocating_task),
+    case("swap_global", &[Need::Throwaway, Need::Swap], wide::swap),
+    case("cpuset", &[Need::V2, Need::Throwaway, Need::Nodes], wide::cpuset),
+    case("memory_policy", &[Need::Throwaway, Need::Nodes], wide::memory_policy),
+    case("burst", &[], memcg::burst),
+    Case { name: "burst1000", needs: &[], heavy: true, run: memcg::burst1000 },
+];

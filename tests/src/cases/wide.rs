@@ -1,0 +1,92 @@
+//! Cases that hit the whole machine: only in a throwaway one.
+
+use super::machine::{Setting, Swap, ballast, memory_nodes};
+use super::memcg::hog;
+use super::stage::Stage;
+use anyhow::{Context, Result};
+
+/// Free memory that is left to fill.
+const LEAVE_MIB: u64 = 64;
+/// More than that, so that it is never enough.
+const GROW_MIB: u32 = 512;
+
+fn fill(stage: &mut Stage<'_>) -> Result<()> {
+    let nodes = memory_nodes()?;
+    let each = LEAVE_MIB / nodes.len().max(1) as u64;
+    for node in nodes {
+        stage.hold(ballast(node, each)?);
+    }
+    Ok(())
+}
+
+/// Machine-wide: first a bystander with a high `oom_score_adj`, then whoever grows.
+pub(super) fn global(stage: &mut Stage<'_>) -> Result<()> {
+    let first = stage.start(None, hog("wide-first", 500, 8, 0))?;
+    let grower = stage.start(None, hog("wide-grower", 0, 4, GROW_MIB))?;
+    stage.start(None, hog("wide-shielded", -500, 4, 0))?;
+    fill(stage)?;
+    stage.intend(first, "selected");
+    stage.intend(grower, "selected");
+    stage.provoke(grower)
+}
+
+/// `vm.oom_kill_allocating_task`: who asks dies, not who has the most points.
+pub(super) fn allocating_task(stage: &mut Stage<'_>) -> Result<()> {
+    stage.hold(Setting::new("/proc/sys/vm/oom_kill_allocating_task", "1")?);
+    stage.start(None, hog("wide-points", 500, 8, 0))?;
+    let grower = stage.start(None, hog("wide-asks", 0, 4, GROW_MIB))?;
+    fill(stage)?;
+    stage.intend(grower, "selected");
+    stage.provoke(grower)
+}
+
+/// An operator's order.
+pub(super) fn sysrq(stage: &mut Stage<'_>) -> Result<()> {
+    let victim = stage.start(None, hog("sysrq-most", 900, 4, 0))?;
+    stage.start(None, hog("sysrq-less", 100, 8, 0))?;
+    stage.intend(victim, "selected");
+    stage.look()?;
+    let path = "/proc/sysrq-trigger";
+    std::fs::write(path, "f").with_context(|| format!("writing f to {path}"))?;
+    stage.await_deaths()
+}
+
+/// Only the nodes of a cpuset are full.
+pub(super) fn cpuset(stage: &mut Stage<'_>) -> Result<()> {
+    let node = last_node()?;
+    let group = stage.group("cpuset")?;
+    stage.at(group)?.set("cpuset.mems", &node.to_string())?;
+    let grower = stage.start(Some(group), hog("in-cpuset", 0, 4, GROW_MIB))?;
+    stage.start(Some(group), hog("beside", 0, 2, 0))?;
+    stage.start(None, hog("elsewhere", 0, 2, 0))?;
+    stage.hold(ballast(node, LEAVE_MIB)?);
+    stage.intend(grower, "selected");
+    stage.provoke(grower)
+}
+
+/// Only the nodes of a NUMA policy are full.
+pub(super) fn memory_policy(stage: &mut Stage<'_>) -> Result<()> {
+    let node = last_node()?;
+    let bound = |script: super::actor::Script| script.with("node", node.to_string());
+    let grower = stage.start(None, bound(hog("bound", 0, 4, GROW_MIB)))?;
+    stage.start(None, bound(hog("beside", 0, 2, 0)))?;
+    stage.start(None, hog("unbound", 0, 2, 0))?;
+    stage.hold(ballast(node, LEAVE_MIB)?);
+    stage.intend(grower, "selected");
+    stage.provoke(grower)
+}
+
+/// Memory and swap of the machine are full.
+pub(super) fn swap(stage: &mut Stage<'_>) -> Result<()> {
+    let disk = Swap::disk().context("no swap disk")?;
+    stage.hold(Swap::new(&disk, 16)?);
+    let grower = stage.start(None, hog("wide-swapped", 0, 4, GROW_MIB))?;
+    stage.start(None, hog("wide-idle", 0, 4, 0))?;
+    fill(stage)?;
+    stage.intend(grower, "selected");
+    stage.provoke(grower)
+}
+
+fn last_node() -> Result<u32> {
+    memory_nodes()?.pop().context("no NUMA node")
+}

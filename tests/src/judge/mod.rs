@@ -1,0 +1,144 @@
+//! The agent's incidents against the truth. Pure but for reading the files; shares no code with the agent.
+//!
+//! # Layout
+//! - [`compare`]: one case: every kill has its incident and nothing else has one.
+//! - [`incident`]: one incident against one kill.
+//! - [`points`]: candidates and what their points are made of.
+//!
+//! Nothing passes for lack of evidence: a case that is missing, empty or doubts itself has failed.
+
+mod compare;
+mod incident;
+mod points;
+#[cfg(test)]
+mod tests;
+
+use crate::cases::MANIFEST;
+use crate::truth::model::Truth;
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What is wrong, and what is worth knowing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Findings {
+    pub(crate) wrong: Vec<String>,
+    pub(crate) kills: usize,
+    /// Candidates whose points the kernel gave, too.
+    pub(crate) points_compared: usize,
+    /// Largest difference in pages between an incident's points and the formula over its memory.
+    pub(crate) formula_off: Option<u64>,
+}
+
+impl Findings {
+    fn wrong(&mut self, what: impl Into<String>) {
+        self.wrong.push(what.into());
+    }
+}
+
+/// What became of a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every check held. In words: how much was checked.
+    Passed(String),
+    /// It does not apply on this machine, for this reason.
+    Skipped(String),
+    /// What did not hold.
+    Failed(Vec<String>),
+}
+
+/// The verdict on one case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Name of the case.
+    pub case: String,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Its files.
+    pub dir: PathBuf,
+}
+
+impl Verdict {
+    /// Something did not hold.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed(_))
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { case, outcome, dir } = self;
+        match outcome {
+            Outcome::Passed(what) => write!(f, "ok    {case:<16} {what}"),
+            Outcome::Skipped(why) => write!(f, "skip  {case:<16} {why}"),
+            Outcome::Failed(wrong) => {
+                write!(f, "FAIL  {case:<16} {} differences; files: {}", wrong.len(), dir.display())?;
+                wrong.iter().try_for_each(|what| write!(f, "\n      {what}"))
+            }
+        }
+    }
+}
+
+/// Judges what `oom-guest cases` left in `dir`.
+///
+/// # Errors
+/// When `dir` holds no cases at all.
+pub fn judge(dir: &Path) -> Result<Vec<Verdict>> {
+    let path = dir.join(MANIFEST);
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("reading {}: did the cases run at all?", path.display()))?;
+    let names: Vec<String> =
+        serde_json::from_str(&text).with_context(|| format!("reading {} as JSON", path.display()))?;
+    if names.is_empty() {
+        bail!("{} names no case", path.display());
+    }
+    Ok(names.into_iter().map(|name| verdict(dir, name)).collect())
+}
+
+fn verdict(dir: &Path, case: String) -> Verdict {
+    let dir = dir.join(&case);
+    let outcome = read(&dir, &case).unwrap_or_else(|error| Outcome::Failed(vec![format!("{error:#}")]));
+    Verdict { case, outcome, dir }
+}
+
+fn read(dir: &Path, case: &str) -> Result<Outcome> {
+    let text = |name: &str| {
+        let path = dir.join(name);
+        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+    };
+    let truth: Truth = serde_json::from_str(&text("truth.json")?).context("reading truth.json as JSON")?;
+    if truth.case != case {
+        bail!("truth.json is of the case {:?}", truth.case);
+    }
+    if let Some(reason) = truth.skip {
+        return Ok(Outcome::Skipped(reason));
+    }
+    let incidents = text("incidents.jsonl")?
+        .lines()
+        .map(|line| serde_json::from_str(line).with_context(|| format!("an incident is not JSON: {line}")))
+        .collect::<Result<Vec<Value>>>()?;
+    let mut findings = compare::compare(&truth, &incidents);
+    if let Ok(trouble) = text("agent.trouble") {
+        findings.wrong(trouble);
+    }
+    Ok(outcome(&truth, findings))
+}
+
+/// The findings as an outcome.
+fn outcome(truth: &Truth, findings: Findings) -> Outcome {
+    let Findings { wrong, kills, points_compared, formula_off } = findings;
+    if !wrong.is_empty() {
+        return Outcome::Failed(wrong);
+    }
+    let mut words = vec![format!("{kills} kills")];
+    if truth.none_killable > 0 {
+        words.push(format!("{} times nobody to kill", truth.none_killable));
+    }
+    if points_compared > 0 {
+        words.push(format!("{points_compared} points equal"));
+    }
+    words.extend(formula_off.map(|off| format!("formula off by {off} pages at most")));
+    words.extend(truth.measured.iter().map(|(name, value)| format!("{name} {value}")));
+    Outcome::Passed(words.join(", "))
+}

@@ -1,0 +1,204 @@
+use super::*;
+use crate::truth::model::{Candidate, Decision, Kill, Row, Scope, Trigger, Victim};
+use serde_json::json;
+
+/// A group kill in a nested cgroup, with an exempt member and a name that is no UTF-8.
+fn truth() -> Truth {
+    let victim = |pid, tid, comm: &[u8], role: &str| Victim {
+        pid,
+        tid,
+        comm: Some(comm.to_vec()),
+        role: role.into(),
+        uid: Some(0),
+        oom_score_adj: Some(0),
+        cgroup: Some("/pod/app".into()),
+        rss_kb: Some([4000, 40, 0]),
+    };
+    let kill = Kill {
+        victims: vec![victim(10, 11, b"a\n\xff", "selected"), victim(12, 12, b"b", "group")],
+        trigger: Some(Trigger {
+            pid: Some(12),
+            tid: 13,
+            comm: Some(b"asks".to_vec()),
+            gfp_mask: 0xcc0,
+            order: 0,
+        }),
+        scope: Scope { kind: "memcg".into(), cgroup: Some("/pod".into()), cgroup_id: Some(7) },
+        total_pages: Some(10_000),
+        decision: Decision { rule: "highest_points".into(), pid: 10, points: Some(1020) },
+        candidates: vec![Candidate { pid: 10, points: Some(1020) }, Candidate { pid: 14, points: None }],
+        table: vec![Row { pid: 10, rss: 1010, pgtables_bytes: 40960, swapents: 0, oom_score_adj: 0 }],
+    };
+    let sources = ["kmsg", "ftrace", "kprobes"].map(str::to_owned).to_vec();
+    Truth { case: "group".into(), cpus: 2, sources, kills: vec![kill], ..Truth::default() }
+}
+
+fn incident() -> Value {
+    let victim = |pid: u32, tid: u32, comm: &str, role: &str| {
+        json!({"pid": pid, "tid": tid, "comm": comm, "uid": 0, "role": role, "cgroup": "/pod/app", "oom_score_adj": 0,
+               "anon_bytes": 4_096_000, "file_bytes": 40_960, "shmem_bytes": 0})
+    };
+    json!({
+        "scope": {"kind": "memcg", "cgroup": "/pod", "cgroup_id": 7},
+        "trigger": {"pid": 12, "tid": 13, "comm": "asks", "gfp_mask": 0xcc0, "order": 0},
+        "total_pages": 10_000,
+        "candidates": [
+            {"pid": 10, "tid": 10, "comm": "x", "anon_bytes": 4_096_000, "file_bytes": 40_960, "shmem_bytes": 0,
+             "swap_bytes": 0, "pgtables_bytes": 40_960, "oom_score_adj": 0, "points": 1020,
+             "points_source": "kernel", "eligible": true},
+            {"pid": 14, "tid": 14, "comm": "y", "oom_score_adj": -1000, "eligible": false}
+        ],
+        "decision": {"rule": "highest_points", "pid": 10, "points": 1020},
+        "victims": [victim(10, 11, "a\n\\xff", "selected"), victim(12, 12, "b", "group")],
+        "evidence": {"level": "full", "lost_records": 0}
+    })
+}
+
+/// The incident with one value replaced (or, by null, taken out).
+fn with(pointer: &str, value: Value) -> Value {
+    let mut incident = incident();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    match incident.pointer_mut(parent).unwrap() {
+        Value::Object(object) if value.is_null() => drop(object.remove(name).unwrap()),
+        Value::Object(object) => drop(object.insert(name.to_owned(), value).unwrap()),
+        Value::Array(array) => drop(array.remove(name.parse().unwrap())),
+        other => panic!("{pointer} is in {other}"),
+    }
+    incident
+}
+
+fn wrong(truth: &Truth, incidents: &[Value]) -> Vec<String> {
+    compare::compare(truth, incidents).wrong
+}
+
+#[test]
+fn an_incident_that_tells_the_truth_passes() {
+    let findings = compare::compare(&truth(), &[incident()]);
+    assert_eq!(findings.wrong, Vec::<String>::new());
+    assert_eq!((findings.points_compared, findings.formula_off), (2, Some(0)));
+}
+
+#[test]
+fn every_deviation_fails() {
+    let deviations = [
+        ("/scope/kind", json!("global")),
+        ("/scope/cgroup", json!("/pod/app")),
+        ("/scope/cgroup_id", Value::Null),
+        ("/trigger/pid", json!(10)),
+        ("/trigger/tid", json!(12)),
+        ("/trigger/comm", json!("b")),
+        ("/trigger/gfp_mask", json!(0)),
+        ("/trigger/order", json!(-1)),
+        ("/trigger", Value::Null),
+        ("/total_pages", json!(10_001)),
+        ("/total_pages", Value::Null),
+        ("/decision/rule", json!("sysrq")),
+        ("/decision/points", json!(1021)),
+        ("/decision", Value::Null),
+        ("/victims/1", Value::Null),
+        ("/victims", json!([])),
+        ("/victims/0/tid", json!(10)),
+        ("/victims/0/role", json!("group")),
+        ("/victims/0/comm", json!("a\n\u{fffd}")),
+        ("/victims/0/cgroup", json!("/pod")),
+        ("/victims/1/uid", json!(1)),
+        ("/victims/1/anon_bytes", json!(0)),
+        ("/victims/1/anon_bytes", Value::Null),
+        ("/candidates/0", Value::Null),
+        ("/candidates/1", Value::Null),
+        ("/candidates/0/points", json!(1021)),
+        ("/candidates/0/points_source", json!("computed")),
+        ("/candidates/0/anon_bytes", json!(40_960_000)),
+        ("/candidates/1/eligible", json!(true)),
+        ("/evidence/level", json!("tracepoint")),
+        ("/evidence/lost_records", json!(1)),
+        ("/evidence/lost_records", Value::Null),
+    ];
+    for (pointer, value) in deviations {
+        assert_ne!(
+            wrong(&truth(), &[with(pointer, value.clone())]),
+            Vec::<String>::new(),
+            "{pointer}: {value}"
+        );
+    }
+}
+
+#[test]
+fn missing_and_unexpected_incidents_fail() {
+    assert_ne!(wrong(&truth(), &[]), Vec::<String>::new());
+    assert_ne!(wrong(&truth(), &[incident(), incident()]), Vec::<String>::new());
+    assert_ne!(wrong(&truth(), &[incident(), with("/decision/pid", json!(99))]), Vec::<String>::new());
+}
+
+#[test]
+fn a_victim_too_many_fails() {
+    let mut incident = incident();
+    let again = incident.pointer("/victims/1").unwrap().clone();
+    incident.pointer_mut("/victims").unwrap().as_array_mut().unwrap().push(again);
+    assert_ne!(wrong(&truth(), &[incident]), Vec::<String>::new());
+}
+
+#[test]
+fn a_truth_that_is_empty_or_doubts_itself_fails() {
+    assert_ne!(wrong(&Truth::default(), &[]), Vec::<String>::new());
+    let doubtful = Truth { doubts: vec!["x".into()], ..truth() };
+    assert_ne!(wrong(&doubtful, &[incident()]), Vec::<String>::new());
+}
+
+#[test]
+fn a_decision_that_nobody_can_be_killed_is_an_incident() {
+    let truth = Truth { none_killable: 3, ..Truth::default() };
+    let told = json!({"decision": {"rule": "none_killable"}, "victims": [], "evidence": {"lost_records": 0}});
+    assert_eq!(wrong(&truth, std::slice::from_ref(&told)), Vec::<String>::new());
+    assert_ne!(wrong(&truth, &[]), Vec::<String>::new());
+    assert_ne!(wrong(&self::truth(), &[incident(), told]), Vec::<String>::new());
+}
+
+#[test]
+fn who_was_dying_anyway_is_known_by_its_mark() {
+    let told = |tid: u32| {
+        json!({"decision": {"rule": "already_dying"}, "victims": [{"pid": 20, "tid": tid}],
+               "evidence": {"lost_records": 0}})
+    };
+    let truth = Truth { already_dying: vec![21], ..truth() };
+    assert_eq!(wrong(&truth, &[incident(), told(21)]), Vec::<String>::new());
+    assert_ne!(wrong(&truth, &[incident(), told(22)]), Vec::<String>::new());
+}
+
+#[test]
+fn a_growing_agent_fails() {
+    let mut truth = truth();
+    truth.measured.insert("agent_rss_warm_kib".into(), 8000);
+    truth.measured.insert("agent_rss_after_kib".into(), 8100);
+    assert_eq!(wrong(&truth, &[incident()]), Vec::<String>::new());
+    truth.measured.insert("agent_rss_after_kib".into(), 9000);
+    assert_ne!(wrong(&truth, &[incident()]), Vec::<String>::new());
+}
+
+#[test]
+fn without_the_kernels_points_the_table_judges() {
+    let mut truth = truth();
+    truth.kills[0].candidates.clear();
+    assert_eq!(wrong(&truth, &[incident()]), Vec::<String>::new());
+    assert_ne!(wrong(&truth, &[with("/candidates/0", Value::Null)]), Vec::<String>::new());
+    truth.kills[0].table[0].rss += 5000;
+    assert_ne!(wrong(&truth, &[incident()]), Vec::<String>::new());
+}
+
+#[test]
+fn a_directory_without_cases_or_with_a_missing_case_never_passes() {
+    let dir = std::env::temp_dir().join(format!("oom-judge-{}", std::process::id()));
+    std::fs::create_dir_all(dir.join("group")).unwrap();
+    assert!(judge(&dir).is_err());
+    std::fs::write(dir.join(MANIFEST), "[]").unwrap();
+    assert!(judge(&dir).is_err());
+    std::fs::write(dir.join(MANIFEST), r#"["group","absent"]"#).unwrap();
+    std::fs::write(dir.join("group/truth.json"), serde_json::to_string(&truth()).unwrap()).unwrap();
+    let failed = |dir: &Path| judge(dir).unwrap().iter().map(Verdict::has_failed).collect::<Vec<_>>();
+    assert_eq!(failed(&dir), [true, true]);
+    std::fs::write(dir.join("group/incidents.jsonl"), format!("{}\n", incident())).unwrap();
+    assert_eq!(failed(&dir), [false, true]);
+    std::fs::write(dir.join("group/agent.trouble"), "it crashed").unwrap();
+    assert_eq!(failed(&dir), [true, true]);
+    std::fs::remove_dir_all(&dir).unwrap();
+}

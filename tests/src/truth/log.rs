@@ -1,0 +1,138 @@
+//! The kernel's report, read for the tests alone: nothing here is shared with the agent's parser.
+
+use super::model::Row;
+
+/// What a log line says about OOM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// `NAME invoked oom-killer`.
+    Invoked { comm: Vec<u8>, gfp_mask: u32, order: i32 },
+    /// The `CPU:` line that follows it.
+    Cpu { tid: u32 },
+    /// A row of the task table.
+    Row(Row),
+    /// `oom-kill:`.
+    Kill { constraint: String, oom_memcg: Option<String>, pid: u32 },
+    /// `Killed process`.
+    Killed { is_memcg: bool, pid: u32, comm: Vec<u8>, rss_kb: [u64; 3] },
+    /// `Tasks in .. are going to be killed`.
+    Group,
+    /// `Out of memory and no killable processes`.
+    NoneKillable,
+}
+
+/// Reads one message as `/dev/kmsg` gives it.
+pub(super) fn line(text: &str) -> Option<Line> {
+    if let Some((comm, rest)) = text.rsplit_once(" invoked oom-killer: gfp_mask=0x") {
+        let gfp_mask = u32::from_str_radix(rest.split(['(', ',']).next()?, 16).ok()?;
+        let order = rest.split_once(" order=")?.1.split(',').next()?.parse().ok()?;
+        return Some(Line::Invoked { comm: unescape(comm), gfp_mask, order });
+    }
+    if let Some(rest) = text.strip_prefix("oom-kill:constraint=") {
+        let constraint = rest.split(',').next()?.to_owned();
+        let oom_memcg = rest
+            .split_once(",oom_memcg=")
+            .and_then(|(_, path)| path.rsplit_once(",task_memcg="))
+            .map(|(path, _)| path.to_owned());
+        // The command name comes before these and may look like anything.
+        let pid = rest.rsplit_once(",pid=")?.1.split(',').next()?.parse().ok()?;
+        return Some(Line::Kill { constraint, oom_memcg, pid });
+    }
+    if let Some((_, rest)) = text.split_once("Killed process ") {
+        let (pid, rest) = rest.split_once(" (")?;
+        let (comm, rest) = rest.rsplit_once(") total-vm:")?;
+        let kb = |name: &str| rest.split_once(name)?.1.split("kB").next()?.parse().ok();
+        let rss_kb = [kb("anon-rss:")?, kb("file-rss:")?, kb("shmem-rss:")?];
+        let is_memcg = text.starts_with("Memory cgroup");
+        return Some(Line::Killed { is_memcg, pid: pid.parse().ok()?, comm: unescape(comm), rss_kb });
+    }
+    if text.starts_with("Tasks in ") && text.contains(" are going to be killed due to memory.oom.group set") {
+        return Some(Line::Group);
+    }
+    if text.starts_with("Out of memory and no killable processes") {
+        return Some(Line::NoneKillable);
+    }
+    if text.starts_with("CPU: ") {
+        let tid = text.split_once(" PID: ")?.1.split(' ').next()?.parse().ok()?;
+        return Some(Line::Cpu { tid });
+    }
+    row(text).map(Line::Row)
+}
+
+/// `[  pid  ]   uid  tgid total_vm      rss [rss_anon rss_file rss_shmem] pgtables_bytes swapents oom_score_adj name`
+fn row(text: &str) -> Option<Row> {
+    let (pid, rest) = text.strip_prefix('[')?.split_once(']')?;
+    let _: u32 = pid.trim().parse().ok()?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let _uid: u32 = fields.first()?.parse().ok()?;
+    let pid = fields.get(1)?.parse().ok()?;
+    let rss = fields.get(3)?.parse().ok()?;
+    // Three more columns since 6.12. A name may be a number, so the sum decides which table it is.
+    let kinds: Option<u64> = (4..7).map(|i| fields.get(i)?.parse::<u64>().ok()).sum();
+    let last = if fields.len() >= 11 && kinds == Some(rss) { 7 } else { 4 };
+    Some(Row {
+        pid,
+        rss,
+        pgtables_bytes: fields.get(last)?.parse().ok()?,
+        swapents: fields.get(last + 1)?.parse().ok()?,
+        oom_score_adj: fields.get(last + 2)?.parse().ok()?,
+    })
+}
+
+/// `\xNN` of `/dev/kmsg` back to bytes.
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((plain, escaped)) = rest.split_once("\\x") {
+        bytes.extend_from_slice(plain.as_bytes());
+        let Some(byte) = escaped.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()) else {
+            bytes.extend_from_slice(b"\\x");
+            rest = escaped;
+            continue;
+        };
+        bytes.push(byte);
+        rest = escaped.get(2..).unwrap_or_default();
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_end_where_the_kernel_ends_them() {
+        let text = r"Memory cgroup out of memory: Killed process 154 (a) total-vm:\x0a) total-vm:1kB, anon-rss:35548kB, file-rss:4kB, shmem-rss:648kB, UID:0 pgtables:108kB oom_score_adj:0";
+        let expected = Line::Killed {
+            is_memcg: true,
+            pid: 154,
+            comm: b"a) total-vm:\n".to_vec(),
+            rss_kb: [35548, 4, 648],
+        };
+        assert_eq!(line(text), Some(expected));
+        let text = "x invoked oom-killer: gfp_mask=0x1 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0";
+        let expected =
+            Line::Invoked { comm: b"x invoked oom-killer: gfp_mask=0x1".to_vec(), gfp_mask: 0xcc0, order: 0 };
+        assert_eq!(line(text), Some(expected));
+    }
+
+    #[test]
+    fn both_shapes_of_the_table_are_read() {
+        let old = "[    111]     0   111      565      421    28672        7           -20 sh 1 2 3";
+        let new = "[    188]     0   187     7928     7852     7690        0       162    98304        0           100 samenode";
+        let (old, new) = (line(old), line(new));
+        let expected = Row { pid: 111, rss: 421, pgtables_bytes: 28672, swapents: 7, oom_score_adj: -20 };
+        assert_eq!(old, Some(Line::Row(expected)));
+        let expected = Row { pid: 187, rss: 7852, pgtables_bytes: 98304, swapents: 0, oom_score_adj: 100 };
+        assert_eq!(new, Some(Line::Row(expected)));
+    }
+
+    #[test]
+    fn the_decision_names_its_cgroup() {
+        let text = "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,b,task_memcg=/a,b/c,task=x,pid=1,pid=154,uid=0";
+        let expected =
+            Line::Kill { constraint: "CONSTRAINT_MEMCG".into(), oom_memcg: Some("/a,b".into()), pid: 154 };
+        assert_eq!(line(text), Some(expected));
+    }
+}

@@ -1,0 +1,154 @@
+//! What really happened, as `truth.json`.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One case's truth.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Truth {
+    /// Name of the case.
+    pub case: String,
+    /// Why it was not run here. Then nothing else is filled in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub skip: Option<String>,
+    /// `uname -r`.
+    #[serde(default)]
+    pub kernel: String,
+    /// Online CPUs: the error of per-CPU counters grows with them.
+    #[serde(default)]
+    pub cpus: u32,
+    /// Where it comes from: `kmsg`, `ftrace`, `kprobes`, `memory.events`, `waitpid`.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// The kills, in order.
+    #[serde(default)]
+    pub kills: Vec<Kill>,
+    /// Decisions that nothing can be killed.
+    #[serde(default)]
+    pub none_killable: u32,
+    /// Threads that were marked as victims while they were dying anyway.
+    #[serde(default)]
+    pub already_dying: Vec<u32>,
+    /// What contradicts itself or the intention: a case with any of these proves nothing.
+    #[serde(default)]
+    pub doubts: Vec<String>,
+    /// Figures.
+    #[serde(default)]
+    pub measured: BTreeMap<String, u64>,
+}
+
+/// One decision of the kernel that killed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kill {
+    /// Who died of it.
+    pub victims: Vec<Victim>,
+    /// Who asked. Absent where the kernel's report was suppressed and nothing else tells.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trigger: Option<Trigger>,
+    /// Which limit.
+    pub scope: Scope,
+    /// `oc->totalpages`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub total_pages: Option<u64>,
+    /// Which one and by which rule.
+    pub decision: Decision,
+    /// Whom `oom_badness` was asked about, with its answers. Empty where it could not be seen.
+    #[serde(default)]
+    pub candidates: Vec<Candidate>,
+    /// The task table of the kernel's report. Empty where there was none.
+    #[serde(default)]
+    pub table: Vec<Row>,
+}
+
+/// A process that died.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Victim {
+    /// Process (tgid).
+    pub pid: u32,
+    /// Thread that the kernel marked or sent the signal to.
+    pub tid: u32,
+    /// Command name: any bytes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub comm: Option<Vec<u8>>,
+    /// `selected`, `group`, `shared_memory`.
+    pub role: String,
+    /// Real user id.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub uid: Option<u32>,
+    /// `oom_score_adj`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub oom_score_adj: Option<i32>,
+    /// Its memory cgroup.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cgroup: Option<String>,
+    /// anon, file, shmem in kB as in its `Killed process` line.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rss_kb: Option<[u64; 3]>,
+}
+
+/// The task whose allocation failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// Process, where known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pid: Option<u32>,
+    /// Thread.
+    pub tid: u32,
+    /// Command name: any bytes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub comm: Option<Vec<u8>>,
+    /// `gfp_mask`.
+    pub gfp_mask: u32,
+    /// `order`; -1 for sysrq.
+    pub order: i32,
+}
+
+/// Which limit was hit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// `global`, `memcg`, `cpuset`, `memory_policy`, `sysrq`.
+    pub kind: String,
+    /// The memory cgroup whose limit was hit.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cgroup: Option<String>,
+    /// Inode of its directory.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cgroup_id: Option<u64>,
+}
+
+/// Which process was chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// `highest_points`, `allocating_task`, `sysrq`.
+    pub rule: String,
+    /// Process (tgid).
+    pub pid: u32,
+    /// `oc->chosen_points`. Absent where nothing shows it, or where the rule does not use points.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub points: Option<i64>,
+}
+
+/// A call of `oom_badness`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Process.
+    pub pid: u32,
+    /// What it returned; absent: `LONG_MIN`, not eligible.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub points: Option<i64>,
+}
+
+/// A row of the task table, in pages except `pgtables_bytes`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// Process (the table's tgid).
+    pub pid: u32,
+    /// Resident pages of all kinds.
+    pub rss: u64,
+    /// Page tables, bytes.
+    pub pgtables_bytes: u64,
+    /// Swap entries.
+    pub swapents: u64,
+    /// `oom_score_adj`.
+    pub oom_score_adj: i32,
+}

@@ -1,0 +1,96 @@
+//! System calls that no safe interface offers. All `unsafe` code of the tests is in this file.
+
+use std::ffi::{CStr, CString};
+use std::io::{Error, Result};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr::{NonNull, null_mut};
+
+/// Ends the calling thread only, as `pthread_exit` in `main` does: as leader it stays as a zombie while others live.
+pub(crate) fn exit_thread() -> ! {
+    loop {
+        // SAFETY: the thread ends here and unwinds nothing; what its stack holds stays mapped for other threads.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+}
+
+/// A second process, not a thread, in the caller's memory (`CLONE_VM` without `CLONE_THREAD`). It sets its name and
+/// sleeps until a signal ends it. Its process id.
+pub(crate) fn spawn_in_own_memory(name: CString) -> Result<u32> {
+    extern "C" fn sleeper(name: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: `name` is the leaked C string below. Only system calls that succeed or never return are made, so
+        // nothing of the parent's thread state, which this process shares, is written.
+        unsafe {
+            libc::prctl(libc::PR_SET_NAME, name);
+            loop {
+                libc::pause();
+            }
+        }
+    }
+    const STACK: usize = 64 << 10;
+    let stack: &'static mut [u128] = Vec::leak(vec![0_u128; STACK / size_of::<u128>()]);
+    let top = stack.as_mut_ptr_range().end;
+    // SAFETY: the stack is leaked, aligned to 16 bytes and used by nobody else; the argument is leaked, too.
+    let pid =
+        unsafe { libc::clone(sleeper, top.cast(), libc::CLONE_VM | libc::SIGCHLD, name.into_raw().cast()) };
+    u32::try_from(pid).map_err(|_| Error::last_os_error())
+}
+
+/// `fork`; `None` in the child. Only for a process with a single thread.
+pub(crate) fn fork() -> Result<Option<u32>> {
+    // SAFETY: the callers have a single thread, so the child may go on like any other process.
+    match unsafe { libc::fork() } {
+        0 => Ok(None),
+        pid => u32::try_from(pid).map(Some).map_err(|_| Error::last_os_error()),
+    }
+}
+
+/// Memory only from this NUMA node from now on.
+pub(crate) fn bind_to_node(node: u32) -> Result<()> {
+    let mask: libc::c_ulong = 1 << node;
+    // SAFETY: the kernel reads one word.
+    let result = unsafe {
+        libc::syscall(libc::SYS_set_mempolicy, libc::MPOL_BIND, &raw const mask, libc::c_ulong::BITS)
+    };
+    succeeded(result)
+}
+
+/// No huge pages: a kill shall come at the page that does not fit.
+pub(crate) fn disable_huge_pages() -> Result<()> {
+    // SAFETY: takes no pointers.
+    succeeded(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) }.into())
+}
+
+/// Maps `len` bytes of shared memory (shmem pages) and writes to each page. They stay until the process ends.
+pub(crate) fn touch_shared(len: usize) -> Result<()> {
+    let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping at an address that the kernel chooses.
+    let start = unsafe { libc::mmap(null_mut(), len, access, flags, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(Error::last_os_error());
+    }
+    let start = NonNull::new(start.cast::<u8>()).ok_or_else(|| Error::other("mapped at 0"))?;
+    for offset in (0..len).step_by(4096) {
+        // SAFETY: inside the mapping, which is writable and never unmapped.
+        unsafe { start.add(offset).write_volatile(1) };
+    }
+    Ok(())
+}
+
+/// Starts swapping to a device.
+pub(crate) fn swap_on(device: &Path) -> Result<()> {
+    let device = CString::new(device.as_os_str().as_bytes())?;
+    // SAFETY: a C string.
+    succeeded(unsafe { libc::swapon(device.as_ptr(), 0) }.into())
+}
+
+/// Stops swapping to a device.
+pub(crate) fn swap_off(device: &Path) -> Result<()> {
+    let device: &CStr = &CString::new(device.as_os_str().as_bytes())?;
+    // SAFETY: a C string.
+    succeeded(unsafe { libc::swapoff(device.as_ptr()) }.into())
+}
+
+fn succeeded(result: libc::c_long) -> Result<()> {
+    if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
+}
