@@ -3,8 +3,10 @@
 //! # Layout
 //! - [`incident`]: PURE. The model, the kernel's arithmetic, the assembler.
 //! - [`report`]: PURE. The kernel's OOM report as text.
+//! - [`source`]: where facts come from.
 //! - [`sink`]: an incident as text or JSON.
 
 pub mod incident;
 pub mod report;
 pub mod sink;
+pub mod source;

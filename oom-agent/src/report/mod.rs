@@ -2,13 +2,27 @@
 //!
 //! # Layout
 //! - [`line`]: one log line: its timestamp and its message, whatever wrote the log.
-//! - [`parser`]: the state machine over messages.
+//! - [`parser`]: the state machine over messages; `open`: the report that it is in; `pieces`: lines in several records.
+//! - `invocation`, `memory`, `table`, `kill`: the lines, one topic a file; `scan`: what they share.
 
+mod invocation;
+mod kill;
 pub mod line;
+mod memory;
+mod open;
 pub mod parser;
+mod pieces;
+mod scan;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use crate::incident::model::{Limits, Memory, ScopeKind};
 use std::collections::BTreeMap;
+
+/// Bytes of the pages that the task table counts in. The report does not say; it is 4 KiB on all but some arm64 and
+/// ppc64 kernels.
+pub const PAGE_SIZE: u64 = 4096;
 
 /// Something that the kernel's log said about OOM. In the order of the log.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,8 +89,11 @@ pub struct Report {
     pub limits: Limits,
     /// `Memory cgroup stats for PATH`.
     pub stats_cgroup: Option<String>,
-    /// The counters below it, names as printed, in the unit printed (bytes on v2 for memory counters).
+    /// Counters of the memory in scope, memory in bytes: the cgroup's with their names as printed, or the machine's
+    /// (`Mem-Info:`) with the names that `memory.stat` has for them.
     pub stats: BTreeMap<String, u64>,
+    /// What the machine has, in a report that is not a memory cgroup's.
+    pub machine: Machine,
     /// Whether a task table was printed (`vm.oom_dump_tasks`).
     pub has_table: bool,
     /// Its rows.
@@ -89,6 +106,20 @@ pub struct Report {
     pub lost_lines: u64,
     /// The report's own text, one message a line, control characters escaped.
     pub text: String,
+}
+
+/// `show_mem`: what the machine has. RAM less what is reserved, and swap, are the kernel's `totalpages` of a machine-wide
+/// OOM (`constrained_alloc`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// `pages RAM`: present memory.
+    pub ram_bytes: Option<u64>,
+    /// `pages reserved`: what of it the page allocator does not manage.
+    pub reserved_bytes: Option<u64>,
+    /// `Total swap`.
+    pub swap_total_bytes: Option<u64>,
+    /// `Free swap`.
+    pub swap_free_bytes: Option<u64>,
 }
 
 /// How a report ended.

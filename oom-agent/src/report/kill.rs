@@ -1,0 +1,174 @@
+//! Lines about who dies: `oom-kill:` (`dump_oom_summary`), `Killed process` (`__oom_kill_process`), the group kill
+//! (`mem_cgroup_print_oom_group`) and the reaper (`oom_reap_task_mm`).
+//!
+//! Command names and cgroup names are chosen by users and may hold what the kernel prints around them, so each line
+//! is read from both ends towards them.
+
+use super::scan::{COMM_BYTES, id, kilobytes, least_raw_len, number};
+use super::{Killed, OomKill, TaskRow};
+use crate::incident::model::{Memory, ScopeKind};
+
+/// The `oom-kill:` line up to the constraint; longer than any command name.
+pub(super) const SUMMARY: &str = "oom-kill:constraint=";
+
+/// `oom-kill:constraint=..,nodemask=..,cpuset=..,mems_allowed=..,{global_oom|oom_memcg=..},task_memcg=..,task=..,pid=..,uid=..`.
+///
+/// Names that hold `,task=` and the like make it ambiguous; the report's own table and counters then decide.
+pub(super) fn summary(message: &str, tasks: &[TaskRow], stats_cgroup: Option<&str>) -> Option<OomKill> {
+    let (rest, uid) = message.strip_prefix(SUMMARY)?.rsplit_once(",uid=")?;
+    let (rest, pid) = rest.rsplit_once(",pid=")?;
+    let pid = id(pid)?;
+    let (constraint, rest) = rest.split_once(",nodemask=")?;
+    let (nodemask, rest) = node_list(rest);
+    let named = tasks.iter().find(|row| row.pid == pid).map(|row| row.comm.as_str());
+    let (rest, comm) = split_comm(rest, named)?;
+    let (cpuset, rest) = split_cpuset(rest);
+    let (mems_allowed, rest) = match rest.strip_prefix(",mems_allowed=") {
+        Some(rest) => {
+            let (mems, rest) = node_list(rest);
+            (Some(mems.to_owned()), rest)
+        }
+        None => (None, rest),
+    };
+    let (oom_memcg, task_memcg) = split_cgroups(rest, stats_cgroup);
+    Some(OomKill {
+        constraint: scope_kind(constraint),
+        nodemask: Some(nodemask.to_owned()),
+        cpuset: cpuset.map(str::to_owned),
+        mems_allowed,
+        oom_memcg: oom_memcg.map(str::to_owned),
+        task_memcg: task_memcg.map(str::to_owned),
+        comm: comm.to_owned(),
+        pid,
+        uid: id(uid),
+    })
+}
+
+/// `enum oom_constraint` as `oom_constraint_text` prints it.
+fn scope_kind(constraint: &str) -> Option<ScopeKind> {
+    match constraint {
+        "CONSTRAINT_NONE" => Some(ScopeKind::Global),
+        "CONSTRAINT_CPUSET" => Some(ScopeKind::Cpuset),
+        "CONSTRAINT_MEMORY_POLICY" => Some(ScopeKind::MemoryPolicy),
+        "CONSTRAINT_MEMCG" => Some(ScopeKind::Memcg),
+        _ => None,
+    }
+}
+
+/// `(null)` or `0-1,3`, up to the comma before the next field.
+fn node_list(text: &str) -> (&str, &str) {
+    if let Some(rest) = text.strip_prefix("(null)") {
+        return (&text[..text.len() - rest.len()], rest);
+    }
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != ',' && c != '-').unwrap_or(text.len());
+    let list = text[..end].trim_end_matches(',');
+    (list, &text[list.len()..])
+}
+
+/// Splits `,task=NAME` off. Of several places the one that gives the name that the task table has, or else the
+/// longest name that a task can have: a name is easier to choose than a cgroup's.
+fn split_comm<'a>(text: &'a str, named: Option<&str>) -> Option<(&'a str, &'a str)> {
+    const TASK: &str = ",task=";
+    let splits = || text.rmatch_indices(TASK).map(|(at, _)| (&text[..at], &text[at + TASK.len()..]));
+    if let Some(named) = named
+        && let Some(split) = splits().find(|(_, comm)| *comm == named)
+    {
+        return Some(split);
+    }
+    splits().take_while(|(_, comm)| least_raw_len(comm) <= COMM_BYTES).last()
+}
+
+/// `,cpuset=NAME` before `,mems_allowed=`.
+fn split_cpuset(text: &str) -> (Option<&str>, &str) {
+    const MEMS: &str = ",mems_allowed=";
+    let Some(rest) = text.strip_prefix(",cpuset=") else { return (None, text) };
+    let real = |(at, _): &(usize, &str)| {
+        let after = node_list(&rest[at + MEMS.len()..]).1;
+        [",global_oom", ",oom_memcg=", ",task_memcg="].iter().any(|next| after.starts_with(next))
+    };
+    let at = rest.match_indices(MEMS).find(real).map_or(rest.len(), |(at, _)| at);
+    (Some(&rest[..at]), &rest[at..])
+}
+
+/// `,global_oom,task_memcg=PATH` or `,oom_memcg=PATH,task_memcg=PATH`.
+fn split_cgroups<'a>(text: &'a str, stats_cgroup: Option<&str>) -> (Option<&'a str>, Option<&'a str>) {
+    const TASK: &str = ",task_memcg=";
+    let Some(rest) = text.strip_prefix(",oom_memcg=") else {
+        return (None, text.strip_prefix(",global_oom").unwrap_or(text).strip_prefix(TASK));
+    };
+    let splits = || rest.match_indices(TASK).map(|(at, _)| (&rest[..at], &rest[at + TASK.len()..]));
+    // The victim is in the cgroup whose limit was hit or below it.
+    let within = |(limit, task): &(&str, &str)| {
+        task.strip_prefix(limit).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || *limit == "/")
+    };
+    let split = splits()
+        .find(|(limit, _)| Some(*limit) == stats_cgroup)
+        .or_else(|| splits().find(within))
+        .or_else(|| splits().next());
+    match split {
+        Some((limit, task)) => (Some(limit), Some(task)),
+        None => (Some(rest), None),
+    }
+}
+
+/// `REASON: Killed process PID (NAME) total-vm:..kB, anon-rss:..kB, ...`, and without a reason as before 5.1.
+pub(super) fn killed(message: &str) -> Option<Killed> {
+    const KILLED: &str = "Killed process ";
+    let (reason, rest) = match message.strip_prefix(KILLED) {
+        Some(rest) => ("", rest),
+        None => message.split_once(": Killed process ")?,
+    };
+    let is_memcg = match reason {
+        "" => None,
+        reason if reason.starts_with("Memory cgroup out of memory") => Some(true),
+        reason if reason.starts_with("Out of memory") => Some(false),
+        _ => return None,
+    };
+    let (pid, rest) = number(rest)?;
+    let rest = rest.strip_prefix(" (")?;
+    // The last of them: a name may hold one.
+    let at = rest.rfind(") total-vm:").max(rest.rfind("), UID "))?;
+    let mut killed = Killed {
+        is_memcg,
+        message: reason.to_owned(),
+        pid: pid.try_into().ok()?,
+        comm: rest[..at].to_owned(),
+        ..Killed::default()
+    };
+    let fields = rest[at + 1..].trim_start_matches([',', ' ']).replace("UID ", "UID:");
+    for (name, value) in fields.split([',', ' ']).filter_map(|field| field.split_once(':')) {
+        killed_field(&mut killed, name, value);
+    }
+    Some(killed)
+}
+
+fn killed_field(killed: &mut Killed, name: &str, value: &str) {
+    let bytes = || value.strip_suffix("kB")?.parse().ok().and_then(kilobytes);
+    let Memory { anon_bytes, file_bytes, shmem_bytes, pgtables_bytes, total_vm_bytes, .. } =
+        &mut killed.memory;
+    match name {
+        "total-vm" => *total_vm_bytes = bytes(),
+        "anon-rss" => *anon_bytes = bytes(),
+        "file-rss" => *file_bytes = bytes(),
+        "shmem-rss" => *shmem_bytes = bytes(),
+        "pgtables" => *pgtables_bytes = bytes(),
+        "UID" => killed.uid = id(value),
+        "oom_score_adj" => killed.oom_score_adj = value.parse().ok(),
+        _ => (),
+    }
+}
+
+/// `Tasks in PATH are going to be killed due to memory.oom.group set`: the path.
+pub(super) fn group(message: &str) -> Option<&str> {
+    message.strip_prefix("Tasks in ")?.strip_suffix(" are going to be killed due to memory.oom.group set")
+}
+
+/// `oom_reaper: reaped process PID (NAME), now anon-rss:...`: both.
+pub(super) fn reaped(message: &str) -> Option<(u32, &str)> {
+    let (pid, rest) = number(message.strip_prefix("oom_reaper: reaped process ")?)?;
+    let rest = rest.strip_prefix(" (")?;
+    Some((pid.try_into().ok()?, &rest[..rest.rfind("), now anon-rss:")?]))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+use super::super::{Killed, PAGE_SIZE, TaskRow};
+use super::*;
+use crate::incident::model::{Limits, Memory};
+use expect_test::expect_file;
+use std::fmt::Write as _;
+
+/// One line an event, in the report's own units turned into bytes; a `-` is unknown.
+fn render(events: &[Event]) -> String {
+    let mut out = String::new();
+    for Event { time_ns, what } in events {
+        let time = time_ns.map_or_else(|| "-".to_owned(), |ns| format!("{:.6}", ns as f64 / 1e9));
+        write!(out, "{time} ").unwrap();
+        match what {
+            What::Invoked(asked) => writeln!(
+                out,
+                "invoked comm={:?} tid={} gfp={}({}) order={} adj={} release={}",
+                asked.comm,
+                or(asked.tid),
+                asked.gfp_mask.map_or_else(|| "-".into(), |mask| format!("{mask:#x}")),
+                asked.gfp_flags.join("|"),
+                or(asked.order),
+                or(asked.oom_score_adj),
+                or(asked.kernel_release.as_deref()),
+            ),
+            What::Report(report) => write_report(&mut out, report),
+            What::Killed(killed) => {
+                let Killed { is_memcg, message, pid, comm, memory, uid, oom_score_adj } = &**killed;
+                writeln!(
+                    out,
+                    "killed {message:?} memcg={} pid={pid} comm={comm:?} uid={} adj={} {}",
+                    or(*is_memcg),
+                    or(*uid),
+                    or(*oom_score_adj),
+                    bytes(memory),
+                )
+            }
+            What::GroupKill { cgroup } => writeln!(out, "group {cgroup}"),
+            What::Reaped { pid, comm } => writeln!(out, "reaped pid={pid} comm={comm:?}"),
+            What::Gap { records } => writeln!(out, "gap {}", or(*records)),
+        }
+        .unwrap();
+    }
+    out
+}
+
+fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(
+        out,
+        "report {:?} lost={} text_lines={}",
+        report.outcome,
+        report.lost_lines,
+        report.text.lines().count()
+    )?;
+    if report.limits != Limits::default() {
+        let Limits { memory_bytes, usage_bytes, swap_bytes, swap_usage_bytes } = report.limits;
+        let (limit, swap_limit) = (or(memory_bytes), or(swap_bytes));
+        writeln!(
+            out,
+            "  limits memory={}/{limit} swap={}/{swap_limit}",
+            or(usage_bytes),
+            or(swap_usage_bytes)
+        )?;
+    }
+    let machine = &report.machine;
+    if machine.ram_bytes.is_some() {
+        let (ram, reserved) = (or(machine.ram_bytes), or(machine.reserved_bytes));
+        let (free, total) = (or(machine.swap_free_bytes), or(machine.swap_total_bytes));
+        writeln!(out, "  machine ram={ram} reserved={reserved} swap_free={free} swap_total={total}")?;
+    }
+    if !report.stats.is_empty() {
+        let cgroup = or(report.stats_cgroup.as_deref());
+        let stats: Vec<_> = report.stats.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        writeln!(out, "  stats {cgroup} {}", stats.join(" "))?;
+    }
+    for TaskRow { pid, tgid, uid, memory, oom_score_adj, comm } in &report.tasks {
+        writeln!(
+            out,
+            "  task pid={pid} tgid={tgid} uid={uid} adj={oom_score_adj} {} comm={comm:?}",
+            bytes(memory)
+        )?;
+    }
+    if let Some(kill) = &report.kill {
+        writeln!(
+            out,
+            "  kill {:?} nodemask={} cpuset={} mems={} oom_memcg={} task_memcg={} comm={:?} pid={} uid={}",
+            kill.constraint,
+            or(kill.nodemask.as_deref()),
+            or(kill.cpuset.as_deref()),
+            or(kill.mems_allowed.as_deref()),
+            or(kill.oom_memcg.as_deref()),
+            or(kill.task_memcg.as_deref()),
+            kill.comm,
+            kill.pid,
+            or(kill.uid),
+        )?;
+    }
+    Ok(())
+}
+
+fn or(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".into(), |value| value.to_string())
+}
+
+fn bytes(memory: &Memory) -> String {
+    let Memory { anon_bytes, file_bytes, shmem_bytes, rss_bytes, swap_bytes, pgtables_bytes, total_vm_bytes } =
+        memory;
+    let values = [
+        ("vm", total_vm_bytes),
+        ("rss", rss_bytes),
+        ("anon", anon_bytes),
+        ("file", file_bytes),
+        ("shmem", shmem_bytes),
+        ("tables", pgtables_bytes),
+        ("swap", swap_bytes),
+    ];
+    let known = values.iter().filter_map(|(name, value)| value.map(|value| format!("{name}={value}")));
+    known.collect::<Vec<_>>().join(" ")
+}
+
+/// `UPDATE_EXPECT=1 cargo test` writes them anew; read the difference.
+#[test]
+fn every_log_is_read_as_expected() {
+    for sample in samples() {
+        let golden = sample.path.with_extension("expect");
+        let events = render(&sample.events());
+        expect_file![golden].assert_eq(&events);
+    }
+}
+
+/// The number after `key` in a line, taken without the parser.
+fn after(line: &str, key: &str) -> u64 {
+    let rest = &line[line.rfind(key).unwrap_or_else(|| panic!("{key} in {line}")) + key.len()..];
+    rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+}
+
+#[test]
+fn every_kill_line_is_a_kill() {
+    for sample in samples() {
+        let lines: Vec<_> =
+            sample.messages().into_iter().filter(|line| line.contains(": Killed process ")).collect();
+        let events = sample.events();
+        let kills = events.iter().filter_map(|event| match &event.what {
+            What::Killed(killed) => Some(killed),
+            _ => None,
+        });
+        let mut seen = 0;
+        for (killed, line) in kills.zip(&lines) {
+            seen += 1;
+            let kb = |key| Some(after(line, key) * 1024);
+            assert_eq!(u64::from(killed.pid), after(line, "Killed process "), "{line}");
+            assert_eq!(killed.memory.total_vm_bytes, kb("total-vm:"), "{line}");
+            assert_eq!(killed.memory.anon_bytes, kb("anon-rss:"), "{line}");
+            assert_eq!(killed.memory.file_bytes, kb("file-rss:"), "{line}");
+            assert_eq!(killed.memory.shmem_bytes, kb("shmem-rss:"), "{line}");
+            assert_eq!(killed.memory.pgtables_bytes, kb("pgtables:"), "{line}");
+            assert_eq!(killed.is_memcg, Some(line.starts_with("Memory cgroup")), "{line}");
+            assert!(line.contains(&format!(" ({}) ", killed.comm)), "{line}");
+            assert!(line.ends_with(&format!(" oom_score_adj:{}", killed.oom_score_adj.unwrap())), "{line}");
+        }
+        let kills = events.iter().filter(|event| matches!(event.what, What::Killed(_))).count();
+        assert_eq!((seen, kills), (lines.len(), lines.len()), "{}", sample.name);
+        let groups = events.iter().filter(|event| matches!(event.what, What::GroupKill { .. })).count();
+        assert_eq!(groups, sample.messages().iter().filter(|line| line.starts_with("Tasks in /")).count());
+    }
+}
+
+#[test]
+fn every_report_is_told_once_with_its_beginning_and_its_end() {
+    for sample in samples() {
+        let (messages, events) = (sample.messages(), sample.events());
+        let count = |text: &str| messages.iter().filter(|line| line.contains(text)).count();
+        let invoked = events.iter().filter(|event| matches!(event.what, What::Invoked(_))).count();
+        let reports = reports(&events);
+        assert_eq!(invoked, count(" invoked oom-killer: "), "{}", sample.name);
+        assert_eq!(
+            reports.len(),
+            count("oom-kill:constraint=") + count("no killable processes"),
+            "{}",
+            sample.name
+        );
+        // One kind of log begins in the middle of its first report.
+        let cut = usize::from(sample.name.ends_with("nokillable"));
+        assert_eq!(
+            reports.iter().filter(|report| report.invocation.is_none()).count(),
+            cut,
+            "{}",
+            sample.name
+        );
+        for asked in reports.iter().filter_map(|report| report.invocation.as_ref()) {
+            let line = format!(" PID: {} Comm: {} ", asked.tid.unwrap(), asked.comm);
+            assert!(
+                messages.iter().any(|message| message.starts_with("CPU: ") && message.contains(&line)),
+                "{line}"
+            );
+            let release = sample.name.split('-').next().unwrap();
+            let series = release.split('.').take(2).collect::<Vec<_>>().join(".");
+            assert!(asked.kernel_release.as_ref().unwrap().starts_with(&format!("{series}.")), "{release}");
+        }
+    }
+}
+
+#[test]
+fn every_row_of_the_table_is_a_task() {
+    for sample in samples() {
+        let messages = sample.messages();
+        let is_row = |line: &&String| {
+            let pid = line.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(pid, _)| pid.trim());
+            pid.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        // `total_vm` and `rss` are the 5th and 6th word of the row as they are of the header, after `[ pid ]`.
+        let word = |line: &str, at: usize| -> u64 {
+            line.split_once(']').unwrap().1.split_whitespace().nth(at).unwrap().parse().unwrap()
+        };
+        let rows: Vec<_> = messages.iter().filter(is_row).collect();
+        let events = sample.events();
+        let tasks: Vec<_> = reports(&events).into_iter().flat_map(|report| &report.tasks).collect();
+        assert_eq!(tasks.len(), rows.len(), "{}", sample.name);
+        let bytes = |at| rows.iter().map(|row| word(row, at) * PAGE_SIZE).sum::<u64>();
+        let vm: u64 = tasks.iter().map(|task| task.memory.total_vm_bytes.unwrap()).sum();
+        let rss: u64 = tasks.iter().map(|task| rss(&task.memory)).sum();
+        assert_eq!((vm, rss), (bytes(2), bytes(3)), "{}", sample.name);
+        for (task, row) in tasks.iter().zip(rows) {
+            assert!(row.ends_with(&format!(" {} {}", task.oom_score_adj, task.comm)), "{row}");
+        }
+        let tables = reports(&events).iter().filter(|report| report.has_table).count();
+        assert_eq!(tables, messages.iter().filter(|line| line.starts_with("Tasks state")).count());
+    }
+}
+
+fn rss(memory: &Memory) -> u64 {
+    let Memory { anon_bytes, file_bytes, shmem_bytes, rss_bytes, .. } = memory;
+    rss_bytes.unwrap_or_else(|| anon_bytes.unwrap() + file_bytes.unwrap() + shmem_bytes.unwrap())
+}
+
+#[test]
+fn a_reports_text_is_all_that_stands_between_its_beginning_and_its_end() {
+    for sample in samples() {
+        let mut expected = Vec::new();
+        let mut report: Option<String> = None;
+        for message in sample.messages() {
+            if message.contains(" invoked oom-killer: ") {
+                report = Some(String::new());
+            }
+            if let Some(text) = &mut report {
+                text.push_str(&message);
+                text.push('\n');
+                if message.starts_with("oom-kill:") || message.ends_with("no killable processes...") {
+                    expected.extend(report.take());
+                }
+            }
+        }
+        let events = sample.events();
+        let reports = reports(&events);
+        let begun = reports.iter().filter(|report| report.invocation.is_some());
+        let texts: Vec<_> = begun.map(|report| report.text.clone()).collect();
+        assert_eq!(texts, expected, "{}", sample.name);
+    }
+}
+
+#[test]
+fn the_same_case_has_the_same_scope_on_all_kernels() {
+    use crate::incident::model::ScopeKind;
+
+    for sample in samples() {
+        let (_, case) = sample.name.split_once('-').unwrap();
+        let expected = match case {
+            "cpuset" => ScopeKind::Cpuset,
+            "mempolicy" => ScopeKind::MemoryPolicy,
+            "alloctask" | "global" | "swap-global" | "sysrq-f" | "zram-global" => ScopeKind::Global,
+            _ => ScopeKind::Memcg,
+        };
+        let events = sample.events();
+        for kill in reports(&events).iter().filter_map(|report| report.kill.as_ref()) {
+            assert_eq!(kill.constraint, Some(expected), "{}", sample.name);
+            assert_eq!(kill.oom_memcg.is_some(), expected == ScopeKind::Memcg, "{}", sample.name);
+        }
+        let orders = reports(&events)
+            .iter()
+            .filter_map(|report| report.invocation.as_ref()?.order)
+            .collect::<Vec<_>>();
+        assert!(
+            orders.iter().all(|order| *order == if case == "sysrq-f" { -1 } else { 0 }),
+            "{}",
+            sample.name
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! `/dev/kmsg`: the running kernel's log, one record a read (`kernel/printk/printk.c:devkmsg_read`).
+
+mod follower;
+
+use crate::report::Event;
+use anyhow::{Context as _, ensure};
+use follower::{Drained, Follower};
+use rustix::fs::{Mode, OFlags, SeekFrom};
+use std::fs::File;
+use std::io;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
+
+const PATH: &str = "/dev/kmsg";
+
+/// Where in the log to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// With the next record.
+    Now,
+    /// With the oldest record that the ring still holds.
+    Start,
+}
+
+/// Follows the kernel's log and tells what it says about OOM.
+///
+/// Sleeps until the kernel logs something; there is no timer.
+#[derive(Debug)]
+pub struct Kmsg {
+    file: AsyncFd<File>,
+    follower: Follower,
+}
+
+impl Kmsg {
+    /// Opens `/dev/kmsg`.
+    ///
+    /// # Errors
+    /// If it is missing, if the log is restricted (`kernel.dmesg_restrict`), or outside of a tokio runtime. The error
+    /// says what to do.
+    pub fn open(from: From) -> anyhow::Result<Self> {
+        ensure!(Handle::try_current().is_ok(), "cannot follow {PATH}: not in a tokio runtime");
+        let file = open(from)?;
+        // The kernel reports what it has overwritten as an error too, always together with "readable".
+        // SAFETY: a `File` is open until it is dropped and keeps its descriptor; it is not replaced in the `AsyncFd`.
+        let file = unsafe { AsyncFd::register_with_interest(file, Interest::READABLE) }
+            .map_err(io::Error::from)
+            .with_context(|| format!("cannot wait for {PATH}: registering it with epoll failed"))?;
+        Ok(Self { file, follower: Follower::new() })
+    }
+
+    /// Waits until the log says something about OOM and adds it to `out`, together with all that follows and can be
+    /// read at once.
+    ///
+    /// Cancel safe: what was read before is kept.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub async fn next(&mut self, out: &mut Vec<Event>) -> anyhow::Result<()> {
+        let before = out.len();
+        loop {
+            let mut ready = self.file.readable_mut().await.context("cannot wait for /dev/kmsg")?;
+            let drained = self.follower.drain(&mut ready.get_inner(), out).map_err(read_error)?;
+            if drained == Drained::All {
+                ready.clear_ready();
+            }
+            if out.len() > before {
+                return Ok(());
+            }
+            if drained == Drained::More {
+                // Someone floods the log: other tasks want to run as well.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Adds what can be read now to `out`, without waiting.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn read_available(&mut self, out: &mut Vec<Event>) -> anyhow::Result<()> {
+        while self.follower.drain(&mut self.file.get_ref(), out).map_err(read_error)? == Drained::More {}
+        Ok(())
+    }
+
+    /// Tells a report whose end has not come as far as it goes.
+    pub fn finish(&mut self, out: &mut Vec<Event>) {
+        self.follower.finish(out);
+    }
+}
+
+fn open(from: From) -> anyhow::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(PATH, flags, Mode::empty())
+        .map_err(|errno| anyhow::Error::new(io::Error::from(errno)).context(open_advice(errno)))?;
+    if from == From::Now {
+        rustix::fs::seek(&file, SeekFrom::End(0)).map_err(io::Error::from).with_context(|| {
+            format!("cannot go to the end of {PATH}: is it the kernel's log and not another file?")
+        })?;
+    }
+    Ok(File::from(file))
+}
+
+/// What could not be done and what helps.
+fn open_advice(errno: rustix::io::Errno) -> String {
+    use rustix::io::Errno;
+
+    let advice = match errno {
+        Errno::PERM => {
+            "kernel.dmesg_restrict is set, so run as root or with CAP_SYSLOG, or set it to 0 with \
+             `sysctl kernel.dmesg_restrict=0`"
+        }
+        Errno::ACCESS => {
+            "its permissions or a security module (AppArmor, SELinux, the container's device list) forbid it; run as \
+             root, and in a container privileged or with the host's /dev/kmsg as a device"
+        }
+        Errno::NOENT => {
+            "there is no such file; in a container hand in the host's (docker: --device=/dev/kmsg, Kubernetes: a \
+             hostPath volume), elsewhere the kernel needs CONFIG_PRINTK and a mounted /dev"
+        }
+        _ => "without it the kernel's own report is missing",
+    };
+    format!("cannot open {PATH} to read the kernel's log: {advice}")
+}
+
+fn read_error(error: io::Error) -> anyhow::Error {
+    anyhow::Error::new(error).context(format!("cannot read the kernel's log from {PATH}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+//! Where facts come from.
+//!
+//! # Layout
+//! - [`kmsg`]: the running kernel's log.
+
+pub mod kmsg;
