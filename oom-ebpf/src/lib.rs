@@ -9,7 +9,7 @@
 pub const COMM_LEN: usize = 16;
 /// Levels of a cgroup path that a record carries, leaf first. Deeper paths are cut at the root's end.
 pub const PATH_DEPTH: usize = 12;
-/// Bytes of one path component, with its NUL. A longer name is cut and [`Path::cut`] set.
+/// Bytes of one path component, with its NUL. A longer name is cut.
 pub const NAME_LEN: usize = 96;
 /// Length of the message that `oom_kill_process` was called with, with its NUL.
 pub const MESSAGE_LEN: usize = 64;
@@ -17,6 +17,8 @@ pub const MESSAGE_LEN: usize = 64;
 pub const UNKNOWN: i64 = i64::MIN;
 /// An unsigned value that this kernel does not have or that could not be read.
 pub const UNKNOWN_U64: u64 = u64::MAX;
+/// The same in 32 bits.
+pub const UNKNOWN_U32: u32 = u32::MAX;
 /// Offset of a field that this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
@@ -67,40 +69,16 @@ impl Kind {
 pub struct Header {
     /// A [`Kind`].
     pub kind: u32,
-    /// Records that this record's ring had dropped since start when this one was made.
-    pub lost: u32,
+    /// Explicit padding, 0.
+    pub reserved: u32,
     /// Number of the OOM call (from 1). The kernel serialises them with `oom_lock`.
     pub call: u64,
     /// `CLOCK_BOOTTIME`, nanoseconds.
     pub time_ns: u64,
 }
 
-/// [`Task::bits`]: the task has an mm (or one of its first threads has).
-pub const BIT_HAS_MM: u16 = 1 << 0;
-/// [`Task::bits`]: `PF_KTHREAD`.
-pub const BIT_KTHREAD: u16 = 1 << 1;
-/// [`Task::bits`]: the first process of the machine (`is_global_init`).
-pub const BIT_INIT: u16 = 1 << 2;
-/// [`Task::bits`]: `MMF_OOM_SKIP`, the memory was reaped already.
-pub const BIT_OOM_SKIP: u16 = 1 << 3;
-/// [`Task::bits`]: in `vfork`, so the memory is its parent's (`in_vfork`).
-pub const BIT_VFORK: u16 = 1 << 4;
-/// [`Task::bits`]: an OOM victim of an earlier call (`signal->oom_mm` is set).
-pub const BIT_OOM_VICTIM: u16 = 1 << 5;
-/// [`Task::bits`]: no live thread is left (`signal->live` is 0).
-pub const BIT_EXITED: u16 = 1 << 6;
-/// [`Task::bits`]: `PF_EXITING` or a group exit under way.
-pub const BIT_EXITING: u16 = 1 << 7;
-/// [`Task::bits`]: a cgroup between the task and the root has `memory.oom.group`.
-pub const BIT_OOM_GROUP: u16 = 1 << 8;
-/// [`Task::bits`]: the mm has more users than the process has threads, so other processes may share it.
-pub const BIT_SHARED_MM: u16 = 1 << 9;
-/// [`Task::bits`]: only pid or tid are known, the kernel gave no task (`mark_victim(int pid)`).
-pub const BIT_PID_ONLY: u16 = 1 << 10;
-/// [`Task::bits`]: `MMF_OOM_SKIP` and `in_vfork` could be read.
-pub const BIT_FLAGS_KNOWN: u16 = 1 << 11;
-
-/// A process as the kernel sees it at that moment. Memory is in pages where `oom_badness` counts pages.
+/// A process as the kernel sees it at that moment, raw: what it means is decoded by the agent, where it can be
+/// tested. A read that the kernel refuses gives 0; a field that this kernel does not have gives an `UNKNOWN`.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Task {
@@ -108,18 +86,40 @@ pub struct Task {
     pub pid: u32,
     /// `pid` of the thread.
     pub tid: u32,
-    /// Real user id, `u32::MAX` if unknown.
+    /// `real_cred->uid`, [`UNKNOWN_U32`] if unknown.
     pub uid: u32,
     /// `signal->oom_score_adj`.
     pub adj: i16,
-    /// `BIT_*`.
-    pub bits: u16,
+    /// 0: only [`Task::tid`] is known (`mark_victim(int pid)` on older kernels).
+    pub has_task: u16,
     /// `comm` of the thread, NUL-terminated, any bytes.
     pub comm: [u8; COMM_LEN],
-    /// Start of the process (its leader) in `CLOCK_BOOTTIME` nanoseconds: tells pids apart.
+    /// `group_leader->start_boottime`: tells pids apart.
     pub start_ns: u64,
     /// Id of the memory cgroup (inode of its directory), 0 if unknown.
     pub cgroup_id: u64,
+    /// Address of its mm, or of the first of its threads' that has one; 0: none.
+    pub mm: u64,
+    /// `signal->oom_mm`: not 0 for a victim of an earlier call.
+    pub oom_mm: u64,
+    /// `mm->flags` (first word), or [`UNKNOWN_U64`].
+    pub mm_flags: u64,
+    /// `vfork_done`, or [`UNKNOWN_U64`].
+    pub vfork_done: u64,
+    /// `real_parent->mm`.
+    pub parent_mm: u64,
+    /// `PF_*`.
+    pub flags: u32,
+    /// `signal->flags`.
+    pub signal_flags: u32,
+    /// `signal->live`: threads that have not exited.
+    pub live: u32,
+    /// `signal->nr_threads`, or [`UNKNOWN_U32`].
+    pub nr_threads: u32,
+    /// `mm->mm_users`.
+    pub mm_users: u32,
+    /// Not 0: its memory cgroup or one above it has `memory.oom.group`. Victims only.
+    pub oom_group: u32,
     /// Pages, or [`UNKNOWN`].
     pub anon_pages: i64,
     /// Pages, or [`UNKNOWN`].
@@ -138,11 +138,9 @@ pub struct Task {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Path {
-    /// Components in use.
-    pub depth: u32,
-    /// Not 0: a name was longer than a slot, or the path deeper than [`PATH_DEPTH`].
-    pub cut: u32,
-    /// NUL-terminated names. Only the first [`Path::depth`] mean anything.
+    /// Not 0: the path is deeper than [`PATH_DEPTH`].
+    pub rest: u64,
+    /// NUL-terminated names up to the first empty one, which is the root's. One of `NAME_LEN - 1` bytes may be cut.
     pub names: [[u8; NAME_LEN]; PATH_DEPTH],
 }
 
@@ -326,7 +324,7 @@ mod tests {
     #[test]
     fn records_have_no_implicit_padding() {
         const HEADER: usize = 24;
-        const TASK: usize = 16 + COMM_LEN + 8 * 8;
+        const TASK: usize = 16 + COMM_LEN + 7 * 8 + 6 * 4 + 6 * 8;
         const PATH: usize = 8 + PATH_DEPTH * NAME_LEN;
         assert_eq!(size_of::<Header>(), HEADER);
         assert_eq!(size_of::<Task>(), TASK);

@@ -1,4 +1,42 @@
-//! BPF programs.
+//! The BPF programs: what the agent sees of the kernel's OOM path.
+//!
+//! # Layout
+//! - [`fields`]: offsets of kernel fields, filled by the loader from the running kernel's BTF.
+//! - [`maps`]: rings, counters and the little state that programs share.
+//! - [`read`], [`task`], [`cgroup`]: kernel memory to wire records.
+//! - [`call`]: one OOM call: its number, its announcement, its end.
+//! - [`hooks`]: one hook a file, named after the kernel function or tracepoint.
+//!
+//! Nothing here sleeps, allocates or loops without a small bound: this is the worst moment of the machine.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
+
+#[cfg(target_arch = "bpf")]
+mod call;
+#[cfg(target_arch = "bpf")]
+mod cgroup;
+#[cfg(target_arch = "bpf")]
+mod fields;
+#[cfg(target_arch = "bpf")]
+mod hooks;
+#[cfg(target_arch = "bpf")]
+mod maps;
+#[cfg(target_arch = "bpf")]
+mod read;
+#[cfg(target_arch = "bpf")]
+mod task;
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier rejects a program that can get here.
+    loop {}
+}
+
+/// `bpf_probe_read_kernel` and the BTF tracing programs are for GPL-compatible programs only (the project is MIT or Apache-2.0).
+#[cfg(target_arch = "bpf")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,310 @@
+//! Wire records to facts.
+
+use crate::incident::{
+    fact::{Call, Candidate, CgroupPath, Control, Decision, End, Exit, Fact, Reclaim, Task, Victim},
+    model::{Memory, ScopeKind},
+};
+use oom_ebpf as wire;
+use std::fmt::Write as _;
+
+/// `PF_KTHREAD`, include/linux/sched.h.
+const PF_KTHREAD: u32 = 0x0020_0000;
+/// `MMF_OOM_SKIP`, include/linux/sched/coredump.h (mm_types.h from 6.8): the same bit from 5.10 to 7.3.
+const MMF_OOM_SKIP: u64 = 1 << 21;
+
+/// Bytes of a page. x86-64 always, arm64 by configuration: the loader asks the kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoder {
+    /// `sysconf(_SC_PAGESIZE)`.
+    pub page_size: u64,
+}
+
+/// Types that any bytes are a value of.
+trait Pod: Copy {}
+impl Pod for wire::Header {}
+impl Pod for wire::Call {}
+impl Pod for wire::Candidate {}
+impl Pod for wire::CgroupName {}
+impl Pod for wire::Decision {}
+impl Pod for wire::Victim {}
+impl Pod for wire::Exit {}
+impl Pod for wire::End {}
+
+fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
+    if bytes.len() < size_of::<T>() {
+        return None;
+    }
+    // SAFETY: long enough, and `T` is plain old data without padding whose every bit pattern is a value.
+    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+impl Decoder {
+    /// The fact in a record; `None` for one that is too short or unknown.
+    pub fn fact(self, bytes: &[u8]) -> Option<Fact> {
+        let header: wire::Header = read(bytes)?;
+        Some(match wire::Kind::from_wire(header.kind)? {
+            wire::Kind::Call => Fact::Call(Box::new(self.call(&read(bytes)?))),
+            wire::Kind::Candidate => Fact::Candidate(Box::new(self.candidate(&read(bytes)?))),
+            wire::Kind::CgroupName => {
+                let name: wire::CgroupName = read(bytes)?;
+                Fact::CgroupName { id: name.id, path: path(&name.path) }
+            }
+            wire::Kind::Decision => Fact::Decision(Box::new(self.decision(&read(bytes)?))),
+            wire::Kind::Victim => Fact::Victim(Box::new(self.victim(&read(bytes)?))),
+            wire::Kind::Exit => {
+                let exit: wire::Exit = read(bytes)?;
+                Fact::Exit(Exit { time_ns: header.time_ns, pid: exit.pid, start_ns: exit.start_ns })
+            }
+            wire::Kind::End => Fact::End(end(&read(bytes)?)),
+        })
+    }
+
+    fn pages(self, pages: u64) -> Option<u64> {
+        (pages != wire::UNKNOWN_U64).then(|| pages.saturating_mul(self.page_size))
+    }
+
+    /// A limit: `PAGE_COUNTER_MAX` (`LONG_MAX / PAGE_SIZE`) means none.
+    fn limit(self, pages: u64) -> Option<u64> {
+        self.pages(pages).filter(|_| pages < i64::MAX as u64 / self.page_size)
+    }
+
+    fn counter(self, pages: i64) -> Option<u64> {
+        // Counters that are kept per CPU may be below zero for a moment; the kernel takes that for 0 (`get_mm_counter`).
+        (pages != wire::UNKNOWN).then(|| (pages.max(0) as u64).saturating_mul(self.page_size))
+    }
+
+    fn task(self, task: &wire::Task) -> Task {
+        let known = task.has_task != 0;
+        let mm = task.mm != 0;
+        let mm_flags = (mm && task.mm_flags != wire::UNKNOWN_U64).then_some(task.mm_flags);
+        let vfork_done = (task.vfork_done != wire::UNKNOWN_U64).then_some(task.vfork_done);
+        Task {
+            pid: task.pid,
+            tid: task.tid,
+            uid: (known && task.uid != wire::UNKNOWN_U32).then_some(task.uid),
+            comm: name(&task.comm),
+            oom_score_adj: known.then(|| i32::from(task.adj)),
+            start_ns: task.start_ns,
+            cgroup_id: (task.cgroup_id != 0).then_some(task.cgroup_id),
+            memory: Memory {
+                anon_bytes: self.counter(task.anon_pages).filter(|_| mm),
+                file_bytes: self.counter(task.file_pages).filter(|_| mm),
+                shmem_bytes: self.counter(task.shmem_pages).filter(|_| mm),
+                rss_bytes: None,
+                swap_bytes: self.counter(task.swap_pages).filter(|_| mm),
+                pgtables_bytes: u64::try_from(task.pgtables_bytes).ok().filter(|_| mm),
+                total_vm_bytes: self.counter(task.total_vm_pages).filter(|_| mm),
+            },
+            has_mm: known.then_some(mm),
+            kernel_thread: task.flags & PF_KTHREAD != 0,
+            init: task.pid == 1,
+            oom_skip: mm_flags.map(|flags| flags & MMF_OOM_SKIP != 0),
+            // `in_vfork`, include/linux/sched/mm.h.
+            vfork: vfork_done.map(|done| done != 0 && mm && task.parent_mm == task.mm),
+            exited: known && task.live == 0,
+            oom_group: task.oom_group != 0,
+            shared_mm: mm && task.nr_threads != wire::UNKNOWN_U32 && task.mm_users > task.nr_threads,
+        }
+    }
+
+    fn call(self, call: &wire::Call) -> Call {
+        let control = (call.has_control != 0).then(|| Control {
+            gfp_mask: call.gfp_mask,
+            order: call.order,
+            is_memcg: call.is_memcg != 0,
+            scope_cgroup: (call.is_memcg != 0).then(|| path(&call.scope_path)),
+            scope_cgroup_id: (call.scope_id != 0).then_some(call.scope_id),
+            usage_bytes: self.pages(call.usage_pages),
+            limit_bytes: self.limit(call.limit_pages),
+            swap_usage_bytes: self.pages(call.swap_usage_pages),
+            swap_limit_bytes: self.limit(call.swap_limit_pages),
+        });
+        let wire::Reclaim { rounds, ns, reclaimed_pages, first_ns } = call.reclaim;
+        Call {
+            call: call.header.call,
+            time_ns: call.header.time_ns,
+            trigger: self.task(&call.trigger),
+            trigger_cgroup: (call.trigger.cgroup_id != 0).then(|| path(&call.trigger_path)),
+            control,
+            reclaim: (call.has_reclaim != 0).then_some(Reclaim { rounds, ns, reclaimed_pages, first_ns }),
+        }
+    }
+
+    fn candidate(self, candidate: &wire::Candidate) -> Candidate {
+        Candidate {
+            call: candidate.header.call,
+            task: self.task(&candidate.task),
+            points: (candidate.has_points != 0).then_some(candidate.points),
+        }
+    }
+
+    fn decision(self, decision: &wire::Decision) -> Decision {
+        Decision {
+            call: decision.header.call,
+            time_ns: decision.header.time_ns,
+            chosen: self.task(&decision.chosen),
+            points: decision.points,
+            total_pages: decision.total_pages,
+            constraint: constraint(decision.constraint),
+            message: name(&decision.message),
+        }
+    }
+
+    fn victim(self, victim: &wire::Victim) -> Victim {
+        Victim {
+            call: victim.header.call,
+            time_ns: victim.header.time_ns,
+            shares_mm: victim.how == wire::HOW_SHARES_MM,
+            killed_ns: (victim.killed_ns != 0).then_some(victim.killed_ns),
+            task: self.task(&victim.task),
+            cgroup: (victim.task.cgroup_id != 0).then(|| path(&victim.path)),
+        }
+    }
+}
+
+fn end(end: &wire::End) -> End {
+    End {
+        call: end.header.call,
+        time_ns: end.header.time_ns,
+        none_killable: end.result == 0 && end.chosen == wire::CHOSEN_NONE,
+        duration_ns: end.duration_ns,
+        evaluated: u64::from(end.evaluated),
+        candidates_lost: u64::from(end.candidates_lost),
+        names_lost: u64::from(end.names_lost),
+        repeats: u64::from(end.repeats),
+        total_pages: (end.total_pages != wire::UNKNOWN_U64 && end.total_pages != 0)
+            .then_some(end.total_pages),
+        constraint: constraint(end.constraint),
+    }
+}
+
+/// `enum oom_constraint`, include/linux/oom.h.
+const fn constraint(value: u32) -> Option<ScopeKind> {
+    match value {
+        0 => Some(ScopeKind::Global),
+        1 => Some(ScopeKind::Cpuset),
+        2 => Some(ScopeKind::MemoryPolicy),
+        3 => Some(ScopeKind::Memcg),
+        _ => None,
+    }
+}
+
+/// Bytes up to the NUL as text: invalid UTF-8 becomes `\xNN`, so that two names never become the same.
+fn name(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let mut text = String::with_capacity(end);
+    for chunk in bytes[..end].utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+/// A path, root first.
+fn path(path: &wire::Path) -> CgroupPath {
+    let depth = path.names.iter().position(|part| part[0] == 0).unwrap_or(path.names.len());
+    let mut text = String::with_capacity(64);
+    if depth == 0 {
+        text.push('/');
+    }
+    let mut cut = path.rest != 0;
+    for part in path.names[..depth].iter().rev() {
+        let part = name(part);
+        cut |= part.len() >= wire::NAME_LEN - 1;
+        text.push('/');
+        text.push_str(&part);
+    }
+    CgroupPath { path: text, cut }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DECODER: Decoder = Decoder { page_size: 4096 };
+
+    fn bytes_of<T: Pod>(value: &T) -> &[u8] {
+        // SAFETY: plain old data without padding.
+        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
+    }
+
+    #[test]
+    fn a_short_or_unknown_record_is_no_fact() {
+        let exit = wire::Exit {
+            header: wire::Header { kind: wire::Kind::Exit as u32, reserved: 0, call: 1, time_ns: 5 },
+            pid: 7,
+            tid: 7,
+            start_ns: 3,
+        };
+        let bytes = bytes_of(&exit);
+        for length in 0..bytes.len() {
+            assert_eq!(DECODER.fact(&bytes[..length]), None);
+        }
+        assert_eq!(DECODER.fact(bytes), Some(Fact::Exit(Exit { time_ns: 5, pid: 7, start_ns: 3 })));
+        let unknown = wire::Exit { header: wire::Header { kind: 99, ..exit.header }, ..exit };
+        assert_eq!(DECODER.fact(bytes_of(&unknown)), None);
+    }
+
+    #[test]
+    fn names_keep_invalid_bytes_apart() {
+        assert_eq!(name(b"ok\0rest"), "ok");
+        assert_eq!(name(b"a\xffb\xfe\0"), "a\\xffb\\xfe");
+        assert_eq!(name("größe\0".as_bytes()), "größe");
+        assert_eq!(name(b"0123456789abcdef"), "0123456789abcdef");
+    }
+
+    #[test]
+    fn paths_are_turned_root_first() {
+        let mut raw = wire::Path { rest: 0, names: [[0; wire::NAME_LEN]; wire::PATH_DEPTH] };
+        assert_eq!(path(&raw), CgroupPath { path: "/".into(), cut: false });
+        raw.names[0][..4].copy_from_slice(b"leaf");
+        raw.names[1][..3].copy_from_slice(b"top");
+        raw.names[3][..4].copy_from_slice(b"junk");
+        assert_eq!(path(&raw), CgroupPath { path: "/top/leaf".into(), cut: false });
+        raw.rest = 1;
+        assert!(path(&raw).cut);
+        raw.rest = 0;
+        raw.names[1] = [b'a'; wire::NAME_LEN];
+        raw.names[1][wire::NAME_LEN - 1] = 0;
+        assert!(path(&raw).cut);
+    }
+
+    #[test]
+    fn unknown_counters_are_not_zero() {
+        let task = wire::Task {
+            has_task: 1,
+            mm: 1,
+            anon_pages: wire::UNKNOWN,
+            file_pages: -3,
+            ..wire::Task::default()
+        };
+        let fact = DECODER.task(&task);
+        assert_eq!(fact.memory.anon_bytes, None);
+        assert_eq!(fact.memory.file_bytes, Some(0));
+        assert_eq!(DECODER.task(&wire::Task { mm: 0, ..task }).memory.file_bytes, None);
+        let pid_only = DECODER.task(&wire::Task { has_task: 0, mm: 0, tid: 7, ..task });
+        assert_eq!(
+            (pid_only.tid, pid_only.has_mm, pid_only.oom_score_adj, pid_only.uid),
+            (7, None, None, None)
+        );
+    }
+
+    #[test]
+    fn a_child_in_vfork_has_its_parents_memory() {
+        let child = wire::Task { has_task: 1, mm: 5, parent_mm: 5, vfork_done: 9, ..wire::Task::default() };
+        assert_eq!(DECODER.task(&child).vfork, Some(true));
+        assert_eq!(DECODER.task(&wire::Task { parent_mm: 6, ..child }).vfork, Some(false));
+        assert_eq!(DECODER.task(&wire::Task { vfork_done: 0, ..child }).vfork, Some(false));
+        assert_eq!(DECODER.task(&wire::Task { vfork_done: wire::UNKNOWN_U64, ..child }).vfork, None);
+    }
+
+    #[test]
+    fn no_limit_is_none() {
+        assert_eq!(DECODER.limit(i64::MAX as u64 / 4096), None);
+        assert_eq!(DECODER.limit(wire::UNKNOWN_U64), None);
+        assert_eq!(DECODER.limit(2), Some(8192));
+    }
+}

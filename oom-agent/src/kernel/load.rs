@@ -1,0 +1,318 @@
+//! Loading and attaching: every hook in the best way that this kernel allows, chosen by trying.
+
+use super::{
+    btf::{self, Answers, Kind as BtfKind},
+    decode::Decoder,
+    fields,
+    probes::{self, HOOKS, Hook, Kind, Need, Program},
+};
+use crate::incident::model::Level;
+use anyhow::{Context as _, Result, anyhow, bail};
+use aya::{
+    Btf, Ebpf, EbpfLoader, Endianness,
+    maps::{MapData, PerCpuArray, RingBuf},
+    programs::{self as aya_programs, ProgramError},
+};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::Serialize;
+use std::{any::Any, collections::BTreeMap, fs::File, io::BufReader};
+
+/// What may be used.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Not more than this level.
+    pub max_level: Level,
+    /// Trampolines (fentry, fexit); without them kprobes.
+    pub trampolines: bool,
+    /// Messages of the BPF programs themselves go to the `log` crate.
+    pub bpf_log: bool,
+    /// Bytes of the small ring; a power of two of at least a page.
+    pub events_bytes: u32,
+    /// Bytes of the bulk ring; a power of two of at least a page.
+    pub bulk_bytes: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        // A call and its kill are about 6 KiB in the small ring; a candidate is 144 bytes in the other.
+        Self {
+            max_level: Level::Full,
+            trampolines: true,
+            bpf_log: false,
+            events_bytes: 512 << 10,
+            bulk_bytes: 1 << 20,
+        }
+    }
+}
+
+/// How a hook ended up.
+#[derive(Clone, Debug, Serialize)]
+pub struct HookStatus {
+    /// The kernel's function or tracepoint.
+    pub target: &'static str,
+    /// What it is for.
+    pub gives: &'static str,
+    /// How it is attached; absent if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<Kind>,
+    /// What was tried before and why it failed.
+    pub refused: Vec<Refusal>,
+}
+
+/// A way that did not work.
+#[derive(Clone, Debug, Serialize)]
+pub struct Refusal {
+    /// How it was tried.
+    pub kind: Kind,
+    /// What the kernel said.
+    pub error: String,
+}
+
+/// Reader of the BPF programs' log.
+pub type Logger = aya_log::EbpfLogger<&'static dyn log::Log>;
+
+/// What is attached. Dropping it detaches everything.
+pub struct Loaded {
+    /// [`Level::Full`] or [`Level::Tracepoint`].
+    pub level: Level,
+    /// Every hook of the table.
+    pub hooks: Vec<HookStatus>,
+    /// What must never be lost.
+    pub events: RingBuf<MapData>,
+    /// Candidates and cgroup names.
+    pub bulk: RingBuf<MapData>,
+    /// Records that could not be sent, by ring.
+    pub drops: PerCpuArray<MapData, u64>,
+    /// For the rings' records.
+    pub decoder: Decoder,
+    /// Kernel fields that this kernel does not have.
+    pub missing_fields: Vec<&'static str>,
+    /// Log of the BPF programs.
+    pub logger: Option<Logger>,
+    /// What keeps the programs attached.
+    pub links: Vec<Box<dyn Any>>,
+}
+
+/// What BTF says about this kernel.
+struct Kernel {
+    answers: Answers,
+    offsets: fields::Offsets,
+    ids: Btf,
+}
+
+/// Attaches what this kernel and these privileges allow. `cgroup_v2`: the memory controller is on the v2 hierarchy.
+///
+/// # Errors
+/// BPF cannot be used at all: the message names the hook or field, the errno and what to do.
+pub fn load(cgroup_v2: bool, options: &Options) -> Result<Loaded> {
+    let kernel = Kernel::read(cgroup_v2)?;
+    if let [first, ..] = kernel.offsets.missing_required[..] {
+        bail!("this kernel's BTF has no {first}, without which no BPF program of the agent makes sense");
+    }
+    // Since 5.11 BPF memory is accounted to the memory cgroup; before, RLIMIT_MEMLOCK counts. A refusal shows up as EPERM at the maps.
+    let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
+    let mut refused = Vec::new();
+    if options.max_level >= Level::Full {
+        match Attempt::new(&kernel, options, true)?.attach(HOOKS.iter()) {
+            Ok(loaded) => return Ok(loaded),
+            Err(hooks) => refused = hooks,
+        }
+    }
+    // Calls cannot be seen, so the programs must tell them apart in another way: they are loaded anew.
+    let others = HOOKS.iter().filter(|hook| hook.need != Need::Full && hook.target != "oom_badness");
+    let mut loaded = Attempt::new(&kernel, options, false)?.attach(others).map_err(|hooks| {
+        let failed = hooks.iter().rev().find(|hook| hook.used.is_none());
+        let why = failed.and_then(|hook| hook.refused.last()).map_or("", |refusal| &refusal.error);
+        anyhow!("cannot attach to {}: {why}", failed.map_or("any hook", |hook| hook.target))
+    })?;
+    for hook in HOOKS {
+        if loaded.hooks.iter().any(|status| status.target == hook.target) {
+            continue;
+        }
+        let tried = refused.iter().find(|status| status.target == hook.target);
+        let refused = tried.map(|status| status.refused.clone()).unwrap_or_default();
+        loaded.hooks.push(HookStatus { target: hook.target, gives: hook.gives, used: None, refused });
+    }
+    Ok(loaded)
+}
+
+impl Kernel {
+    fn read(cgroup_v2: bool) -> Result<Self> {
+        let file = File::open(btf::VMLINUX).with_context(|| {
+            format!("cannot read {}: the kernel's type data (CONFIG_DEBUG_INFO_BTF) are needed", btf::VMLINUX)
+        })?;
+        let functions = probes::functions();
+        let paths = fields::paths();
+        let wanted = fields::wanted(&paths, &functions, &["mark_victim"]);
+        let answers = btf::read(&mut BufReader::new(file), &wanted)
+            .with_context(|| format!("cannot make sense of {}", btf::VMLINUX))?;
+        let offsets = fields::resolve(&answers, cgroup_v2);
+        let ids: Vec<_> = functions
+            .iter()
+            .filter_map(|name| Some((*name, answers.func(name)?.id, BtfKind::Func)))
+            .collect();
+        let ids = Btf::parse(&btf::stand_in(&ids), Endianness::default())
+            .context("cannot hand the kernel's type ids to the BPF loader")?;
+        Ok(Self { answers, offsets, ids })
+    }
+
+    /// Whether `mark_victim` hands over the task: `(void *, struct task_struct *, uid_t)` instead of `(void *, int)`.
+    fn mark_has_task(&self) -> bool {
+        let args = self.answers.tracepoint("mark_victim").map_or(&[][..], |tracepoint| &tracepoint.args);
+        args.first().is_some_and(|arg| arg.kind == btf::ArgKind::Pointer)
+    }
+}
+
+/// One load of the object.
+struct Attempt<'a> {
+    kernel: &'a Kernel,
+    options: &'a Options,
+    calls: bool,
+    object: Ebpf,
+    links: Vec<Box<dyn Any>>,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(kernel: &'a Kernel, options: &'a Options, calls: bool) -> Result<Self> {
+        let mut values: BTreeMap<&str, u32> = kernel.offsets.values.clone();
+        values.insert("CALLS_SEEN", u32::from(calls));
+        values.insert("MARK_HAS_TASK", u32::from(kernel.mark_has_task()));
+        values.insert("BPF_LOG", u32::from(options.bpf_log));
+        let mut loader = loader_without_btf();
+        for (global, value) in &values {
+            loader.override_global(global, value, true);
+        }
+        loader.map_max_entries("EVENTS", options.events_bytes).map_max_entries("BULK", options.bulk_bytes);
+        if !options.bpf_log {
+            loader.map_max_entries("AYA_LOGS", rustix::param::page_size() as u32);
+        }
+        let object = loader.load(super::object()?).context("cannot create the BPF maps")?;
+        Ok(Self { kernel, options, calls, object, links: Vec::new() })
+    }
+
+    /// Attaches the hooks. If one failed that this attempt cannot do without, how far each got.
+    fn attach(mut self, hooks: impl Iterator<Item = &'static Hook>) -> Result<Loaded, Vec<HookStatus>> {
+        let mut statuses = Vec::new();
+        let mut failed = false;
+        for hook in hooks {
+            let status = self.attach_hook(hook);
+            failed |= status.used.is_none() && hook.need != Need::Optional;
+            statuses.push(status);
+        }
+        if failed {
+            return Err(statuses);
+        }
+        let level = if self.calls { Level::Full } else { Level::Tracepoint };
+        self.finish(level, statuses).map_err(|error| {
+            let refusal = Refusal { kind: Kind::RawTracepoint, error: format!("{error:#}") };
+            vec![HookStatus { target: "rings", gives: "records", used: None, refused: vec![refusal] }]
+        })
+    }
+
+    fn attach_hook(&mut self, hook: &'static Hook) -> HookStatus {
+        let mut status =
+            HookStatus { target: hook.target, gives: hook.gives, used: None, refused: Vec::new() };
+        for way in hook.ways {
+            let trampoline = way.iter().any(|program| matches!(program.kind, Kind::Fentry | Kind::Fexit));
+            let Some(kind) = way.last().map(|program| program.kind) else { continue };
+            if trampoline && !self.options.trampolines {
+                status.refused.push(Refusal { kind, error: "not wanted (--no-trampolines)".into() });
+                continue;
+            }
+            let attached: Result<Vec<_>> =
+                way.iter().map(|program| self.attach_program(hook, program)).collect();
+            match attached {
+                Ok(mut links) => {
+                    self.links.append(&mut links);
+                    status.used = Some(kind);
+                    break;
+                }
+                Err(error) => status.refused.push(Refusal { kind, error: format!("{error:#}") }),
+            }
+        }
+        status
+    }
+
+    fn attach_program(&mut self, hook: &Hook, program: &Program) -> Result<Box<dyn Any>> {
+        let entry = self.object.program_mut(program.name);
+        let entry = entry.with_context(|| format!("the BPF object has no program {}", program.name))?;
+        Ok(match program.kind {
+            Kind::Fentry => {
+                let entry: &mut aya_programs::FEntry = entry.try_into()?;
+                entry.load(hook.target, &self.kernel.ids).map_err(plain)?;
+                let id = entry.attach().map_err(plain)?;
+                Box::new(entry.take_link(id)?)
+            }
+            Kind::Fexit => {
+                let entry: &mut aya_programs::FExit = entry.try_into()?;
+                entry.load(hook.target, &self.kernel.ids).map_err(plain)?;
+                let id = entry.attach().map_err(plain)?;
+                Box::new(entry.take_link(id)?)
+            }
+            Kind::Kprobe | Kind::Kretprobe => {
+                let entry: &mut aya_programs::KProbe = entry.try_into()?;
+                entry.load().map_err(plain)?;
+                let id = entry.attach(hook.target, 0).map_err(plain)?;
+                Box::new(entry.take_link(id)?)
+            }
+            Kind::RawTracepoint => {
+                let entry: &mut aya_programs::RawTracePoint = entry.try_into()?;
+                entry.load().map_err(plain)?;
+                let id = entry.attach(hook.target).map_err(plain)?;
+                Box::new(entry.take_link(id)?)
+            }
+        })
+    }
+
+    fn finish(mut self, level: Level, hooks: Vec<HookStatus>) -> Result<Loaded> {
+        let logger =
+            if self.options.bpf_log { Some(aya_log::EbpfLogger::init(&mut self.object)?) } else { None };
+        let mut map = |name: &str| {
+            self.object.take_map(name).with_context(|| format!("the BPF object has no map {name}"))
+        };
+        Ok(Loaded {
+            level,
+            hooks,
+            events: RingBuf::try_from(map("EVENTS")?)?,
+            bulk: RingBuf::try_from(map("BULK")?)?,
+            drops: PerCpuArray::try_from(map("DROPS")?)?,
+            decoder: Decoder { page_size: rustix::param::page_size() as u64 },
+            missing_fields: self.kernel.offsets.missing_optional.clone(),
+            logger,
+            links: self.links,
+        })
+    }
+}
+
+/// The verifier's log stays out of the message: its last line says what matters.
+fn plain(error: ProgramError) -> anyhow::Error {
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            let log = verifier_log.to_string();
+            let last =
+                log.lines().rev().find(|line| !line.starts_with("processed") && !line.trim().is_empty());
+            match last {
+                Some(line) => anyhow!("the kernel refused the program: {io_error}: {line}"),
+                None => anyhow!("the kernel refused the program: {io_error}"),
+            }
+        }
+        other => anyhow::Error::new(other),
+    }
+}
+
+/// A loader that has not parsed the kernel's BTF.
+///
+/// `EbpfLoader::new` always does, and throws it away at `.btf(None)`: 20 MB and a good part of the start for
+/// relocations that these programs do not have. It takes a failure to open the file for "no BTF", so for that moment
+/// no file can be opened. Called before any other thread is started.
+fn loader_without_btf<'a>() -> EbpfLoader<'a> {
+    let limit = getrlimit(Resource::Nofile);
+    let closed = setrlimit(Resource::Nofile, Rlimit { current: Some(0), maximum: limit.maximum }).is_ok();
+    let mut loader = EbpfLoader::new();
+    if closed {
+        // Raising the soft limit back to what it was needs no privilege.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+    loader.btf(None);
+    loader
+}

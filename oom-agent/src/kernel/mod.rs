@@ -1,0 +1,28 @@
+//! The running kernel: the only place that knows aya and BTF.
+//!
+//! # Layout
+//! - [`btf`]: reads the kernel's type data as a stream.
+//! - [`fields`]: the field table; offsets for the BPF programs.
+//! - [`probes`]: the probe table; hooks and the ways to attach them.
+//! - [`load`]: loads and attaches, by trying.
+//! - [`decode`]: wire records to facts.
+//! - [`rings`]: the rings, asynchronously.
+
+pub mod btf;
+pub mod decode;
+pub mod fields;
+pub mod load;
+pub mod probes;
+pub mod rings;
+
+/// The BPF object that was built with the agent.
+#[cfg(not(oom_no_bpf))]
+fn object() -> anyhow::Result<&'static [u8]> {
+    Ok(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/oom-ebpf")))
+}
+
+/// A library that was built without the BPF toolchain (the binary refuses to).
+#[cfg(oom_no_bpf)]
+fn object() -> anyhow::Result<&'static [u8]> {
+    anyhow::bail!("this build has no BPF programs: {}", env!("OOM_NO_BPF"))
+}

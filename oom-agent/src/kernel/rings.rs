@@ -1,0 +1,106 @@
+//! The rings' records as facts, in an order that makes sense: candidates before the end of their call.
+
+use super::{decode::Decoder, load::Loaded};
+use crate::incident::fact::Fact;
+use anyhow::{Context as _, Result};
+use aya::maps::{MapData, PerCpuArray, RingBuf};
+use oom_ebpf::{RING_BULK, RING_EVENTS};
+use std::any::Any;
+use tokio::io::{Interest, unix::AsyncFd};
+
+/// The rings of attached programs. Dropping it detaches them.
+pub struct Rings {
+    events: AsyncFd<RingBuf<MapData>>,
+    bulk: AsyncFd<RingBuf<MapData>>,
+    drops: PerCpuArray<MapData, u64>,
+    decoder: Decoder,
+    dropped: Dropped,
+    undecodable: u64,
+    _links: Vec<Box<dyn Any>>,
+}
+
+/// Records that found no room since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Of the small ring.
+    pub events: u64,
+    /// Candidates and cgroup names.
+    pub bulk: u64,
+}
+
+impl Rings {
+    /// Registers the rings with the runtime.
+    pub fn new(loaded: Loaded) -> Result<Self> {
+        let Loaded { events, bulk, drops, decoder, links, .. } = loaded;
+        let register = |ring: RingBuf<MapData>| {
+            // SAFETY: a ring keeps the one map that it was made of, and with it the descriptor, for its whole life.
+            let registered = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) };
+            registered.map_err(std::io::Error::from).context("cannot wait for a BPF ring buffer")
+        };
+        Ok(Self {
+            events: register(events)?,
+            bulk: register(bulk)?,
+            drops,
+            decoder,
+            dropped: Dropped::default(),
+            undecodable: 0,
+            _links: links,
+        })
+    }
+
+    /// Waits until there is something to [`Rings::drain`]. Cancel-safe.
+    pub async fn readable(&mut self) -> Result<()> {
+        let Self { events, bulk, .. } = self;
+        // Readiness is cleared first: what comes in from here on is seen by the drain or wakes again.
+        tokio::select! {
+            guard = events.readable_mut() => guard.context("cannot wait for a BPF ring buffer")?.clear_ready(),
+            guard = bulk.readable_mut() => guard.context("cannot wait for a BPF ring buffer")?.clear_ready(),
+        }
+        Ok(())
+    }
+
+    /// Hands over what is there.
+    pub fn drain(&mut self, mut push: impl FnMut(Fact)) -> Result<()> {
+        let Self { events, bulk, decoder, undecodable, .. } = self;
+        let (events, bulk) = (events.get_mut(), bulk.get_mut());
+        let mut decode = |bytes: &[u8]| {
+            let fact = decoder.fact(bytes);
+            *undecodable += u64::from(fact.is_none());
+            fact
+        };
+        loop {
+            let event = events.next().map(|item| decode(&item));
+            // What the kernel wrote to the bulk ring before that record is there by now.
+            while let Some(item) = bulk.next() {
+                if let Some(fact) = decode(&item) {
+                    push(fact);
+                }
+            }
+            match event {
+                None => break,
+                Some(Some(fact)) => push(fact),
+                Some(None) => {}
+            }
+        }
+        let now = self.read_drops()?;
+        let records = (now.events - self.dropped.events) + std::mem::take(&mut self.undecodable);
+        if records > 0 {
+            push(Fact::Lost { records });
+        }
+        self.dropped = now;
+        Ok(())
+    }
+
+    /// Records that found no room since start, as of the last drain.
+    pub const fn dropped(&self) -> Dropped {
+        self.dropped
+    }
+
+    fn read_drops(&self) -> Result<Dropped> {
+        let sum = |ring| -> Result<u64> {
+            let by_cpu = self.drops.get(&ring, 0).context("cannot read the BPF drop counters")?;
+            Ok(by_cpu.iter().sum())
+        };
+        Ok(Dropped { events: sum(RING_EVENTS)?, bulk: sum(RING_BULK)? })
+    }
+}

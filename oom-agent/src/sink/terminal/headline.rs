@@ -1,0 +1,196 @@
+//! The first lines: when and where it was, and what happened in plain words.
+
+use super::words::{self, who};
+use super::{PROSE, Page};
+use crate::incident::model::{Incident, Rule, ScopeKind, Victim};
+use crate::sink::text::{Line, Prose, Tone};
+use crate::sink::{escape, path, units};
+
+pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
+    let mut lines = stamp(incident, page);
+    lines.extend(sentence(incident).wrap(page.width.min(PROSE)));
+    lines
+}
+
+/// What kind of event, when, on which machine.
+fn stamp(incident: &Incident, page: &Page) -> Vec<Line> {
+    let title = match incident.decision.as_ref().map(|decision| decision.rule) {
+        Some(Rule::NoneKillable) => "OOM, nothing killed",
+        Some(Rule::AlreadyDying) => "OOM, no new kill",
+        Some(Rule::Panic) => "OOM panic",
+        _ if incident.victims.is_empty() => "OOM",
+        Some(Rule::HighestPoints | Rule::AllocatingTask | Rule::Sysrq) | None => "OOM kill",
+    };
+    let when = match (&incident.time, incident.boottime_ns) {
+        (Some(time), _) => clock(&escape::escape(time)),
+        (None, Some(ns)) => format!("{}.{:03} s after boot", ns / 1_000_000_000, ns / 1_000_000 % 1000),
+        (None, None) => "time ?".to_owned(),
+    };
+    let node = incident.node.as_deref().map_or("node ?".to_owned(), |node| escape::escape(node).into_owned());
+    let kernel = incident
+        .kernel_release
+        .as_deref()
+        .map_or("Linux ?".into(), |it| format!("Linux {}", escape::escape(it)));
+    let mut lines = vec![Line::new(Tone::Strong, title)];
+    for part in [when, node, kernel, escape::escape(&incident.id).into_owned()] {
+        let part = escape::cut_middle(&part, page.width - 10);
+        let last = lines.len() - 1;
+        if lines[last].width() + 2 + escape::width(&part) <= page.width {
+            lines[last].push(Tone::Plain, "  ");
+            lines[last].push(Tone::Plain, part);
+        } else {
+            let mut line = Line::default();
+            line.pad(10);
+            line.push(Tone::Plain, part);
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+/// `2026-11-20T10:15:03.214+01:00` with blanks.
+fn clock(time: &str) -> String {
+    let Some((date, rest)) = time.split_once('T') else { return time.to_owned() };
+    match rest.find(['+', '-']) {
+        Some(at) => format!("{date} {} {}", &rest[..at], &rest[at..]),
+        None => format!("{date} {}", rest.replace('Z', " UTC")),
+    }
+}
+
+fn sentence(incident: &Incident) -> Prose {
+    let mut prose = Prose::new();
+    let rule = incident.decision.as_ref().map(|decision| decision.rule);
+    match rule {
+        Some(Rule::NoneKillable) => {
+            prose.say(Tone::Strong, &format!("Nothing could be killed: {}.", cause(incident, None)));
+        }
+        Some(Rule::Panic) => {
+            prose.atom(Tone::Alarm, "The kernel panicked");
+            prose.say(Tone::Strong, &format!(": {}.", cause(incident, None)));
+        }
+        Some(Rule::AlreadyDying) => {
+            subject(&mut prose, incident);
+            prose.say(
+                Tone::Strong,
+                " was dying already and got the memory reserves to finish; nothing else was killed: ",
+            );
+            prose.say(Tone::Strong, &format!("{}.", cause(incident, words::main_victim(incident))));
+        }
+        Some(Rule::HighestPoints | Rule::AllocatingTask | Rule::Sysrq) | None => killed(&mut prose, incident),
+    }
+    asked(&mut prose, incident, rule);
+    prose
+}
+
+/// Names the victim, also if only the decision was seen.
+fn subject(prose: &mut Prose, incident: &Incident) -> bool {
+    let chosen = incident.decision.as_ref();
+    if let Some(victim) = words::main_victim(incident) {
+        prose.atom(Tone::Alarm, &who(&victim.comm, victim.pid));
+    } else if let Some((comm, pid)) = chosen.and_then(|it| Some((it.comm.as_deref()?, it.pid?))) {
+        prose.atom(Tone::Alarm, &who(comm, pid));
+    } else {
+        prose.say(Tone::Strong, "A process that was not seen");
+        return false;
+    }
+    true
+}
+
+fn killed(prose: &mut Prose, incident: &Incident) {
+    let victim = words::main_victim(incident);
+    if victim.is_none() && incident.decision.is_none() {
+        prose.say(
+            Tone::Strong,
+            &format!("The OOM killer ran, its victim was not seen: {}.", cause(incident, None)),
+        );
+        return;
+    }
+    subject(prose, incident);
+    if let Some(size) = victim.and_then(size) {
+        prose.say(Tone::Strong, &format!(", {size},"));
+    }
+    let others = incident.victims.len().saturating_sub(1) as u64;
+    if others == 0 {
+        prose.say(
+            Tone::Strong,
+            if victim.is_some() { " was killed" } else { " was chosen; its kill was not seen" },
+        );
+    } else {
+        let processes = if others == 1 { "process" } else { "processes" };
+        prose.say(Tone::Strong, &format!(" and {} more {processes} were killed", units::count(others)));
+    }
+    if incident.scope.kind == Some(ScopeKind::Sysrq) {
+        prose.say(Tone::Strong, " on an operator's order (sysrq-f).");
+    } else {
+        prose.say(Tone::Strong, &format!(": {}.", cause(incident, victim)));
+    }
+}
+
+/// `holding 494 MiB and 12 MiB of swap`, as far as it is known.
+fn size(victim: &Victim) -> Option<String> {
+    let resident = units::bytes(words::resident(&victim.memory)?);
+    Some(match victim.memory.swap_bytes {
+        Some(1..) => {
+            format!("holding {resident} and {} of swap", units::maybe_bytes(victim.memory.swap_bytes))
+        }
+        Some(0) | None => format!("holding {resident}"),
+    })
+}
+
+/// What was full, as the end of a sentence.
+fn cause(incident: &Incident, victim: Option<&Victim>) -> String {
+    match incident.scope.kind {
+        Some(ScopeKind::Global) => "the machine was out of memory".to_owned(),
+        Some(ScopeKind::Memcg) => {
+            let limit = match incident.limits.memory_bytes {
+                Some(bytes) if bytes < words::NO_LIMIT => format!(" of {}", units::bytes(bytes)),
+                _ => String::new(),
+            };
+            format!("{} had reached its limit{limit}", full_cgroup(incident, victim))
+        }
+        Some(ScopeKind::Cpuset) => "the memory nodes of the asking task's cpuset were full".to_owned(),
+        Some(ScopeKind::MemoryPolicy) => {
+            "the memory nodes of the asking task's NUMA policy were full".to_owned()
+        }
+        Some(ScopeKind::Sysrq) => "an operator ordered a kill (sysrq-f)".to_owned(),
+        None => "which limit was hit is not known".to_owned(),
+    }
+}
+
+/// The memory cgroup that was full, as the victim sees it.
+fn full_cgroup(incident: &Incident, victim: Option<&Victim>) -> String {
+    let Some(full) = incident.scope.cgroup.as_deref() else { return "a memory cgroup".to_owned() };
+    let full = escape::escape(full);
+    let named = escape::cut_middle(path::leaf(&full), 60).into_owned();
+    match victim.and_then(|victim| victim.cgroup.as_deref()) {
+        Some(own) => match path::relative(&escape::escape(own), Some(&full)).as_str() {
+            "." => "its memory cgroup".to_owned(),
+            below if below.starts_with("./") => format!("{named}, a memory cgroup above its own,"),
+            _ => format!("memory cgroup {named}"),
+        },
+        None => format!("memory cgroup {named}"),
+    }
+}
+
+fn asked(prose: &mut Prose, incident: &Incident, rule: Option<Rule>) {
+    let Some(trigger) = &incident.trigger else {
+        if incident.scope.kind != Some(ScopeKind::Sysrq) {
+            prose.say(Tone::Plain, " Who had asked for memory is not known.");
+        }
+        return;
+    };
+    if incident.scope.kind == Some(ScopeKind::Sysrq) || trigger.order == Some(-1) {
+        return;
+    }
+    let pages = trigger.order.map_or("memory".to_owned(), words::pages);
+    let own =
+        words::main_victim(incident).is_some_and(|victim| words::asked(incident, victim.pid, victim.tid));
+    if own {
+        let why = if rule == Some(Rule::AllocatingTask) { ", which is why it was taken" } else { "" };
+        prose.say(Tone::Plain, &format!(" It had asked for {pages} itself{why}."));
+    } else {
+        prose.say(Tone::Plain, " ");
+        prose.atom(Tone::Plain, &words::asker(trigger));
+        prose.say(Tone::Plain, &format!(" had asked for {pages}."));
+    }
+}

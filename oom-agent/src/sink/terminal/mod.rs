@@ -1,0 +1,88 @@
+//! An incident as a person reads it: who, for whom, where, why this one, what is missing.
+//!
+//! # Layout
+//! - [`style`]: how wide, in colour, how many candidates; the only part that asks the environment.
+//! - `headline`: the sentences on top.
+//! - `sections`: where, asked, memory, before, kill.
+//! - `victims`, `candidates`: the tables.
+//! - `why`: the decision in words.
+//! - `missing`: what was not seen.
+//! - `words`: names and phrases that they share.
+
+mod candidates;
+mod headline;
+mod missing;
+mod sections;
+pub mod style;
+mod victims;
+mod why;
+mod words;
+
+pub use style::{Show, Style};
+
+use super::text::{Line, Tone};
+use crate::incident::model::Incident;
+
+/// Columns of a section's label.
+const LABEL: usize = 11;
+/// Sentences are not wider than this: longer lines are hard to read.
+const PROSE: usize = 120;
+
+/// The incident as text. No line is longer than [`Style::width`]; whatever a process or a cgroup calls itself is escaped.
+pub fn render(incident: &Incident, style: &Style) -> String {
+    let page = Page { width: style.width.max(80), candidates: style.candidates };
+    let mut lines = headline::lines(incident, &page);
+    lines.push(Line::default());
+    for (label, section) in [
+        ("Where", sections::place(incident, &page)),
+        ("Asked", sections::asked(incident, &page)),
+        ("Memory", sections::memory(incident, &page)),
+        ("Before", sections::before(incident, &page)),
+        ("Kill", sections::kill(incident, &page)),
+    ] {
+        labelled(&mut lines, label, section);
+    }
+    lines.push(Line::default());
+    labelled(&mut lines, "Victims", victims::lines(incident, &page));
+    labelled(&mut lines, "Candidates", candidates::lines(incident, &page));
+    lines.push(Line::default());
+    labelled(&mut lines, "Why", why::lines(incident, &page));
+    labelled(&mut lines, "Missing", missing::lines(incident, &page));
+    labelled(&mut lines, "Evidence", missing::evidence(incident, &page));
+    let mut out = String::new();
+    for line in lines {
+        line.write(&mut out, style.color);
+    }
+    out
+}
+
+/// How much room there is.
+struct Page {
+    width: usize,
+    candidates: Show,
+}
+
+impl Page {
+    /// Columns right of a label.
+    fn room(&self) -> usize {
+        self.width - LABEL
+    }
+
+    /// Columns for sentences right of a label.
+    fn prose(&self) -> usize {
+        self.room().min(PROSE)
+    }
+}
+
+/// Appends a section, nothing if it is empty.
+fn labelled(lines: &mut Vec<Line>, label: &str, section: Vec<Line>) {
+    for (index, line) in section.into_iter().enumerate() {
+        let mut out = Line::new(Tone::Plain, if index == 0 { label } else { "" });
+        out.pad(LABEL);
+        out.append(line);
+        lines.push(out);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! Where it was, who asked, what the memory was, what came before, what the kill cost.
+
+use super::{Page, words};
+use crate::incident::model::{Incident, Role, Rule, ScopeKind};
+use crate::sink::text::{Line, Prose, Tone};
+use crate::sink::{escape, path, units};
+
+/// Counters of the kernel's report that are shown, in this order (cgroup v2, v1 and machine-wide names). They do not
+/// overlap, but for `shmem`, `unevictable` and `file_*`, which are parts of others.
+const COUNTERS: [&str; 15] = [
+    "anon",
+    "rss",
+    "file",
+    "cache",
+    "shmem",
+    "slab",
+    "slab_reclaimable",
+    "slab_unreclaimable",
+    "kernel_stack",
+    "pagetables",
+    "percpu",
+    "sock",
+    "vmalloc",
+    "zswap",
+    "unevictable",
+];
+
+pub(super) fn place(incident: &Incident, page: &Page) -> Vec<Line> {
+    let scope = &incident.scope;
+    let text = match scope.kind {
+        Some(ScopeKind::Global) => "the whole machine".to_owned(),
+        Some(ScopeKind::Memcg) => {
+            let name = scope.cgroup.as_deref().unwrap_or(units::UNKNOWN);
+            format!("memory cgroup {}", path::shorten(&escape::escape(name), page.room() - 14))
+        }
+        Some(ScopeKind::Cpuset) => "the memory nodes that a cpuset allows".to_owned(),
+        Some(ScopeKind::MemoryPolicy) => "the memory nodes that a NUMA policy allows".to_owned(),
+        Some(ScopeKind::Sysrq) => "the whole machine, whether it was out of memory or not".to_owned(),
+        None => "? (which limit was hit was not seen)".to_owned(),
+    };
+    let mut lines = vec![Line::new(Tone::Plain, escape::cut(&text, page.room()))];
+    if scope.kind == Some(ScopeKind::Memcg) || !incident.limits.is_empty() {
+        lines.push(Line::new(Tone::Plain, limits(incident)));
+    }
+    lines.extend(homes(incident, page));
+    lines
+}
+
+fn limits(incident: &Incident) -> String {
+    let limits = &incident.limits;
+    if limits.is_empty() {
+        return "usage and limit: ?".to_owned();
+    }
+    let usage = units::maybe_bytes(limits.usage_bytes);
+    let swap = match (limits.swap_usage_bytes, limits.swap_bytes) {
+        (None, None) => "swap ?".to_owned(),
+        (None | Some(0), Some(0)) => "no swap allowed".to_owned(),
+        (usage, limit) => format!("swap {} of {}", units::maybe_bytes(usage), words::limit(limit)),
+    };
+    format!("memory {usage} of {}, {swap}", words::limit(limits.memory_bytes))
+}
+
+/// Cgroups of the victims, where they are not the full one.
+fn homes(incident: &Incident, page: &Page) -> Vec<Line> {
+    let base = incident.scope.cgroup.as_deref();
+    let mut homes: Vec<&str> = Vec::new();
+    for home in incident.victims.iter().filter_map(|victim| victim.cgroup.as_deref()) {
+        if !homes.contains(&home) && Some(home) != base {
+            homes.push(home);
+        }
+    }
+    let more = homes.len().saturating_sub(3);
+    let mut lines = Vec::new();
+    for home in homes.iter().take(3) {
+        let shown = path::relative(&escape::escape(home), base.map(escape::escape).as_deref());
+        lines.push(Line::new(Tone::Plain, format!("victim in {}", path::shorten(&shown, page.room() - 10))));
+    }
+    if more > 0 {
+        lines.push(Line::new(
+            Tone::Plain,
+            format!("and victims in {}", units::plural(more as u64, "more cgroup", "more cgroups")),
+        ));
+    }
+    lines
+}
+
+pub(super) fn asked(incident: &Incident, page: &Page) -> Vec<Line> {
+    let mut prose = Prose::new();
+    let Some(trigger) = &incident.trigger else {
+        prose.say(Tone::Plain, units::UNKNOWN);
+        return prose.wrap(page.prose());
+    };
+    if trigger.order == Some(-1) || incident.scope.kind == Some(ScopeKind::Sysrq) {
+        prose.say(Tone::Plain, "an operator with sysrq-f, carried out by ");
+        prose.atom(Tone::Plain, &words::asker(trigger));
+        return prose.wrap(page.prose());
+    }
+    prose.atom(Tone::Plain, &words::asker(trigger));
+    if let (Some(pid), Some(tid)) = (trigger.pid, trigger.tid)
+        && pid != tid
+    {
+        prose.say(Tone::Plain, &format!(", thread {tid},"));
+    }
+    match trigger.order {
+        Some(order) => prose.say(Tone::Plain, &format!(" for {} (order {order})", words::pages(order))),
+        None => prose.say(Tone::Plain, " for ? pages"),
+    };
+    match (&trigger.gfp_flags[..], trigger.gfp_mask) {
+        ([], None) => prose.say(Tone::Plain, ", gfp ?"),
+        ([], Some(mask)) => prose.say(Tone::Plain, &format!(", gfp_mask {mask:#x}")),
+        (flags, _) => {
+            let flags: Vec<_> = flags.iter().map(|flag| escape::escape(flag)).collect();
+            prose.say(Tone::Plain, &format!(", {}", flags.join("|")))
+        }
+    };
+    prose.say(
+        Tone::Plain,
+        &format!(", oom_score_adj {}", trigger.oom_score_adj.map_or("?".into(), |adj| adj.to_string())),
+    );
+    let base = incident.scope.cgroup.as_deref();
+    if let Some(cgroup) = trigger.cgroup.as_deref().filter(|cgroup| Some(*cgroup) != base) {
+        let shown = path::relative(&escape::escape(cgroup), base.map(escape::escape).as_deref());
+        prose.say(Tone::Plain, ", in ");
+        prose.atom(Tone::Plain, &path::shorten(&shown, page.prose() - 3));
+    }
+    prose.wrap(page.prose())
+}
+
+pub(super) fn memory(incident: &Incident, page: &Page) -> Vec<Line> {
+    // The parts of slab say more than slab.
+    let split = incident.memory.contains_key("slab_unreclaimable");
+    let known = COUNTERS.iter().filter_map(|name| Some((*name, *incident.memory.get(*name)?)));
+    let shown: Vec<_> = known.filter(|(name, bytes)| *bytes > 0 && !(split && *name == "slab")).collect();
+    let mut prose = Prose::new();
+    for (index, (name, bytes)) in shown.iter().enumerate() {
+        let comma = if index + 1 < shown.len() { "," } else { "" };
+        prose.say(Tone::Plain, " ").atom(Tone::Plain, &format!("{name} {}{comma}", units::bytes(*bytes)));
+    }
+    prose.wrap(page.prose())
+}
+
+pub(super) fn before(incident: &Incident, page: &Page) -> Vec<Line> {
+    let mut prose = Prose::new();
+    match &incident.escalation {
+        None => {
+            prose.say(Tone::Plain, "? (reclaim before the kill was not seen)");
+        }
+        Some(it) if it.reclaim_rounds == Some(0) => {
+            prose.say(Tone::Plain, "the task that asked had not tried to reclaim memory");
+        }
+        Some(it) => {
+            let rounds = it.reclaim_rounds.map_or("? reclaim rounds".to_owned(), |number| {
+                units::plural(number, "reclaim round", "reclaim rounds")
+            });
+            let won = match it.reclaimed_pages {
+                None => "? pages won".to_owned(),
+                Some(0) => "no page won".to_owned(),
+                Some(pages) => format!("{} won", units::plural(pages, "page", "pages")),
+            };
+            let stall = units::maybe_nanoseconds(it.trigger_stall_ns);
+            prose.say(Tone::Plain, &format!("{rounds} by the task that asked, {stall} in them, {won}"));
+            if let Some(seconds) = it.window_seconds.filter(|seconds| *seconds >= 0.0) {
+                let window = units::nanoseconds((seconds * 1e9) as u64);
+                prose.say(Tone::Plain, &format!("; the first began {window} before the kill"));
+            }
+        }
+    }
+    prose.wrap(page.prose())
+}
+
+pub(super) fn kill(incident: &Incident, page: &Page) -> Vec<Line> {
+    let mut prose = Prose::new();
+    prose.say(Tone::Plain, &format!("{} in the OOM path", units::maybe_nanoseconds(incident.oom_path_ns)));
+    let rule = incident.decision.as_ref().map(|decision| decision.rule);
+    if matches!(rule, Some(Rule::NoneKillable | Rule::Panic)) && incident.victims.is_empty() {
+        prose.say(Tone::Plain, ", nothing given back");
+        return prose.wrap(page.prose());
+    }
+    let dead = incident.victims.iter().filter(|victim| victim.exited_boottime_ns.is_some()).count();
+    let exit = match (&incident.victims[..], dead) {
+        ([], _) => "exit not seen".to_owned(),
+        ([_], 0) => "exit not seen yet".to_owned(),
+        ([only], _) => match only.exit_after_ns.or(incident.recovery_ns) {
+            Some(ns) => format!("exit after {}", units::nanoseconds(ns)),
+            None if only.role == Role::AlreadyDying => "exited".to_owned(),
+            None => "exit after ?".to_owned(),
+        },
+        (all, dead) if dead == all.len() => match incident.recovery_ns {
+            Some(ns) => format!("all {} exited after {}", all.len(), units::nanoseconds(ns)),
+            None => format!("all {} exited", all.len()),
+        },
+        (all, dead) => format!("{dead} of {} exits seen", all.len()),
+    };
+    let freed = incident
+        .freed_bytes
+        .map_or("? given back".to_owned(), |bytes| format!("{} given back", units::bytes(bytes)));
+    prose.say(Tone::Plain, &format!(", {exit}, {freed}"));
+    prose.wrap(page.prose())
+}

@@ -1,0 +1,102 @@
+//! Names and phrases that several sections share.
+
+use crate::incident::model::{ExemptReason, Incident, Memory, Role, Trigger, Victim};
+use crate::sink::{escape, units};
+
+/// `java[81234]`: a process.
+pub(super) fn who(comm: &str, pid: u32) -> String {
+    format!("{}[{pid}]", escape::name(comm))
+}
+
+/// The task that asked: `curl[81377]`, or by its thread where only that is known.
+pub(super) fn asker(trigger: &Trigger) -> String {
+    match (trigger.pid, trigger.tid) {
+        (Some(pid), _) => who(&trigger.comm, pid),
+        (None, Some(tid)) => format!("{}[thread {tid}]", escape::name(&trigger.comm)),
+        (None, None) => escape::name(&trigger.comm),
+    }
+}
+
+/// Whether the task that asked belongs to this process. Thread ids are unique, so one of them is enough.
+pub(super) fn asked(incident: &Incident, pid: u32, tid: u32) -> bool {
+    incident.trigger.as_ref().is_some_and(|trigger| match (trigger.pid, trigger.tid) {
+        (Some(asker), _) => asker == pid,
+        (None, Some(asker)) => asker == pid || asker == tid,
+        (None, None) => false,
+    })
+}
+
+/// The victim that the incident is named after.
+pub(super) fn main_victim(incident: &Incident) -> Option<&Victim> {
+    incident.victims.iter().find(|victim| victim.role == Role::Selected).or_else(|| incident.victims.first())
+}
+
+/// Memory in RAM. `None` if a part of it is unknown.
+pub(super) fn resident(memory: &Memory) -> Option<u64> {
+    memory.rss_bytes.or_else(|| {
+        let (anon, file, shmem) = (memory.anon_bytes?, memory.file_bytes?, memory.shmem_bytes?);
+        Some(anon.saturating_add(file).saturating_add(shmem))
+    })
+}
+
+/// What `oom_badness` counts of a process: memory in RAM, swap, page tables.
+pub(super) fn counted(memory: &Memory) -> Option<u64> {
+    Some(resident(memory)?.saturating_add(memory.swap_bytes?).saturating_add(memory.pgtables_bytes?))
+}
+
+/// `one page`, `8 contiguous pages`.
+pub(super) fn pages(order: i32) -> String {
+    match order {
+        0 => "one page".to_owned(),
+        1..=32 => format!("{} contiguous pages", units::count(1 << order)),
+        _ => format!("memory of order {order}"),
+    }
+}
+
+/// From here on a limit is the kernel's word for "none" (`PAGE_COUNTER_MAX`, `LONG_MAX` bytes in whole pages).
+pub(super) const NO_LIMIT: u64 = 1 << 62;
+
+/// A limit in bytes.
+pub(super) fn limit(bytes: Option<u64>) -> String {
+    match bytes {
+        Some(NO_LIMIT..) => "no limit".to_owned(),
+        bytes => units::maybe_bytes(bytes),
+    }
+}
+
+/// Why a process was passed over, after "exempt:".
+pub(super) fn exempt(reason: ExemptReason) -> &'static str {
+    match reason {
+        ExemptReason::AdjMin => "oom_score_adj -1000",
+        ExemptReason::AlreadyReaped => "its memory was reaped already",
+        ExemptReason::Vfork => "in vfork, the memory is its parent's",
+        ExemptReason::KernelThread => "kernel thread",
+        ExemptReason::Init => "the machine's init",
+        ExemptReason::OtherNode => "its memory is on other nodes",
+        ExemptReason::NoMm => "no memory left, exiting",
+    }
+}
+
+/// The reason for several at once: `61 kernel threads`.
+pub(super) fn exempt_count(reason: Option<ExemptReason>, number: u64) -> String {
+    let with = |text: &str| format!("{} {text}", units::count(number));
+    match reason {
+        Some(ExemptReason::AdjMin) => with("at oom_score_adj -1000"),
+        Some(ExemptReason::AlreadyReaped) => with("reaped already"),
+        Some(ExemptReason::Vfork) => with("in vfork"),
+        Some(ExemptReason::KernelThread) => units::plural(number, "kernel thread", "kernel threads"),
+        Some(ExemptReason::Init) => "init".to_owned(),
+        Some(ExemptReason::OtherNode) => with("on other nodes"),
+        Some(ExemptReason::NoMm) => with("without memory"),
+        None => with("for a reason that was not seen"),
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub(super) fn list(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [only] => only.clone(),
+        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
+    }
+}

@@ -1,0 +1,168 @@
+//! One OOM call: numbered at its entry, announced when the first thing worth telling happens in it.
+//!
+//! `out_of_memory` runs several times for one kill: most calls find that an earlier victim is still dying. They
+//! stay silent. Where `out_of_memory` cannot be hooked, a call is what one task marks and kills without a reclaim
+//! round between: the allocation is always retried, with reclaim, before the next OOM call of the same task.
+
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use oom_ebpf::{
+    CHOSEN_ABORTED, CHOSEN_NONE, CHOSEN_TASK, Call, End, Header, Kind, Reclaim, UNKNOWN_U32, UNKNOWN_U64,
+};
+
+use crate::{
+    cgroup,
+    fields::{
+        CALLS_SEEN, MEMCG_MAX, MEMCG_SWAP_MAX, MEMCG_SWAP_USAGE, MEMCG_USAGE, OC_CHOSEN, OC_CONSTRAINT,
+        OC_GFP_MASK, OC_MEMCG, OC_NODEMASK, OC_ORDER, OC_TOTALPAGES,
+    },
+    maps::{RECLAIM, State, reserve_event, state},
+    read::{current, field, now, pointer},
+    task,
+};
+
+/// Marks of one task further apart than this are not one kill, where calls are not seen.
+const PSEUDO_CALL_GAP_NS: u64 = 1_000_000_000;
+/// A task that loops without a killable process is told once in this time.
+const QUIET_NS: u64 = 1_000_000_000;
+
+/// `out_of_memory` was entered.
+#[inline(always)]
+pub(crate) fn enter(oc: u64) {
+    let Some(state) = state() else { return };
+    begin(state, oc, now());
+}
+
+#[inline(always)]
+fn begin(state: &mut State, oc: u64, now: u64) {
+    state.call += 1;
+    state.owner = bpf_get_current_pid_tgid();
+    state.oc = oc;
+    state.begin_ns = now;
+    state.active = 1;
+    state.announced = 0;
+    state.evaluated = 0;
+    state.candidates_lost = 0;
+    state.names_lost = 0;
+    state.evaluating = 0;
+    state.scoring = 0;
+    state.scored = 0;
+    state.chosen = 0;
+    state.signalled = 0;
+    state.marked_mm = 0;
+    state.marked_tgid = 0;
+}
+
+/// The state, if the running task is inside an OOM call.
+#[inline(always)]
+pub(crate) fn inside() -> Option<&'static mut State> {
+    let state = state()?;
+    if state.active != 0 && state.owner == bpf_get_current_pid_tgid() { Some(state) } else { None }
+}
+
+/// The state for a task that marks a victim: the call it is in, or a new one where calls are not seen.
+#[inline(always)]
+pub(crate) fn inside_or_begin() -> Option<&'static mut State> {
+    if CALLS_SEEN.load() != 0 {
+        return inside();
+    }
+    let state = state()?;
+    let now = now();
+    let owner = bpf_get_current_pid_tgid();
+    // SAFETY: the value may change under us, its parts may not.
+    let rounds = unsafe { RECLAIM.get(owner as u32) }.map_or(0, |reclaim| reclaim.total.rounds);
+    if state.owner != owner || state.rounds != rounds || now - state.last_ns > PSEUDO_CALL_GAP_NS {
+        begin(state, 0, now);
+        state.rounds = rounds;
+    }
+    state.last_ns = now;
+    Some(state)
+}
+
+#[inline(always)]
+pub(crate) fn header(kind: Kind, call: u64) -> Header {
+    Header { kind: kind as u32, reserved: 0, call, time_ns: now() }
+}
+
+/// Tells the agent about this call, once.
+#[inline(always)]
+pub(crate) fn announce(state: &mut State) {
+    if state.announced != 0 {
+        return;
+    }
+    state.announced = 1;
+    let Some(mut entry) = reserve_event::<Call>() else { return };
+    let record = entry.as_mut_ptr();
+    let oc = state.oc;
+    let memcg = pointer(oc, &OC_MEMCG);
+    // SAFETY: the value may change under us, its parts may not.
+    let reclaim = unsafe { RECLAIM.get(state.owner as u32) };
+    // SAFETY: the record is ours; every field is written.
+    unsafe {
+        (*record).header =
+            Header { kind: Kind::Call as u32, reserved: 0, call: state.call, time_ns: state.begin_ns };
+        task::fill(current(), &raw mut (*record).trigger);
+        cgroup::path(cgroup::memory_css(current()), &raw mut (*record).trigger_path);
+        (*record).has_control = u32::from(oc != 0);
+        (*record).gfp_mask = field(oc, &OC_GFP_MASK, 0);
+        (*record).order = field(oc, &OC_ORDER, 0);
+        (*record).is_memcg = u32::from(memcg != 0);
+        (*record).has_nodemask = u32::from(pointer(oc, &OC_NODEMASK) != 0);
+        (*record).scope_id = cgroup::id(cgroup::memcg_css(memcg));
+        cgroup::path(cgroup::memcg_css(memcg), &raw mut (*record).scope_path);
+        (*record).usage_pages = field(memcg, &MEMCG_USAGE, UNKNOWN_U64);
+        (*record).limit_pages = field(memcg, &MEMCG_MAX, UNKNOWN_U64);
+        (*record).swap_usage_pages = field(memcg, &MEMCG_SWAP_USAGE, UNKNOWN_U64);
+        (*record).swap_limit_pages = field(memcg, &MEMCG_SWAP_MAX, UNKNOWN_U64);
+        (*record).has_reclaim = u32::from(reclaim.is_some());
+        (*record).reclaim = match reclaim {
+            Some(reclaim) => reclaim.total,
+            None => Reclaim { rounds: 0, ns: 0, reclaimed_pages: 0, first_ns: 0 },
+        };
+    }
+    entry.submit(0);
+}
+
+/// `out_of_memory` returned.
+#[inline(always)]
+pub(crate) fn leave(result: u32) {
+    let Some(state) = inside() else { return };
+    state.active = 0;
+    let oc = state.oc;
+    let chosen = match pointer(oc, &OC_CHOSEN) {
+        0 => CHOSEN_NONE,
+        u64::MAX => CHOSEN_ABORTED,
+        _ => CHOSEN_TASK,
+    };
+    let now = now();
+    if state.announced == 0 {
+        if result != 0 || chosen != CHOSEN_NONE {
+            return;
+        }
+        // Nothing to kill: the allocation fails, is retried and comes back at once.
+        if state.quiet_owner == state.owner && now - state.quiet_ns < QUIET_NS {
+            state.repeats += 1;
+            return;
+        }
+        state.quiet_owner = state.owner;
+        state.quiet_ns = now;
+        announce(state);
+    }
+    let Some(mut entry) = reserve_event::<End>() else { return };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the record is ours; every field is written.
+    unsafe {
+        (*record).header = Header { kind: Kind::End as u32, reserved: 0, call: state.call, time_ns: now };
+        (*record).result = result;
+        (*record).chosen = chosen;
+        (*record).duration_ns = now - state.begin_ns;
+        (*record).evaluated = state.evaluated;
+        (*record).candidates_lost = state.candidates_lost;
+        (*record).names_lost = state.names_lost;
+        (*record).repeats = state.repeats;
+        (*record).total_pages = field(oc, &OC_TOTALPAGES, UNKNOWN_U64);
+        (*record).constraint = field(oc, &OC_CONSTRAINT, UNKNOWN_U32);
+        (*record).reserved = 0;
+    }
+    state.repeats = 0;
+    entry.submit(0);
+}

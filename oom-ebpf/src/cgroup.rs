@@ -1,0 +1,70 @@
+//! Memory cgroups: id and path, captured here since the container may be gone before user space looks.
+
+use oom_ebpf::{ABSENT, PATH_DEPTH, Path};
+
+use crate::{
+    fields::{
+        CGROUP_KN, CSS_CGROUP, CSS_PARENT, CSS_SET_MEMORY, KERNFS_ID, KERNFS_NAME, KERNFS_PARENT, MEMCG_CSS,
+        MEMCG_OOM_GROUP, TASK_CGROUPS,
+    },
+    read::{field, pointer, string},
+};
+
+/// The task's `cgroup_subsys_state` of the memory controller (`task_css(task, memory_cgrp_id)`).
+#[inline(always)]
+pub(crate) fn memory_css(task: u64) -> u64 {
+    pointer(pointer(task, &TASK_CGROUPS), &CSS_SET_MEMORY)
+}
+
+/// The `cgroup_subsys_state` of a `mem_cgroup` that is not NULL.
+#[inline(always)]
+pub(crate) fn memcg_css(memcg: u64) -> u64 {
+    let offset = MEMCG_CSS.load();
+    if offset == ABSENT { 0 } else { memcg + u64::from(offset) }
+}
+
+#[inline(always)]
+fn node(css: u64) -> u64 {
+    pointer(pointer(css, &CSS_CGROUP), &CGROUP_KN)
+}
+
+/// Inode of the cgroup's directory, 0 if unknown.
+#[inline(always)]
+pub(crate) fn id(css: u64) -> u64 {
+    pointer(node(css), &KERNFS_ID)
+}
+
+/// Writes the path of a cgroup, leaf first. The root's name is empty, and what is above it cannot be read: the slots
+/// that the path does not need end up empty without a branch.
+///
+/// # Safety
+/// `path` points into a reserved ring record.
+#[inline(always)]
+pub(crate) unsafe fn path(css: u64, path: *mut Path) {
+    let mut node = node(css);
+    for slot in 0..PATH_DEPTH {
+        // SAFETY: `slot` is within the array; the record is ours.
+        string(pointer(node, &KERNFS_NAME), unsafe { &raw mut (*path).names[slot] });
+        node = pointer(node, &KERNFS_PARENT);
+    }
+    // The node that is left is the root at most: its parent is NULL.
+    // SAFETY: as above.
+    unsafe { (*path).rest = pointer(node, &KERNFS_PARENT) };
+}
+
+/// Not 0 if the cgroup or one of those above it has `memory.oom.group` (`mem_cgroup_get_oom_group` stops at the
+/// one that is out of memory).
+#[inline(always)]
+pub(crate) fn oom_group(css: u64) -> u32 {
+    let base = MEMCG_CSS.load();
+    if base == ABSENT {
+        return 0;
+    }
+    let mut css = css;
+    let mut any = 0;
+    for _ in 0..PATH_DEPTH {
+        any |= u32::from(field::<u8>(css.wrapping_sub(u64::from(base)), &MEMCG_OOM_GROUP, 0));
+        css = pointer(css, &CSS_PARENT);
+    }
+    any
+}

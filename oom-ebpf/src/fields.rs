@@ -1,0 +1,40 @@
+//! Offsets of kernel fields and what else differs between kernels.
+//!
+//! Rust cannot emit CO-RE relocations, so the loader resolves these names from `/sys/kernel/btf/vmlinux` (its field
+//! table has one row for each) before the verifier sees the programs: to it they are constants, and what an absent
+//! field guards is dead code.
+
+use aya_ebpf::Global;
+use oom_ebpf::ABSENT;
+
+macro_rules! fields {
+    ($($name:ident)*) => {
+        $(#[unsafe(no_mangle)] pub(crate) static $name: Global<u32> = Global::new(ABSENT);)*
+    };
+}
+
+fields! {
+    TASK_MM TASK_PID TASK_TGID TASK_COMM TASK_SIGNAL TASK_FLAGS TASK_REAL_CRED TASK_GROUP_LEADER TASK_START_BOOTTIME
+    TASK_CGROUPS TASK_THREAD_NODE TASK_VFORK_DONE TASK_REAL_PARENT
+    SIGNAL_OOM_SCORE_ADJ SIGNAL_OOM_MM SIGNAL_LIVE SIGNAL_THREAD_HEAD SIGNAL_NR_THREADS SIGNAL_FLAGS
+    MM_RSS_STAT MM_PGTABLES_BYTES MM_TOTAL_VM MM_FLAGS MM_USERS
+    CRED_UID CSS_SET_MEMORY CSS_CGROUP CSS_PARENT CGROUP_KN KERNFS_PARENT KERNFS_NAME KERNFS_ID
+    MEMCG_CSS MEMCG_USAGE MEMCG_MAX MEMCG_SWAP_USAGE MEMCG_SWAP_MAX MEMCG_OOM_GROUP
+    OC_NODEMASK OC_MEMCG OC_GFP_MASK OC_ORDER OC_TOTALPAGES OC_CHOSEN OC_CHOSEN_POINTS OC_CONSTRAINT
+}
+
+/// Bytes between two counters of `mm_struct.rss_stat`: an `atomic_long_t` up to 6.1, a `percpu_counter` later.
+#[unsafe(no_mangle)]
+pub(crate) static MM_RSS_STRIDE: Global<u32> = Global::new(ABSENT);
+
+/// 1 if entry and return of `out_of_memory` are hooked, so calls have a true begin and end.
+#[unsafe(no_mangle)]
+pub(crate) static CALLS_SEEN: Global<u32> = Global::new(0);
+
+/// 1 if `mark_victim` hands over the task (from 6.9, backported to 5.10.262 and others), 0 if only its pid.
+#[unsafe(no_mangle)]
+pub(crate) static MARK_HAS_TASK: Global<u32> = Global::new(0);
+
+/// 1 to write what cannot be seen otherwise to the log ring (`--bpf-log`).
+#[unsafe(no_mangle)]
+pub(crate) static BPF_LOG: Global<u32> = Global::new(0);

@@ -1,0 +1,80 @@
+//! Tracepoint `oom:mark_victim`: every process that is marked as victim, members of a group kill too.
+//!
+//! Its argument is `int pid` on older kernels and `struct task_struct *task, uid_t uid` on newer ones, backported
+//! to some: the loader asks BTF. It carries the thread that has the memory.
+
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, programs::RawTracePointContext};
+use aya_log_ebpf::info;
+use oom_ebpf::{HOW_MARKED, Kind, Victim};
+
+use crate::{
+    call::{announce, header, inside_or_begin},
+    cgroup,
+    fields::{BPF_LOG, MARK_HAS_TASK},
+    maps::{State, VICTIMS, VictimState, reserve_event},
+    read::current,
+    task,
+};
+
+#[raw_tracepoint(tracepoint = "mark_victim")]
+fn mark_victim(ctx: RawTracePointContext) -> i32 {
+    let Some(state) = inside_or_begin() else { return 0 };
+    if MARK_HAS_TASK.load() != 0 {
+        marked(state, ctx.arg(0), 0);
+    } else {
+        let tid = ctx.arg::<i32>(0) as u32;
+        let task = task_by_tid(state, tid);
+        if task == 0 && BPF_LOG.load() != 0 {
+            info!(&ctx, "mark_victim: no task known for thread {}", tid);
+        }
+        marked(state, task, tid);
+    }
+    0
+}
+
+/// The task for a thread id: it was sent SIGKILL just before, or it was dying and is the chosen one or the trigger itself.
+#[inline(always)]
+fn task_by_tid(state: &State, tid: u32) -> u64 {
+    if task::tid(state.signalled) == tid {
+        state.signalled
+    } else if task::tid(state.chosen) == tid {
+        state.chosen
+    } else if task::tid(current()) == tid {
+        current()
+    } else {
+        0
+    }
+}
+
+#[inline(always)]
+fn marked(state: &mut State, task: u64, tid: u32) {
+    announce(state);
+    let tgid = task::tgid(task);
+    let start_ns = task::start_ns(task);
+    state.marked_mm = task::mm(task);
+    state.marked_tgid = u64::from(tgid);
+    // SAFETY: the value may change under us; its parts were written before this task came here.
+    let known = unsafe { VICTIMS.get(tgid) }.copied();
+    let killed_ns = match known {
+        Some(victim) if victim.start_ns == start_ns && victim.killer == bpf_get_current_pid_tgid() => {
+            victim.killed_ns
+        }
+        _ => 0,
+    };
+    if task != 0 && killed_ns == 0 {
+        // It was dying anyway: its exit is wanted all the same. An LRU map makes room.
+        let _ = VICTIMS.insert(tgid, VictimState { start_ns, killed_ns: 0, killer: 0, call: state.call }, 0);
+    }
+    let Some(mut entry) = reserve_event::<Victim>() else { return };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the record is ours; every field is written.
+    unsafe {
+        (*record).header = header(Kind::Victim, state.call);
+        (*record).how = HOW_MARKED;
+        (*record).reserved = 0;
+        (*record).killed_ns = killed_ns;
+        task::fill_victim(task, tid, &raw mut (*record).task);
+        cgroup::path(cgroup::memory_css(task), &raw mut (*record).path);
+    }
+    entry.submit(0);
+}

@@ -1,0 +1,90 @@
+//! `int oom_evaluate_task(struct task_struct *task, void *arg)`: every candidate. mm/oom_kill.c
+
+use aya_ebpf::{
+    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    macros::{fexit, kprobe, kretprobe},
+    programs::{FExitContext, ProbeContext, RetProbeContext},
+};
+use oom_ebpf::{Candidate, CgroupName, Kind};
+
+use crate::{
+    call::{header, inside},
+    cgroup,
+    maps::{NAMES, State, reserve_bulk},
+    task,
+};
+
+/// The agent is woken once for so many candidates: they may outrun the ring before the call ends.
+const WAKE_EVERY: u32 = 256;
+
+#[fexit(function = "oom_evaluate_task")]
+fn leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
+    if let Some(state) = inside() {
+        evaluated(state, ctx.arg(0), ctx.arg(2));
+    }
+    0
+}
+
+#[kprobe]
+fn k_enter_oom_evaluate_task(ctx: ProbeContext) -> u32 {
+    if let Some(state) = inside() {
+        state.evaluating = ctx.arg(0).unwrap_or(0);
+    }
+    0
+}
+
+#[kretprobe]
+fn k_leave_oom_evaluate_task(ctx: RetProbeContext) -> u32 {
+    if let Some(state) = inside() {
+        let task = state.evaluating;
+        evaluated(state, task, ctx.ret());
+    }
+    0
+}
+
+#[inline(always)]
+fn evaluated(state: &mut State, task: u64, result: i32) {
+    state.evaluated += 1;
+    name(state, task);
+    let Some(mut entry) = reserve_bulk::<Candidate>() else {
+        state.candidates_lost += 1;
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the record is ours; every field is written.
+    unsafe {
+        (*record).header = header(Kind::Candidate, state.call);
+        task::fill(task, &raw mut (*record).task);
+        (*record).has_points = u32::from(state.scored == task);
+        (*record).points = state.points;
+        (*record).result = result;
+    }
+    state.scored = 0;
+    let wake = state.evaluated % WAKE_EVERY == 0;
+    entry.submit(u64::from(if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }));
+}
+
+/// Sends the path of the task's memory cgroup, once a call.
+#[inline(always)]
+fn name(state: &mut State, task: u64) {
+    let css = cgroup::memory_css(task);
+    let id = cgroup::id(css);
+    // SAFETY: the value may change under us, it is one word.
+    if id == 0 || unsafe { NAMES.get(id) }.is_some_and(|call| *call == state.call) {
+        return;
+    }
+    let Some(mut entry) = reserve_bulk::<CgroupName>() else {
+        state.names_lost += 1;
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the record is ours; every field is written.
+    unsafe {
+        (*record).header = header(Kind::CgroupName, state.call);
+        (*record).id = id;
+        cgroup::path(css, &raw mut (*record).path);
+    }
+    entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+    // Fails only for a full map, and an LRU map makes room: then the name is sent again.
+    let _ = NAMES.insert(id, state.call, 0);
+}

@@ -1,0 +1,47 @@
+//! `void oom_kill_process(struct oom_control *oc, const char *message)`: the decision. mm/oom_kill.c
+
+use aya_ebpf::{
+    macros::{fentry, kprobe},
+    programs::{FEntryContext, ProbeContext},
+};
+use oom_ebpf::{Decision, Kind, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
+
+use crate::{
+    call::{announce, header, inside},
+    fields::{OC_CHOSEN, OC_CHOSEN_POINTS, OC_CONSTRAINT, OC_TOTALPAGES},
+    maps::reserve_event,
+    read::{field, pointer, string},
+    task,
+};
+
+#[fentry(function = "oom_kill_process")]
+fn enter_oom_kill_process(ctx: FEntryContext) -> i32 {
+    decided(ctx.arg(0), ctx.arg(1));
+    0
+}
+
+#[kprobe]
+fn k_enter_oom_kill_process(ctx: ProbeContext) -> u32 {
+    decided(ctx.arg(0).unwrap_or(0), ctx.arg(1).unwrap_or(0));
+    0
+}
+
+#[inline(always)]
+fn decided(oc: u64, message: u64) {
+    let Some(state) = inside() else { return };
+    announce(state);
+    state.chosen = pointer(oc, &OC_CHOSEN);
+    let Some(mut entry) = reserve_event::<Decision>() else { return };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the record is ours; every field is written.
+    unsafe {
+        (*record).header = header(Kind::Decision, state.call);
+        task::fill(state.chosen, &raw mut (*record).chosen);
+        (*record).points = field(oc, &OC_CHOSEN_POINTS, UNKNOWN);
+        (*record).total_pages = field(oc, &OC_TOTALPAGES, UNKNOWN_U64);
+        (*record).constraint = field(oc, &OC_CONSTRAINT, UNKNOWN_U32);
+        (*record).reserved = 0;
+        string(message, &raw mut (*record).message);
+    }
+    entry.submit(0);
+}

@@ -1,0 +1,77 @@
+//! Tracepoint `signal:signal_generate`: SIGKILL from the OOM path, also to processes that only share a victim's memory.
+//!
+//! `__oom_kill_process` sends it with `SEND_SIG_PRIV` before it marks the victim, so a victim may even be gone
+//! when it is marked: its exit is watched from here on.
+
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, programs::RawTracePointContext};
+use oom_ebpf::{HOW_SHARES_MM, Kind, Victim};
+
+use crate::{
+    call::{header, inside},
+    cgroup,
+    fields::CALLS_SEEN,
+    maps::{State, VICTIMS, VictimState, reserve_event, state},
+    read::now,
+    task,
+};
+
+const SIGKILL: i32 = 9;
+/// `SEND_SIG_PRIV`, include/linux/sched/signal.h: the kernel itself sends it.
+const SEND_SIG_PRIV: u64 = 1;
+
+#[raw_tracepoint(tracepoint = "signal_generate")]
+fn signal_generate(ctx: RawTracePointContext) -> i32 {
+    if ctx.arg::<i32>(0) != SIGKILL || ctx.arg::<u64>(1) != SEND_SIG_PRIV {
+        return 0;
+    }
+    let task: u64 = ctx.arg(2);
+    if CALLS_SEEN.load() != 0 {
+        if let Some(state) = inside() {
+            killed(state, task);
+        }
+    } else if let Some(state) = state() {
+        killed(state, task);
+    }
+    0
+}
+
+#[inline(always)]
+fn killed(state: &mut State, task: u64) {
+    let tgid = task::tgid(task);
+    let start_ns = task::start_ns(task);
+    let killer = bpf_get_current_pid_tgid();
+    let now = now();
+    // SAFETY: the value may change under us; a torn one is at worst told twice.
+    let known = unsafe { VICTIMS.get(tgid) }.is_some_and(|victim| {
+        victim.start_ns == start_ns && victim.killed_ns != 0 && victim.killer == killer
+    });
+    if !known {
+        let victim = VictimState { start_ns, killed_ns: now, killer, call: state.call };
+        // An LRU map makes room.
+        let _ = VICTIMS.insert(tgid, victim, 0);
+    }
+    if state.owner != killer {
+        return;
+    }
+    state.signalled = task;
+    // The first mark of a kill comes after its signal, those who share the memory are signalled after the mark.
+    if known
+        || state.marked_mm == 0
+        || u64::from(tgid) == state.marked_tgid
+        || task::mm(task) != state.marked_mm
+    {
+        return;
+    }
+    let Some(mut entry) = reserve_event::<Victim>() else { return };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the record is ours; every field is written.
+    unsafe {
+        (*record).header = header(Kind::Victim, state.call);
+        (*record).how = HOW_SHARES_MM;
+        (*record).reserved = 0;
+        (*record).killed_ns = now;
+        task::fill_victim(task, 0, &raw mut (*record).task);
+        cgroup::path(cgroup::memory_css(task), &raw mut (*record).path);
+    }
+    entry.submit(0);
+}

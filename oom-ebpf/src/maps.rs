@@ -1,0 +1,138 @@
+//! Rings, counters and the state that programs share. Every map is preallocated.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, LruHashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
+};
+use oom_ebpf::{RING_BULK, RING_EVENTS};
+
+/// What must never be lost. The loader sets the size.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
+
+/// Candidates and cgroup names. The loader sets the size.
+#[map]
+pub(crate) static BULK: RingBuf = RingBuf::with_byte_size(1024 * 1024, 0);
+
+/// Records that could not be sent, by ring. The agent adds the CPUs up.
+#[map]
+pub(crate) static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+
+/// The one OOM call under way: the kernel serialises them with `oom_lock`.
+#[map]
+pub(crate) static STATE: Array<State> = Array::with_max_entries(1, 0);
+
+/// Processes that were sent SIGKILL or marked, by tgid, until their last thread exits.
+#[map]
+pub(crate) static VICTIMS: LruHashMap<u32, VictimState> = LruHashMap::with_max_entries(4096, 0);
+
+/// Cgroup id -> number of the call that its path was last sent for.
+#[map]
+pub(crate) static NAMES: LruHashMap<u64, u64> = LruHashMap::with_max_entries(4096, 0);
+
+/// Reclaim by thread.
+#[map]
+pub(crate) static RECLAIM: LruHashMap<u32, ReclaimState> = LruHashMap::with_max_entries(4096, 0);
+
+/// The OOM call under way, see [`crate::call`].
+#[repr(C)]
+pub(crate) struct State {
+    /// Its number.
+    pub call: u64,
+    /// `bpf_get_current_pid_tgid` of the task in it.
+    pub owner: u64,
+    /// `struct oom_control *`, 0 if `out_of_memory` is not hooked.
+    pub oc: u64,
+    /// Entry.
+    pub begin_ns: u64,
+    /// Last mark (where calls are told apart by time).
+    pub last_ns: u64,
+    /// The owner's reclaim rounds at the first mark (where calls are told apart by them).
+    pub rounds: u64,
+    /// Between entry and return of `out_of_memory`.
+    pub active: u32,
+    /// The [`oom_ebpf::Call`] record was made (or lost).
+    pub announced: u32,
+    /// Calls of `oom_evaluate_task`.
+    pub evaluated: u32,
+    /// Candidate records lost.
+    pub candidates_lost: u32,
+    /// Name records lost.
+    pub names_lost: u32,
+    /// Calls without a killable process that were kept quiet.
+    pub repeats: u32,
+    /// Owner and time of the last such call that was told.
+    pub quiet_owner: u64,
+    pub quiet_ns: u64,
+    /// kprobes only: argument of the function that has not returned yet.
+    pub evaluating: u64,
+    pub scoring: u64,
+    /// What `oom_badness` returned last, and for whom.
+    pub scored: u64,
+    pub points: i64,
+    /// `oc->chosen` at `oom_kill_process`.
+    pub chosen: u64,
+    /// Last task that was sent SIGKILL in this call.
+    pub signalled: u64,
+    /// mm and tgid of the last marked one.
+    pub marked_mm: u64,
+    pub marked_tgid: u64,
+}
+
+/// See [`VICTIMS`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct VictimState {
+    /// Start of the process: tells pids apart.
+    pub start_ns: u64,
+    /// When SIGKILL was sent, 0 if it was not.
+    pub killed_ns: u64,
+    /// Who sent it (`bpf_get_current_pid_tgid`).
+    pub killer: u64,
+    /// Number of the call.
+    pub call: u64,
+}
+
+/// See [`RECLAIM`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct ReclaimState {
+    /// Begin of the round under way, 0 if none.
+    pub begin_ns: u64,
+    /// End of the last one.
+    pub end_ns: u64,
+    /// As on the wire.
+    pub total: oom_ebpf::Reclaim,
+}
+
+/// The state, if the map is there (it is: the verifier wants to see the check).
+#[inline(always)]
+pub(crate) fn state() -> Option<&'static mut State> {
+    let state = STATE.get_ptr_mut(0)?;
+    // SAFETY: the map lives as long as the program, and `oom_lock` serialises the writers.
+    Some(unsafe { &mut *state })
+}
+
+/// Room for a record in the small ring, or `None` with the drop counted.
+#[inline(always)]
+pub(crate) fn reserve_event<T: 'static>() -> Option<RingBufEntry<T>> {
+    reserve(&EVENTS, RING_EVENTS)
+}
+
+/// Room for a record in the bulk ring, or `None` with the drop counted.
+#[inline(always)]
+pub(crate) fn reserve_bulk<T: 'static>() -> Option<RingBufEntry<T>> {
+    reserve(&BULK, RING_BULK)
+}
+
+#[inline(always)]
+fn reserve<T: 'static>(ring: &RingBuf, index: u32) -> Option<RingBufEntry<T>> {
+    let entry = ring.reserve::<T>(0);
+    if entry.is_none() {
+        if let Some(count) = DROPS.get_ptr_mut(index) {
+            // SAFETY: this CPU's own value, and a program is not preempted by another of ours that drops.
+            unsafe { *count += 1 };
+        }
+    }
+    entry
+}

@@ -1,0 +1,77 @@
+//! Reading kernel memory without branches.
+//!
+//! A read that fails leaves zeroes (`bpf_probe_read_kernel` clears its destination), and a chain of pointers that
+//! begins with NULL stays NULL, so nothing here has an error to return. Every branch would double what the verifier
+//! has to walk: with them, loading these programs took seconds.
+
+use aya_ebpf::{
+    Global,
+    helpers::{bpf_get_current_task, bpf_ktime_get_boot_ns, generated},
+};
+use core::mem::MaybeUninit;
+use oom_ebpf::ABSENT;
+
+/// Integers, of which zeroes are a value.
+pub(crate) trait Word: Copy {}
+impl Word for u8 {}
+impl Word for u32 {}
+impl Word for u64 {}
+impl Word for i16 {}
+impl Word for i32 {}
+impl Word for i64 {}
+
+/// The value at an address, 0 if it cannot be read.
+#[inline(always)]
+pub(crate) fn at<T: Word>(address: u64) -> T {
+    let mut value = MaybeUninit::<T>::zeroed();
+    // SAFETY: the helper checks the address and writes as many bytes as `value` has; any bytes are a `Word`.
+    unsafe {
+        generated::bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const _,
+        );
+        value.assume_init()
+    }
+}
+
+/// The value of a field, `absent` if this kernel has no such field.
+#[inline(always)]
+pub(crate) fn field<T: Word>(base: u64, offset: &Global<u32>, absent: T) -> T {
+    let offset = offset.load();
+    if offset == ABSENT { absent } else { at(base + u64::from(offset)) }
+}
+
+/// A pointer field; 0 if it is absent.
+#[inline(always)]
+pub(crate) fn pointer(base: u64, offset: &Global<u32>) -> u64 {
+    field(base, offset, 0)
+}
+
+/// Reads bytes; zeroes if they cannot be read.
+#[inline(always)]
+pub(crate) fn bytes<const N: usize>(address: u64, out: *mut [u8; N]) {
+    // SAFETY: the helper checks the address and writes N bytes.
+    unsafe { generated::bpf_probe_read_kernel(out.cast(), N as u32, address as *const _) };
+}
+
+/// Reads a NUL-terminated string, cut to N - 1 bytes; zeroes if it cannot be read.
+#[inline(always)]
+pub(crate) fn string<const N: usize>(address: u64, out: *mut [u8; N]) {
+    // SAFETY: the helper checks the address and writes at most N bytes.
+    unsafe { generated::bpf_probe_read_kernel_str(out.cast(), N as u32, address as *const _) };
+}
+
+/// Nanoseconds since boot, suspended time included.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    // SAFETY: no arguments.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// `current`.
+#[inline(always)]
+pub(crate) fn current() -> u64 {
+    // SAFETY: no arguments.
+    unsafe { bpf_get_current_task() }
+}

@@ -1,0 +1,48 @@
+//! The first process of a test VM.
+//!
+//! It mounts what a machine has, runs one command with its output kept, writes a tar of the results onto a disk and
+//! powers the machine off. It never returns: if it cannot go on it panics, which is the kernel's panic too, and the
+//! host sees that on the console.
+
+mod child;
+mod job;
+mod mounts;
+mod results;
+mod sys;
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result};
+
+pub use self::job::{JOB, Job, REPORT, RESULTS_SERIAL, Report, SWAP_SERIAL};
+
+/// What is left here by a command in a VM is handed back to the host, beside `stdout`, `stderr` and `dmesg`.
+pub const RESULTS: &str = "/results";
+
+/// Runs the job of the initramfs and powers off.
+///
+/// # Panics
+/// When the machine cannot be set up or its results cannot be handed back: process 1 has nobody to report to.
+pub fn main() -> ! {
+    if let Err(error) = run() {
+        panic!("init: {error:#}");
+    }
+    sys::power_off()
+}
+
+fn run() -> Result<()> {
+    let job = fs::read(JOB).with_context(|| format!("reading {JOB}"))?;
+    let job: Job = serde_json::from_slice(&job).with_context(|| format!("reading {JOB}"))?;
+    mounts::basic()?;
+    mounts::cgroups(job.cgroup_v1)?;
+    sys::loopback_up()?;
+    if job.swap {
+        sys::swap_on(&results::disk(SWAP_SERIAL)?)?;
+    }
+    let results = Path::new(RESULTS);
+    fs::create_dir_all(results).with_context(|| format!("making {RESULTS}"))?;
+    let report = child::run(&job, results)?;
+    fs::write(results.join(REPORT), serde_json::to_vec(&report)?).context("writing the report")?;
+    fs::write(results.join("dmesg"), sys::kernel_log()?).context("writing the kernel's log")?;
+    results::hand_back(results, &results::disk(RESULTS_SERIAL)?)
+}

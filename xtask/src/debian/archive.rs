@@ -1,0 +1,150 @@
+//! An apt of its own: lists and downloads in a directory, the machine's package state out of reach.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{Mirror, Package};
+use crate::{cache, timed};
+
+/// Signs every release that is asked for, also on machines of another release.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const LISTS_LIMIT: Duration = Duration::from_secs(180);
+const DOWNLOAD_LIMIT: Duration = Duration::from_secs(300);
+
+/// Some suites of Debian's archive, as seen by an apt configuration of its own.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    directory: PathBuf,
+    suites: Vec<String>,
+}
+
+impl Archive {
+    /// Sets up the configuration in `<cache>/apt/<name>`. Does not touch the network.
+    pub(crate) fn new(name: &str, mirror: &Mirror, suites: &[&str]) -> Result<Self> {
+        if !Path::new(KEYRING).exists() {
+            bail!(
+                "{KEYRING} is missing, so packages could not be verified: apt-get install debian-archive-keyring"
+            );
+        }
+        let directory = cache::directory(&cache::root()?.join("apt").join(name))?;
+        for sub in ["lists/partial", "cache/archives/partial", "download"] {
+            cache::directory(&directory.join(sub))?;
+        }
+        let mut sources = String::new();
+        for suite in suites {
+            let uri = mirror.of(suite);
+            let _ = writeln!(sources, "deb [arch=amd64 signed-by={KEYRING}] {uri} {suite} main");
+        }
+        write(&directory.join("sources.list"), &sources)?;
+        write(&directory.join("status"), "")?;
+        write(&directory.join("apt.conf"), &configuration(&directory))?;
+        Ok(Self { directory, suites: suites.iter().map(|&suite| suite.to_owned()).collect() })
+    }
+
+    /// Fetches the suites' lists. A suite that the mirror does not have (any more) is left out with a note.
+    pub(crate) fn update(&self) -> Result<()> {
+        let start = Instant::now();
+        eprintln!("     lists  of {}", self.suites.join(", "));
+        let ended = timed::capture(self.apt("apt-get").arg("update"), LISTS_LIMIT)?;
+        for line in ended.stderr.lines().filter(|line| line.starts_with("E: ")) {
+            eprintln!("            {line}");
+        }
+        let mut bytes = 0;
+        for entry in
+            fs::read_dir(self.directory.join("lists")).context("reading the fetched lists")?.flatten()
+        {
+            if entry.file_name().to_string_lossy().contains("_Packages") {
+                bytes += entry.metadata().map_or(0, |metadata| metadata.len());
+            }
+        }
+        if bytes == 0 {
+            bail!(
+                "no package list could be fetched from the mirror in this machine's apt sources: {}",
+                ended.stderr.trim()
+            );
+        }
+        eprintln!("            {} MB in {:.1} s", bytes / 1_000_000, start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Every package of the suites whose name passes `wanted`.
+    pub(crate) fn packages(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Package>> {
+        let ended = timed::run(self.apt("apt-cache").arg("dumpavail"), Duration::from_secs(60))?;
+        Ok(Package::parse_index(&ended.stdout, wanted))
+    }
+
+    /// Downloads `package` in `version` (verified by apt) and gives the path of the `.deb`.
+    pub(crate) fn download(&self, package: &Package) -> Result<PathBuf> {
+        let start = Instant::now();
+        let spec = format!("{}={}", package.name, package.version);
+        eprintln!("  download  {spec} ({:.1} MB)", package.bytes as f64 / 1e6);
+        let into = self.directory.join("download");
+        timed::run(self.apt("apt-get").args(["download", &spec]).current_dir(&into), DOWNLOAD_LIMIT)
+            .with_context(|| format!("downloading {spec}"))?;
+        let prefix = format!("{}_", package.name);
+        let version = package.version.replace(':', "%3a");
+        for entry in fs::read_dir(&into).context("reading the download directory")?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(&prefix) && name.contains(&version) {
+                eprintln!("            in {:.1} s", start.elapsed().as_secs_f64());
+                return Ok(entry.path());
+            }
+        }
+        bail!("apt downloaded {spec} but left no {prefix}*.deb in {}", into.display())
+    }
+
+    fn apt(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.arg("-c").arg(self.directory.join("apt.conf")).env("LC_ALL", "C.UTF-8");
+        command
+    }
+}
+
+/// Read last (`apt -c`), so that it wins over the machine's own files.
+fn configuration(directory: &Path) -> String {
+    let at = |sub: &str| directory.join(sub).display().to_string();
+    let sandbox = if is_root() { "APT::Sandbox::User \"root\";\n" } else { "" };
+    format!(
+        "Dir::Etc::sourcelist \"{}\";\n\
+         Dir::Etc::sourceparts \"/dev/null\";\n\
+         Dir::Etc::preferences \"/dev/null\";\n\
+         Dir::Etc::preferencesparts \"/dev/null\";\n\
+         Dir::State \"{}\";\n\
+         Dir::State::lists \"{}\";\n\
+         Dir::State::status \"{}\";\n\
+         Dir::Cache \"{}\";\n\
+         #clear APT::Update::Pre-Invoke;\n\
+         #clear APT::Update::Post-Invoke;\n\
+         #clear APT::Update::Post-Invoke-Success;\n\
+         APT::Architecture \"amd64\";\n\
+         APT::Architectures {{ \"amd64\"; }};\n\
+         Acquire::Languages \"none\";\n\
+         Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n\
+         Acquire::Retries \"2\";\n\
+         Acquire::http::Timeout \"20\";\n\
+         Acquire::https::Timeout \"20\";\n\
+         {sandbox}",
+        at("sources.list"),
+        directory.display(),
+        at("lists"),
+        at("status"),
+        at("cache"),
+    )
+}
+
+/// apt hands downloads to its own user when root runs it, who may not enter the directory they go to.
+pub(crate) fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}

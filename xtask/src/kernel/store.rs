@@ -1,0 +1,112 @@
+//! The kernels that are kept, and which of them a series last meant.
+//!
+//! `<cache>/kernels/<version>/vmlinux` is written under another name first, so one that exists is whole.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{Kernel, Wanted};
+use crate::{
+    cache,
+    debian::{Package, version},
+};
+
+/// How long a series keeps meaning the version that it was resolved to.
+const RESOLVED_FOR_SECONDS: u64 = 7 * 24 * 3600;
+
+/// What a series was resolved to.
+#[derive(Debug, Serialize, Deserialize)]
+struct Resolved {
+    version: String,
+    unix_seconds: u64,
+}
+
+type Resolutions = BTreeMap<String, Resolved>;
+
+/// The kept kernel that `wanted` means, unless it has to be asked for (again).
+pub(super) fn resolved(wanted: &Wanted) -> Result<Option<Kernel>> {
+    if let Wanted::Version(version) = wanted
+        && version.split('.').count() == 3
+    {
+        return kept(version);
+    }
+    match resolutions()?.get(&wanted.to_string()) {
+        Some(known) if now().saturating_sub(known.unix_seconds) < RESOLVED_FOR_SECONDS => {
+            kept(&known.version)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Notes that `wanted` now means `version`.
+pub(super) fn remember(wanted: &Wanted, version: &str) -> Result<()> {
+    let mut all = resolutions()?;
+    all.insert(wanted.to_string(), Resolved { version: version.to_owned(), unix_seconds: now() });
+    let path = directory()?.join("resolved.json");
+    fs::write(&path, serde_json::to_string_pretty(&all)?)
+        .with_context(|| format!("writing {}", path.display()))
+}
+
+/// The kernel of this version, if it is kept.
+pub(super) fn kept(version: &str) -> Result<Option<Kernel>> {
+    let vmlinux = directory()?.join(version).join("vmlinux");
+    Ok(vmlinux.exists().then(|| Kernel { version: version.to_owned(), vmlinux }))
+}
+
+/// The newest kernel that is kept and `wanted`.
+pub(super) fn newest_kept(wanted: &Wanted) -> Result<Option<Kernel>> {
+    Ok(all()?.into_iter().rfind(|kernel| wanted.matches(&kernel.version)))
+}
+
+/// Every kernel that is kept, oldest version first.
+pub(super) fn all() -> Result<Vec<Kernel>> {
+    let mut kernels = Vec::new();
+    for entry in fs::read_dir(directory()?).context("reading the kernel cache")?.flatten() {
+        kernels.extend(kept(&entry.file_name().to_string_lossy())?);
+    }
+    kernels.sort_by(|a, b| version::compare(&a.version, &b.version));
+    Ok(kernels)
+}
+
+/// Keeps a kernel's image.
+pub(super) fn keep(version: &str, vmlinux: &[u8], package: &Package) -> Result<Kernel> {
+    let into = cache::directory(&directory()?.join(version))?;
+    let (temporary, path) = (into.join("vmlinux.new"), into.join("vmlinux"));
+    fs::write(into.join("package"), format!("{} {}\n", package.name, package.version))
+        .context("noting the package")?;
+    fs::write(&temporary, vmlinux).with_context(|| format!("writing {}", temporary.display()))?;
+    fs::rename(&temporary, &path).with_context(|| format!("naming {}", path.display()))?;
+    Ok(Kernel { version: version.to_owned(), vmlinux: path })
+}
+
+/// An empty directory to unpack into; the kernels' lock makes it one command's own.
+pub(super) fn scratch() -> Result<PathBuf> {
+    let path = directory()?.join("unpack");
+    if path.exists() {
+        fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
+    }
+    cache::directory(&path)
+}
+
+fn directory() -> Result<PathBuf> {
+    cache::directory(&cache::root()?.join("kernels"))
+}
+
+fn resolutions() -> Result<Resolutions> {
+    match fs::read(directory()?.join("resolved.json")) {
+        // A file that was damaged is as good as none: the series are resolved again.
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
+        Err(_) => Ok(Resolutions::default()),
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,232 @@
+//! One command on one real kernel, in a VM that is thrown away.
+//!
+//! # Layout
+//! - `guest`: builds what runs inside, statically linked; `busybox`: a shell beside it
+//! - [`cpio`], `initramfs`: packs that into what the kernel unpacks
+//! - `accel`, `qemu`: the machine
+//! - `disk`: the results it hands back, and its swap space
+//! - [`cli`]: `cargo xtask vm`
+//!
+//! Its other half, the first process in the VM, is `tests/src/init`.
+
+mod accel;
+mod busybox;
+pub(crate) mod cli;
+mod cpio;
+mod disk;
+mod guest;
+mod initramfs;
+#[path = "../../../tests/src/init/job.rs"]
+#[expect(unreachable_pub, reason = "the guest's library includes the same file and makes it public")]
+mod job;
+mod qemu;
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow};
+
+pub(crate) use self::job::Report;
+use crate::{
+    cache,
+    kernel::{self, Wanted},
+    qemu_install, timed,
+};
+
+/// A VM that is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    /// Which kernel.
+    pub(crate) kernel: Wanted,
+    /// The program, looked up in the guest's `/bin`, and its arguments. `oom-agent`, `oom-guest` and busybox's are there.
+    pub(crate) command: Vec<String>,
+    /// More files for the guest: its path there, and the file here.
+    pub(crate) files: Vec<(String, PathBuf)>,
+    /// Memory, in MiB.
+    pub(crate) memory_mib: u32,
+    /// Processors.
+    pub(crate) cpus: u32,
+    /// Swap space, in MiB; 0 for none.
+    pub(crate) swap_mib: u32,
+    /// Two NUMA nodes, each with half of the memory and of the processors.
+    pub(crate) numa: bool,
+    /// cgroup v1 for the memory controller. Only where the kernel has it (Debian's up to 6.1).
+    pub(crate) cgroup_v1: bool,
+    /// Build the agent and put it into the guest as `/bin/oom-agent`.
+    pub(crate) agent: bool,
+    /// Words for the kernel's command line, after the harness's own.
+    pub(crate) append: String,
+    /// From power-on to power-off at most.
+    pub(crate) timeout: Duration,
+    /// Do not pass the command's output on while it runs. It is in the results either way.
+    pub(crate) quiet: bool,
+    /// Where to put the results; a new directory in the cache if `None`.
+    pub(crate) results: Option<PathBuf>,
+}
+
+impl Request {
+    /// `command` on `kernel`, in a VM of the size that the cases are made for.
+    pub(crate) fn new(kernel: Wanted, command: Vec<String>) -> Self {
+        Self {
+            kernel,
+            command,
+            files: Vec::new(),
+            memory_mib: 1024,
+            cpus: 2,
+            swap_mib: 0,
+            numa: false,
+            cgroup_v1: false,
+            agent: true,
+            append: String::new(),
+            timeout: Duration::from_secs(300),
+            quiet: false,
+            results: None,
+        }
+    }
+}
+
+/// How a VM ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It powered off, and the command had this exit status.
+    Exited(i32),
+    /// It went down without a report: the kernel panicked, or init could not go on. The console says why.
+    Down,
+    /// It was still running when its time was up.
+    TimedOut,
+}
+
+/// What a VM left behind.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// How it ended.
+    pub(crate) end: End,
+    /// What the guest's init reported, if it came to that.
+    pub(crate) report: Option<Report>,
+    /// `stdout`, `stderr`, `dmesg` and whatever the command left in the guest's `/results`; empty unless `Exited`.
+    pub(crate) results: PathBuf,
+    /// The console: the kernel's messages that were urgent enough, and init's.
+    pub(crate) console: PathBuf,
+    /// The version of the kernel that ran.
+    pub(crate) kernel: String,
+    /// From power-on to power-off, in seconds.
+    pub(crate) seconds: f64,
+}
+
+/// Runs a VM to its end. Any number may run at the same time.
+///
+/// # Errors
+/// The VM cannot be had: no QEMU, no such kernel, a part of the guest does not build. What goes wrong *in* the VM is
+/// no error here but an [`Outcome`].
+pub(crate) fn run(request: &Request) -> Result<Outcome> {
+    qemu_install::ensure_qemu()?;
+    let kernel = kernel::get(&request.kernel)?;
+    let run = Run::new(&kernel.version)?;
+    let results = cache::directory(&request.results.clone().unwrap_or_else(|| run.path("results")))?;
+    let console = run.path("console.log");
+
+    let initramfs = run.path("initramfs.gz");
+    initramfs::write(&initramfs, request)?;
+    let results_disk = run.path("results.raw");
+    disk::results(&results_disk)?;
+    let swap_disk = (request.swap_mib > 0).then(|| run.path("swap.raw"));
+    if let Some(path) = &swap_disk {
+        disk::swap(path, request.swap_mib)?;
+    }
+    let machine = qemu::Machine {
+        accel: accel::choose(&kernel)?,
+        kernel: &kernel.vmlinux,
+        initramfs: &initramfs,
+        console: &console,
+        results: &results_disk,
+        swap: swap_disk.as_deref(),
+    };
+
+    let start = Instant::now();
+    let mut child = machine.command(request).spawn().context("starting qemu-system-x86_64")?;
+    let stdout = pass_on(child.stdout.take(), io::stdout());
+    let stderr = pass_on(child.stderr.take(), io::stderr());
+    let status = timed::wait(&mut child, request.timeout)?;
+    let seconds = start.elapsed().as_secs_f64();
+    for copier in [stdout, stderr] {
+        copier.join().map_err(|_| anyhow!("passing the guest's output on panicked"))?;
+    }
+
+    let report = match status {
+        Some(_) => disk::unpack(&results_disk, &results)?,
+        None => None,
+    };
+    let end = match (&status, &report) {
+        (None, _) => End::TimedOut,
+        (_, None) => End::Down,
+        (_, Some(report)) => End::Exited(report.exit_code),
+    };
+    if report.is_some() {
+        for path in [Some(initramfs), Some(results_disk), swap_disk].into_iter().flatten() {
+            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
+    }
+    Ok(Outcome { end, report, results, console, kernel: kernel.version, seconds })
+}
+
+/// The last lines of a console, for a message.
+pub(crate) fn console_tail(console: &Path, lines: usize) -> String {
+    let Ok(bytes) = fs::read(console) else {
+        return String::new();
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// The directory of one run.
+struct Run(PathBuf);
+
+impl Run {
+    fn new(version: &str) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("{version}-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = cache::root()?.join("runs").join(name);
+        if path.exists() {
+            // A process of this number ran before this machine was last started.
+            fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
+        Ok(Self(cache::directory(&path)?))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+fn pass_on<R, W>(from: Option<R>, mut to: W) -> thread::JoinHandle<()>
+where
+    R: io::Read + Send + 'static,
+    W: io::Write + Send + 'static,
+{
+    thread::spawn(move || {
+        if let Some(mut from) = from {
+            // The results hold the whole output: here a reader that went away only ends the show. But the guest must
+            // go on, so what it still writes is taken and dropped.
+            if io::copy(&mut from, &mut to).is_err() {
+                let _ = io::copy(&mut from, &mut io::sink());
+            }
+            let _ = to.flush();
+        }
+    })
+}
+
+/// Makes a file of `bytes` that takes no room until it is written to.
+fn sparse(path: &Path, bytes: u64) -> Result<File> {
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
+    let file = file.with_context(|| format!("making {}", path.display()))?;
+    file.set_len(bytes).with_context(|| format!("sizing {}", path.display()))?;
+    Ok(file)
+}

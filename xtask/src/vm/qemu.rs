@@ -1,0 +1,125 @@
+//! The virtual machine's command line.
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use super::{Request, job};
+
+/// What runs the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accel {
+    /// The processor.
+    Kvm,
+    /// QEMU's emulation.
+    Tcg,
+}
+
+impl Accel {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+}
+
+/// The parts of one machine.
+#[derive(Debug)]
+pub(super) struct Machine<'a> {
+    pub(super) accel: Accel,
+    pub(super) kernel: &'a Path,
+    pub(super) initramfs: &'a Path,
+    /// The first serial port, the kernel's console, as a file.
+    pub(super) console: &'a Path,
+    pub(super) results: &'a Path,
+    pub(super) swap: Option<&'a Path>,
+}
+
+impl Machine<'_> {
+    /// The command, with standard output and error piped: they are the guest's second and third serial port.
+    pub(super) fn command(&self, request: &Request) -> Command {
+        let Self { accel, kernel, initramfs, console, results, swap } = self;
+        let Request { memory_mib, cpus, numa, append, .. } = request;
+        let mut command = base(*accel);
+        command
+            .args(["-m", &format!("{memory_mib}M"), "-smp", &cpus.to_string()])
+            .arg("-kernel")
+            .arg(kernel)
+            .arg("-initrd")
+            .arg(initramfs)
+            .args(["-append", &format!("{KERNEL_ARGUMENTS} {append}")])
+            .args([
+                "-chardev",
+                &format!("file,id=console,path={}", escaped(console)),
+                "-serial",
+                "chardev:console",
+            ])
+            .args(["-chardev", "file,id=stdout,path=/dev/fd/1", "-serial", "chardev:stdout"])
+            .args(["-chardev", "file,id=stderr,path=/dev/fd/2", "-serial", "chardev:stderr"]);
+        nvme(&mut command, results, job::RESULTS_SERIAL);
+        if let Some(swap) = swap {
+            nvme(&mut command, swap, job::SWAP_SERIAL);
+        }
+        if *numa {
+            for (node, memory, cpus) in nodes(*memory_mib, *cpus) {
+                command
+                    .args(["-object", &format!("memory-backend-ram,id=node{node},size={memory}M")])
+                    .args(["-numa", &format!("node,nodeid={node},memdev=node{node},cpus={cpus}")]);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+/// The console, no noise on it, a panic is the machine's end, and room for long kernel logs.
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 quiet panic=-1 log_buf_len=4M";
+
+/// What every machine has, or rather has not.
+pub(super) fn base(accel: Accel) -> Command {
+    let mut command = Command::new("qemu-system-x86_64");
+    match accel {
+        Accel::Kvm => command.args(["-accel", "kvm", "-cpu", "host"]),
+        Accel::Tcg => command.args(["-accel", "tcg,thread=multi", "-cpu", "max"]),
+    };
+    command.args(["-M", "pc", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+    command
+}
+
+fn nvme(command: &mut Command, file: &Path, serial: &str) {
+    command
+        .args(["-drive", &format!("if=none,id={serial},format=raw,cache=unsafe,file={}", escaped(file))])
+        .args(["-device", &format!("nvme,drive={serial},serial={serial}")]);
+}
+
+/// Two nodes that share `memory_mib` and `cpus`: number, memory in MiB, processors as QEMU writes a range.
+fn nodes(memory_mib: u32, cpus: u32) -> [(u32, u32, String); 2] {
+    let half = cpus.div_ceil(2);
+    let range = |from: u32, to: u32| if from < to { format!("{from}-{}", to - 1) } else { String::new() };
+    let second = range(half, cpus);
+    let first_memory = memory_mib / 2;
+    [(0, first_memory, range(0, half)), (1, memory_mib - first_memory, second)]
+}
+
+/// QEMU's options are lists of words between commas; a comma in a path is doubled.
+fn escaped(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numa_nodes_share_everything_between_them() {
+        assert_eq!(nodes(1024, 2), [(0, 512, "0-0".to_owned()), (1, 512, "1-1".to_owned())]);
+        assert_eq!(nodes(1001, 3), [(0, 500, "0-1".to_owned()), (1, 501, "2-2".to_owned())]);
+    }
+
+    #[test]
+    fn a_path_with_a_comma_stays_one_word() {
+        assert_eq!(escaped(Path::new("/a,b/c")), "/a,,b/c");
+    }
+}
