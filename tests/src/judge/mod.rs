@@ -17,8 +17,12 @@ use crate::cases::MANIFEST;
 use crate::truth::model::Truth;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+/// Differences of a case that are printed.
+const SHOWN: usize = 20;
 
 /// What is wrong, and what is worth knowing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,9 +78,25 @@ impl fmt::Display for Verdict {
             Outcome::Skipped(why) => write!(f, "skip  {case:<16} {why}"),
             Outcome::Failed(wrong) => {
                 write!(f, "FAIL  {case:<16} {} differences; files: {}", wrong.len(), dir.display())?;
-                wrong.iter().try_for_each(|what| write!(f, "\n      {what}"))
+                wrong.iter().take(SHOWN).try_for_each(|what| write!(f, "\n      {what}"))?;
+                if wrong.len() > SHOWN {
+                    write!(f, "\n      and {} more", wrong.len() - SHOWN)
+                } else {
+                    Ok(())
+                }
             }
         }
+    }
+}
+
+/// Prints the verdicts on a directory (`args[1]`) by hand. An error if any case has failed.
+pub fn main(args: &[OsString]) -> Result<()> {
+    let dir = args.get(1).context("usage: oom-guest judge DIR")?;
+    let verdicts = judge(Path::new(dir))?;
+    verdicts.iter().for_each(|verdict| println!("{verdict}"));
+    match verdicts.iter().filter(|verdict| verdict.has_failed()).count() {
+        0 => Ok(()),
+        failed => bail!("{failed} of {} cases failed", verdicts.len()),
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) fn process(pid: u32) -> Result<Process> {
             threads.insert(tid, comm);
         }
     }
+    // A leader that has exited is in the root cgroup on v1, so ask the youngest thread.
+    let cgroup = threads.last_key_value().and_then(|(tid, _)| text(&format!("task/{tid}/cgroup")));
     // The name before `Uid:` is escaped by the kernel, so the line is the kernel's own.
     let uid = text("status").and_then(|status| {
         status.lines().find_map(|l| l.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
@@ -44,7 +46,7 @@ pub(crate) fn process(pid: u32) -> Result<Process> {
         threads,
         oom_score_adj: text("oom_score_adj").and_then(|adj| adj.trim().parse().ok()),
         uid,
-        cgroup: text("cgroup").and_then(|text| memory_cgroup(&text)),
+        cgroup: cgroup.and_then(|text| memory_cgroup(&text)),
     })
 }
 
