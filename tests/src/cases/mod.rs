@@ -33,6 +33,9 @@ struct Args {
     /// The agent.
     #[arg(long, default_value = "/bin/oom-agent")]
     agent: PathBuf,
+    /// More arguments for the agent, e.g. --max-level=tracepoint.
+    #[arg(long = "agent-arg", allow_hyphen_values = true)]
+    agent_args: Vec<String>,
     /// Only the truth: no agent is started. Such output does not pass the judge.
     #[arg(long)]
     no_agent: bool,

@@ -100,7 +100,7 @@ impl Runner<'_> {
             self.stop_agent()?;
         }
         if !self.args.no_agent && self.agent.is_none() {
-            self.agent = Some(Agent::start(&self.args.agent)?);
+            self.agent = Some(Agent::start(&self.args.agent, &self.args.agent_args)?);
         }
         let begun = Instant::now();
         let truth = self.run(case, &dir)?;
