@@ -157,9 +157,6 @@ impl Assembler {
     /// The agent stops: what was told early and what is pending, said to be incomplete where it is.
     pub fn finish(&mut self) -> Vec<Incident> {
         let mut incidents: Vec<Incident> = self.forced.drain(..).collect();
-        if let Some(logged) = self.journal.invocation.take() {
-            self.journal.enter(0, logged);
-        }
         self.journal.close();
         let entries = std::mem::take(&mut self.journal.entries);
         let pending: Vec<Pending> = std::mem::take(&mut self.calls).into_values().chain(entries).collect();
@@ -273,7 +270,7 @@ impl Assembler {
     fn log(&mut self, now_ns: u64, event: Event) {
         let Event { time_ns, what } = event;
         match what {
-            What::Invoked(invocation) => self.journal.invoked(time_ns, invocation),
+            What::Invoked(_) => self.journal.invoked(time_ns),
             What::Report(report) => self.report(now_ns, time_ns, report),
             What::Killed(killed) => self.killed(now_ns, time_ns, *killed),
             What::GroupKill { .. } => {
@@ -304,7 +301,7 @@ impl Assembler {
         let kills = matches!(report.outcome, Outcome::Kill | Outcome::Unknown);
         let chosen = report.kill.as_ref().map(|kill| kill.pid);
         let logged = self.journal.reported(time_ns, report);
-        let asked = logged.invocation.as_ref().and_then(|invocation| invocation.tid);
+        let asked = logged.report.as_ref().and_then(|report| report.invocation.as_ref()?.tid);
         let mine = |pending: &&mut Pending| {
             let open = pending.logged.report.is_none();
             let nothing = pending.end.is_some_and(|end| end.none_killable);
