@@ -95,7 +95,9 @@ impl fmt::Display for Verdict {
 pub fn main(args: &[OsString]) -> Result<()> {
     let dir = args.get(1).context("usage: oom-guest judge DIR")?;
     let verdicts = judge(Path::new(dir))?;
-    verdicts.iter().for_each(|verdict| println!("{verdict}"));
+    for verdict in &verdicts {
+        println!("{verdict}");
+    }
     match verdicts.iter().filter(|verdict| verdict.has_failed()).count() {
         0 => Ok(()),
         failed => bail!("{failed} of {} cases failed", verdicts.len()),
