@@ -67,10 +67,11 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// Starts it and waits until it is attached.
-    pub(crate) fn start(binary: &Path) -> Result<Self> {
+    pub(crate) fn start(binary: &Path, more: &[String]) -> Result<Self> {
         let begun = Instant::now();
         let mut child = Command::new(binary)
             .args(["trace", "--format", "json", "--candidates", "all"])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -105,6 +106,11 @@ impl Agent {
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Nothing was taken from it yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.taken == 0
     }
 
     /// Waits until it has told `count` more incidents, or the limit.

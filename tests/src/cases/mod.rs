@@ -2,12 +2,14 @@
 //!
 //! # Layout
 //! - [`table`]: the cases and what they need.
+//! - [`demo`]: one kill to look at.
 //! - [`memcg`], [`wide`]: one function a case.
 //! - [`stage`]: what one case plays on.
 //! - [`actor`], [`agent`], [`group`], [`machine`]: its parts.
 
 mod actor;
 mod agent;
+pub mod demo;
 mod group;
 mod machine;
 mod memcg;
@@ -33,6 +35,9 @@ struct Args {
     /// The agent.
     #[arg(long, default_value = "/bin/oom-agent")]
     agent: PathBuf,
+    /// More arguments for the agent, e.g. --max-level=tracepoint.
+    #[arg(long = "agent-arg", allow_hyphen_values = true)]
+    agent_args: Vec<String>,
     /// Only the truth: no agent is started. Such output does not pass the judge.
     #[arg(long)]
     no_agent: bool,

@@ -6,17 +6,22 @@ use serde_json::Value;
 
 /// Compares. What the truth does not know is not compared.
 pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &mut Findings) {
+    let has_kprobes = truth.sources.iter().any(|source| source == "kprobes");
     let mut check = Check { pid: kill.decision.pid, incident, findings };
     let Kill { victims, trigger, scope, total_pages, decision, candidates: _, table: _ } = kill;
-    let has_kprobes = truth.sources.iter().any(|source| source == "kprobes");
     if has_kprobes {
         check.equal("/evidence/level", "full");
     }
     if scope.kind != "unknown" {
         check.equal("/scope/kind", scope.kind.as_str());
     }
-    check.known("/scope/cgroup", scope.cgroup.as_deref());
-    check.known("/scope/cgroup_id", scope.cgroup_id);
+    // Below the full level, only the kernel's report has the path, and nothing the id: absent, but never wrong.
+    if has_kprobes || trigger.is_some() || incident.pointer("/scope/cgroup").is_some() {
+        check.known("/scope/cgroup", scope.cgroup.as_deref());
+    }
+    if has_kprobes || incident.pointer("/scope/cgroup_id").is_some() {
+        check.known("/scope/cgroup_id", scope.cgroup_id);
+    }
     if scope.kind != "memcg" && scope.kind != "unknown" && incident.pointer("/scope/cgroup").is_some() {
         check.fail("scope.cgroup is there, but no memory cgroup's limit was hit");
     }

@@ -33,9 +33,17 @@ pub(crate) fn process(pid: u32) -> Result<Process> {
             && let Some(mut comm) = read(&format!("task/{tid}/comm"))
         {
             comm.pop();
+            // Of a worker, procfs shows what it works on, too (`wq_worker_comm`).
+            if comm.starts_with(b"kworker/")
+                && let Some(end) = comm.iter().position(|byte| matches!(byte, b'-' | b'+'))
+            {
+                comm.truncate(end);
+            }
             threads.insert(tid, comm);
         }
     }
+    // A leader that has exited is in the root cgroup on v1, so ask the youngest thread.
+    let cgroup = threads.last_key_value().and_then(|(tid, _)| text(&format!("task/{tid}/cgroup")));
     // The name before `Uid:` is escaped by the kernel, so the line is the kernel's own.
     let uid = text("status").and_then(|status| {
         status.lines().find_map(|l| l.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
@@ -44,7 +52,7 @@ pub(crate) fn process(pid: u32) -> Result<Process> {
         threads,
         oom_score_adj: text("oom_score_adj").and_then(|adj| adj.trim().parse().ok()),
         uid,
-        cgroup: text("cgroup").and_then(|text| memory_cgroup(&text)),
+        cgroup: cgroup.and_then(|text| memory_cgroup(&text)),
     })
 }
 

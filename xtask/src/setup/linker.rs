@@ -58,6 +58,8 @@ pub(super) fn install_command(llvm: u32) -> Command {
         .arg(format!("llvm-{llvm}"))
         // Without it the link fails: "unable to find library -lLLVM".
         .env("LLVM_PREFIX", prefix(llvm))
+        // Its release profile has full debug information: a third more time, and 42 MB instead of 3.
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
         .current_dir("/");
     for name in [
         "RUSTFLAGS",
@@ -83,7 +85,7 @@ mod tests {
     #[test]
     fn the_command_names_version_and_llvm() {
         let shown = process::shown(&install_command(22));
-        assert!(shown.starts_with("LLVM_PREFIX=/usr/lib/llvm-22 "), "{shown}");
+        assert!(shown.contains(" LLVM_PREFIX=/usr/lib/llvm-22 "), "{shown}");
         assert!(
             shown.ends_with(
                 "cargo install bpf-linker --version 0.13.0 --locked --no-default-features --features llvm-22"

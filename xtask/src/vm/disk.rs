@@ -21,6 +21,11 @@ pub(super) fn results(path: &Path) -> Result<()> {
 
 /// Unpacks what the guest handed back. `None` if it came to no (whole) report.
 pub(super) fn unpack(disk: &Path, into: &Path) -> Result<Option<Report>> {
+    let report = into.join(REPORT);
+    if report.exists() {
+        // Of an earlier run with the same directory.
+        fs::remove_file(&report).with_context(|| format!("removing {}", report.display()))?;
+    }
     let mut file = File::open(disk).with_context(|| format!("opening {}", disk.display()))?;
     let mut first = [0; 1];
     file.read_exact(&mut first).with_context(|| format!("reading {}", disk.display()))?;
@@ -33,7 +38,6 @@ pub(super) fn unpack(disk: &Path, into: &Path) -> Result<Option<Report>> {
     if let Err(error) = archive.unpack(into) {
         eprintln!("note: the results in {} are damaged from some point on: {error}", disk.display());
     }
-    let report = into.join(REPORT);
     let Ok(bytes) = fs::read(&report) else {
         return Ok(None);
     };

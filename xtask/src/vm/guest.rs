@@ -19,7 +19,7 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// A program of this workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Program {
+pub(crate) enum Program {
     /// The guest's init, which is also the test cases.
     Guest,
     /// The agent.
@@ -39,7 +39,7 @@ impl Program {
 static BUILT: Mutex<Vec<(Program, PathBuf)>> = Mutex::new(Vec::new());
 
 /// Builds `program`, optimised and static, in a target directory of its own, and gives its path.
-pub(super) fn build(program: Program) -> Result<PathBuf> {
+pub(crate) fn build(program: Program) -> Result<PathBuf> {
     let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some((_, path)) = built.iter().find(|(known, _)| *known == program) {
         return Ok(path.clone());

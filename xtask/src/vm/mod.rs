@@ -14,7 +14,7 @@ mod busybox;
 pub(crate) mod cli;
 mod cpio;
 mod disk;
-mod guest;
+pub(crate) mod guest;
 mod initramfs;
 #[path = "../../../tests/src/init/job.rs"]
 #[expect(unreachable_pub, reason = "the guest's library includes the same file and makes it public")]

@@ -1,13 +1,15 @@
 //! The kernel's log: what it says in a row belongs together, whether or not BPF tells of it too.
 
 use super::pending::{Logged, Pending};
-use crate::report::{Killed, Report};
+use crate::report::{Killed, Report, TaskRow};
 use std::collections::VecDeque;
 
 /// Incidents that only the log tells of (yet).
 pub(super) const MAX_ENTRIES: usize = 256;
 /// Lines of one group kill follow each other within this time on the log's clock.
 const GROUP_LINE_NS: u64 = 50_000_000;
+/// The line after a report follows within this time.
+const NEXT_LINE_NS: u64 = 500_000_000;
 /// `Killed process` lines in one incident.
 const MAX_LINES: usize = 65_536;
 
@@ -16,8 +18,8 @@ const MAX_LINES: usize = 65_536;
 pub(super) struct Journal {
     /// What it told that belongs to no call of BPF's (yet), oldest first.
     pub(super) entries: VecDeque<Pending>,
-    /// `invoked oom-killer` whose report is not there yet.
-    pub(super) invocation: Option<Logged>,
+    /// Time of an `invoked oom-killer` whose report is not there yet.
+    invoked_ns: Option<u64>,
     /// The last entry is what the log is speaking of.
     speaking: bool,
     /// The last line began a group kill.
@@ -33,6 +35,7 @@ impl Journal {
         self.gap = true;
         self.lost = self.lost.saturating_add(records);
         self.group = false;
+        self.invoked_ns = None;
     }
 
     fn begin(&mut self) -> Logged {
@@ -49,23 +52,18 @@ impl Journal {
         }
     }
 
-    /// `invoked oom-killer`.
-    pub(super) fn invoked(&mut self, time_ns: Option<u64>, invocation: Box<crate::report::Invocation>) {
+    /// `invoked oom-killer`. Its report follows in any case, perhaps cut off, and says so again.
+    pub(super) fn invoked(&mut self, time_ns: Option<u64>) {
         self.close();
-        let begun = self.begin();
-        self.invocation = Some(Logged { time_ns, invocation: Some(invocation), ..begun });
+        self.invoked_ns = time_ns;
     }
 
-    /// A report is whole. Gives what is known of its incident.
+    /// A report is whole, or cut off. Gives what is known of its incident.
     pub(super) fn reported(&mut self, time_ns: Option<u64>, report: Box<Report>) -> Logged {
         self.close();
         let begun = self.begin();
-        let mut logged = self.invocation.take().unwrap_or_default();
-        logged.absorb(begun);
-        logged.time_ns = logged.time_ns.or(time_ns);
-        logged.invocation = report.invocation.clone().map(Box::new).or(logged.invocation);
-        logged.report = Some(report);
-        logged
+        let invoked_ns = self.invoked_ns.take().filter(|_| report.invocation.is_some());
+        Logged { time_ns: invoked_ns.or(time_ns), last_line_ns: time_ns, report: Some(report), ..begun }
     }
 
     /// What the log says now belongs to this entry.
@@ -81,13 +79,10 @@ impl Journal {
         self.speaking = false;
     }
 
-    /// Everything that was said before this line and belongs to it.
+    /// What is missing before this line.
     pub(super) fn before_line(&mut self, time_ns: Option<u64>) -> Logged {
-        let begun = self.begin();
-        let mut logged = self.invocation.take().unwrap_or_default();
-        logged.absorb(begun);
-        logged.time_ns = logged.time_ns.or(time_ns);
-        logged
+        self.invoked_ns = None;
+        Logged { time_ns, ..self.begin() }
     }
 
     /// `Killed process` that no call of BPF's explains.
@@ -155,14 +150,19 @@ fn continues(entry: &Pending, group: bool, gap: bool, time_ns: Option<u64>, kill
         return false;
     }
     let Logged { lines, report, last_line_ns, .. } = &entry.logged;
-    if lines.is_empty() {
-        // Kills are serialised: the line after a report is its own, unless lines are missing between them.
-        let kill = report.as_ref().and_then(|report| report.kill.as_ref());
-        return !gap || kill.is_some_and(|kill| kill.pid == killed.pid);
-    }
-    let near = match (last_line_ns, time_ns) {
-        (Some(last), Some(time)) => time.saturating_sub(*last) <= GROUP_LINE_NS,
+    let near = |within_ns| match (last_line_ns, time_ns) {
+        (Some(last), Some(time)) => time.abs_diff(*last) <= within_ns,
         _ => true,
     };
-    group && near
+    if let Some((_, last)) = lines.last() {
+        return group && near(GROUP_LINE_NS) && last.message == killed.message;
+    }
+    // Kills are serialised: the line after a report is its own, unless lines are missing between them. The report
+    // names the leader, the line the thread that has the memory.
+    let Some(report) = report else { return false };
+    let mine = report.kill.as_ref().is_some_and(|kill| {
+        let thread = |row: &TaskRow| row.pid == killed.pid && row.tgid == kill.pid;
+        kill.pid == killed.pid || report.tasks.iter().any(thread)
+    });
+    mine || (!gap && near(NEXT_LINE_NS))
 }

@@ -8,12 +8,13 @@
 //! # Layout
 //! - `pending`: the facts of one incident and when it is due. `marked`: one victim.
 //! - `scans`, `names`: the bulk ring: candidates by call, cgroup paths by id.
-//! - `journal`: the kernel's log. `recent`: early exits, and what was told already.
+//! - `journal`: the kernel's log. `join`: which call its lines belong to. `recent`: early exits, and what was told already.
 //! - `storm`: calls that find nothing to kill.
 //! - `build`: facts of one incident to the [`Incident`].
 
 mod build;
 mod config;
+mod join;
 mod journal;
 mod marked;
 mod names;
@@ -30,13 +31,12 @@ use self::build::Ending;
 use self::journal::Journal;
 use self::marked::{Marked, Process};
 use self::names::Names;
-use self::pending::{Due, Logged, Pending};
+use self::pending::{Due, Pending};
 use self::recent::{Exits, Told};
 use self::scans::Scans;
 use self::storm::Storms;
 use super::fact::{Fact, Victim};
 use super::model::{Incident, Rule};
-use crate::report::{Event, Killed, Outcome, Report, What};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Calls in the making at once. The oldest is told as it is when one more comes.
@@ -157,9 +157,6 @@ impl Assembler {
     /// The agent stops: what was told early and what is pending, said to be incomplete where it is.
     pub fn finish(&mut self) -> Vec<Incident> {
         let mut incidents: Vec<Incident> = self.forced.drain(..).collect();
-        if let Some(logged) = self.journal.invocation.take() {
-            self.journal.enter(0, logged);
-        }
         self.journal.close();
         let entries = std::mem::take(&mut self.journal.entries);
         let pending: Vec<Pending> = std::mem::take(&mut self.calls).into_values().chain(entries).collect();
@@ -253,7 +250,7 @@ impl Assembler {
         pending.add(victim);
         if let Some(mut logged) = logged {
             for (time_ns, killed) in std::mem::take(&mut logged.lines) {
-                line(pending, time_ns, killed);
+                join::line(pending, time_ns, killed);
             }
             pending.logged.absorb(logged);
         }
@@ -268,82 +265,6 @@ impl Assembler {
         let known = self.lost.filter(|&(_, since)| now_ns.saturating_sub(since) <= LOST_NS);
         let carried = known.map_or(0, |(records, _)| records);
         self.lost = Some((carried.saturating_add(records), now_ns));
-    }
-
-    fn log(&mut self, now_ns: u64, event: Event) {
-        let Event { time_ns, what } = event;
-        match what {
-            What::Invoked(invocation) => self.journal.invoked(time_ns, invocation),
-            What::Report(report) => self.report(now_ns, time_ns, report),
-            What::Killed(killed) => self.killed(now_ns, time_ns, *killed),
-            What::GroupKill { .. } => {
-                self.journal.group(now_ns);
-                let latest = self.calls.values_mut().rev();
-                if let Some(pending) =
-                    latest.into_iter().find(|pending| pending.logged.last_line_ns.is_some())
-                {
-                    pending.logged.group = true;
-                    pending.latest_ns = now_ns;
-                }
-            }
-            What::Reaped { .. } => {}
-            What::Gap { records } => {
-                let records = records.unwrap_or(1);
-                self.totals.lost_records = self.totals.lost_records.saturating_add(records);
-                self.journal.gap(records);
-            }
-        }
-        while self.journal.entries.len() > journal::MAX_ENTRIES {
-            if let Some(oldest) = self.journal.entries.pop_front() {
-                self.force(now_ns, oldest);
-            }
-        }
-    }
-
-    fn report(&mut self, now_ns: u64, time_ns: Option<u64>, report: Box<Report>) {
-        let kills = matches!(report.outcome, Outcome::Kill | Outcome::Unknown);
-        let chosen = report.kill.as_ref().map(|kill| kill.pid);
-        let logged = self.journal.reported(time_ns, report);
-        let asked = logged.invocation.as_ref().and_then(|invocation| invocation.tid);
-        let mine = |pending: &&mut Pending| {
-            let open = pending.logged.report.is_none();
-            let nothing = pending.end.is_some_and(|end| end.none_killable);
-            let trigger = pending.entry.as_ref().map(|entry| entry.trigger.tid);
-            open && match chosen {
-                Some(pid) => pending.concerns(pid),
-                None => !kills && nothing && asked.is_some() && asked == trigger,
-            }
-        };
-        if let Some(pending) = self.calls.values_mut().find(mine) {
-            pending.logged.absorb(logged);
-            pending.latest_ns = now_ns;
-        } else if (kills || !self.config.calls) && chosen.is_none_or(|pid| !self.told_logged(now_ns, pid)) {
-            // Where BPF sees every call, it has told of one with nothing to kill, or will.
-            self.journal.enter(now_ns, logged);
-        }
-    }
-
-    fn killed(&mut self, now_ns: u64, time_ns: Option<u64>, killed: Killed) {
-        let mine = |pending: &&mut Pending| {
-            pending.victims.iter().any(|victim| victim.process().logged_as(killed.pid))
-        };
-        if let Some(pending) = self.calls.values_mut().find(mine) {
-            let before = self.journal.before_line(time_ns);
-            self.journal.spoken_for();
-            pending.logged.absorb(before);
-            line(pending, time_ns, killed);
-            pending.touch(now_ns);
-        } else if self.told_logged(now_ns, killed.pid) {
-            let _told = self.journal.before_line(time_ns);
-            self.journal.spoken_for();
-        } else {
-            self.journal.killed(now_ns, time_ns, killed);
-        }
-    }
-
-    /// BPF told of this process and its incident is out: the log comes late. Without BPF the log tells all there is.
-    fn told_logged(&self, now_ns: u64, pid: u32) -> bool {
-        (self.config.calls || self.config.victims) && self.told.has_logged(now_ns, pid)
     }
 
     fn force(&mut self, now_ns: u64, pending: Pending) {
@@ -412,15 +333,5 @@ impl Assembler {
                     && (earlier.into_iter().any(|known| known.process().is(process))
                         || self.told.has_process(now_ns, process))
             })
-    }
-}
-
-/// Gives a line of the log to the victim that it names.
-fn line(pending: &mut Pending, time_ns: Option<u64>, killed: Killed) {
-    let Logged { last_line_ns, .. } = &mut pending.logged;
-    *last_line_ns = time_ns.or(*last_line_ns).or(Some(0));
-    let named = |victim: &&mut Marked| victim.process().logged_as(killed.pid);
-    if let Some(victim) = pending.victims.iter_mut().find(named) {
-        victim.line.get_or_insert(Box::new(killed));
     }
 }

@@ -4,7 +4,7 @@ use super::Config;
 use super::marked::{Marked, Process};
 use crate::incident::fact::{Call, Decision, End};
 use crate::incident::model::Level;
-use crate::report::{Invocation, Killed, Outcome, Report};
+use crate::report::{Killed, Outcome, Report};
 
 /// Members of a group or processes with the same memory follow a victim within this time, where nothing says that the
 /// call ended.
@@ -20,7 +20,6 @@ pub(super) const MAX_VICTIMS: usize = 65_536;
 pub(super) struct Logged {
     /// The first line's time, on the log's clock.
     pub(super) time_ns: Option<u64>,
-    pub(super) invocation: Option<Box<Invocation>>,
     pub(super) report: Option<Box<Report>>,
     /// `Killed process` lines that belong to no victim that BPF told of.
     pub(super) lines: Vec<(Option<u64>, Killed)>,
@@ -37,9 +36,8 @@ pub(super) struct Logged {
 impl Logged {
     /// Takes over what was told before it was clear whose it is.
     pub(super) fn absorb(&mut self, other: Self) {
-        let Self { time_ns, invocation, report, lines, last_line_ns, group, gap, lost } = other;
+        let Self { time_ns, report, lines, last_line_ns, group, gap, lost } = other;
         self.time_ns = self.time_ns.or(time_ns);
-        self.invocation = self.invocation.take().or(invocation);
         self.report = self.report.take().or(report);
         self.lines.extend(lines);
         self.last_line_ns = last_line_ns.or(self.last_line_ns);

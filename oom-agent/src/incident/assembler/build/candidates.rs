@@ -145,8 +145,8 @@ fn logged(parts: &Parts<'_>, total_pages: Option<u64>, rule: Option<Rule>) -> Ca
     let rows = report.tasks.iter().filter(|row| known.insert(row.tgid));
     let list: Vec<Candidate> = rows.map(|row| from_row(parts, report, row, total_pages)).collect();
     let whole = parts.whole_table().is_some();
-    // Under vm.panic_on_oom the kernel panics before it looks.
-    let looked = rule != Some(Rule::Panic);
+    // Under vm.panic_on_oom or vm.oom_kill_allocating_task the kernel prints the table without looking.
+    let looked = matches!(rule, Some(Rule::HighestPoints | Rule::Sysrq | Rule::NoneKillable));
     let evaluated = Some(list.len() as u64).filter(|_| whole && looked);
     Candidates {
         evaluated,

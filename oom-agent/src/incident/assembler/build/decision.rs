@@ -34,6 +34,10 @@ pub(super) fn rule(parts: &Parts<'_>) -> Option<Rule> {
         if gone || marked.is_some_and(|victim| !victim.was_killed()) {
             return Some(Rule::AlreadyDying);
         }
+        // Its mark is lost, so it may have been dying: only another victim's kill shows that it was not.
+        if parts.config.victims && marked.is_none() && !parts.victims.iter().any(Marked::was_killed) {
+            return None;
+        }
         let control = pending.entry.as_ref().and_then(|entry| entry.control.as_ref());
         return match control.map(|control| control.order) {
             Some(SYSRQ_ORDER) => Some(Rule::Sysrq),
@@ -54,12 +58,14 @@ pub(super) fn rule(parts: &Parts<'_>) -> Option<Rule> {
         Some(Outcome::Panic) => return Some(Rule::Panic),
         _ => {}
     }
+    let kill = parts.report().and_then(|report| report.kill.as_ref());
+    let memcg = kill.is_some_and(|kill| kill.constraint == Some(ScopeKind::Memcg));
     let mut lines = parts.victims.iter().filter_map(|victim| victim.line.as_deref());
     if order == Some(SYSRQ_ORDER) {
         Some(Rule::Sysrq)
     } else if lines.clone().any(|line| line.message.contains(ALLOCATING_TASK)) {
         Some(Rule::AllocatingTask)
-    } else if lines.next().is_some() {
+    } else if lines.next().is_some() || memcg {
         Some(Rule::HighestPoints)
     } else {
         Some(Rule::AlreadyDying).filter(|_| dying && pending.lost == 0)

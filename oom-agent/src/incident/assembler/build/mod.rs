@@ -122,7 +122,7 @@ pub(super) fn incident(
 }
 
 fn invocation(logged: &Logged) -> Option<&crate::report::Invocation> {
-    logged.invocation.as_deref().or_else(|| logged.report.as_ref()?.invocation.as_ref())
+    logged.report.as_ref()?.invocation.as_ref()
 }
 
 /// Begin of the OOM path, as early as it was seen.
@@ -151,24 +151,37 @@ fn escalation(parts: &Parts<'_>) -> Option<Escalation> {
     })
 }
 
-/// Counters of `memory.stat` that are bytes (`memory_stats` in `mm/memcontrol.c`); the others count events.
-const BYTE_COUNTERS: [&str; 29] = [
+/// Counters of `memory.stat` (`memory_stats` in `mm/memcontrol.c`, and v1's before 5.2) and of `show_mem` that are
+/// bytes; the others count events.
+const BYTE_COUNTERS: [&str; 43] = [
     "active_anon",
     "active_file",
     "anon",
     "anon_thp",
+    "bounce",
+    "cache",
+    "dirty",
     "file",
     "file_dirty",
     "file_mapped",
     "file_thp",
     "file_writeback",
+    "free",
+    "free_cma",
+    "free_pcp",
     "hugetlb",
     "inactive_anon",
     "inactive_file",
+    "isolated_anon",
+    "isolated_file",
     "kernel",
+    "kernel_misc_reclaimable",
     "kernel_stack",
+    "mapped_file",
     "pagetables",
     "percpu",
+    "rss",
+    "rss_huge",
     "sec_pagetables",
     "shmem",
     "shmem_thp",
@@ -176,9 +189,11 @@ const BYTE_COUNTERS: [&str; 29] = [
     "slab_reclaimable",
     "slab_unreclaimable",
     "sock",
+    "swap",
     "swapcached",
     "unevictable",
     "vmalloc",
+    "writeback",
     "zswap",
     "zswap_incomp",
     "zswapped",
@@ -186,5 +201,5 @@ const BYTE_COUNTERS: [&str; 29] = [
 
 fn memory(report: &Report) -> BTreeMap<String, u64> {
     let bytes = report.stats.iter().filter(|(name, _)| BYTE_COUNTERS.contains(&name.as_str()));
-    bytes.map(|(name, value)| (format!("{name}_bytes"), *value)).collect()
+    bytes.map(|(name, value)| (name.clone(), *value)).collect()
 }

@@ -11,12 +11,11 @@ use crate::incident::model::Rule;
 pub(super) fn lost_records(parts: &Parts<'_>, candidates_lost: Option<u64>) -> u64 {
     let pending = parts.pending;
     let names = pending.end.map_or(0, |end| end.names_lost);
-    let report = parts.report().map_or(0, |report| report.lost_lines);
+    // A gap within the report is told by both.
+    let log = parts.report().map_or(0, |report| report.lost_lines).max(pending.logged.lost);
     // Without the call's end it is not known which are missing, only what was dropped here.
     let candidates = candidates_lost.unwrap_or(0).max(parts.scan.dropped);
-    [candidates, names, report, pending.logged.lost, pending.dropped]
-        .into_iter()
-        .fold(pending.lost, u64::saturating_add)
+    [candidates, names, log, pending.dropped].into_iter().fold(pending.lost, u64::saturating_add)
 }
 
 pub(super) fn notes(

@@ -2,11 +2,8 @@
 
 use super::{Parts, invocation};
 use crate::incident::model::{Limits, ScopeKind};
-use crate::report::Report;
+use crate::report::{Machine, Report};
 use std::collections::BTreeMap;
-
-/// Limits from here on mean "no limit" (`PAGE_COUNTER_MAX`, in bytes and rounded to kB).
-const NO_LIMIT_BYTES: u64 = 1 << 62;
 
 pub(super) fn total_pages(parts: &Parts<'_>, kind: Option<ScopeKind>) -> Option<u64> {
     let decision = parts.pending.decision.as_ref().map(|decision| decision.total_pages);
@@ -23,9 +20,9 @@ fn logged(parts: &Parts<'_>, kind: ScopeKind) -> Option<u64> {
         }
         ScopeKind::Global | ScopeKind::Sysrq => {
             // totalram_pages() + total_swap_pages
-            let present = number(report, "", " pages RAM")?;
-            let reserved = number(report, "", " pages reserved")?;
-            present.checked_sub(reserved)?.checked_add(swap_pages(report, page_size)?)
+            let Machine { ram_bytes, reserved_bytes, swap_total_bytes, .. } = report.machine;
+            let ram = ram_bytes?.checked_sub(reserved_bytes?)?;
+            Some(ram.checked_add(swap_total_bytes?)? / page_size)
         }
         ScopeKind::Cpuset => {
             let nodes = report.kill.as_ref()?.mems_allowed.as_deref()?;
@@ -41,26 +38,16 @@ fn logged(parts: &Parts<'_>, kind: ScopeKind) -> Option<u64> {
 /// `mem_cgroup_get_max`: `memory.max`, and the smaller of `memory.swap.max` and the machine's swap (as long as
 /// swappiness is not 0, which the report does not tell).
 fn memcg(limits: &Limits, total_swap_bytes: Option<u64>) -> Option<u64> {
-    let memory = limits.memory_bytes.filter(|&bytes| bytes < NO_LIMIT_BYTES)?;
-    let swap = match (limits.swap_bytes, total_swap_bytes) {
-        (Some(0), _) | (_, Some(0)) => 0,
-        (Some(limit), Some(total)) => limit.min(total),
+    let swap = match (limits.swap_bytes, limits.swap_usage_bytes, total_swap_bytes) {
+        (Some(0), _, _) | (_, _, Some(0)) => 0,
+        (Some(limit), _, Some(total)) => limit.min(total),
         // What is used is there.
-        (Some(limit), None) => limits.swap_usage_bytes.filter(|&used| used >= limit).map(|_| limit)?,
-        (None, _) => return None,
+        (Some(limit), Some(used), None) if used >= limit => limit,
+        // No limit, where a usage is printed. cgroup v1 prints none: it limits memory and swap together.
+        (None, Some(_), Some(total)) => total,
+        (Some(_), _, None) | (None, _, _) => return None,
     };
-    memory.checked_add(swap)
-}
-
-fn swap_pages(report: &Report, page_size: u64) -> Option<u64> {
-    number(report, "Total swap = ", "kB")?.checked_mul(1024).map(|bytes| bytes / page_size)
-}
-
-/// The number on a line of its own that the kernel prints with these words. No process can forge such a line: names
-/// stand between other words.
-fn number(report: &Report, before: &str, after: &str) -> Option<u64> {
-    let number = |line: &str| line.trim().strip_prefix(before)?.strip_suffix(after)?.parse().ok();
-    report.text.lines().find_map(number)
+    limits.memory_bytes?.checked_add(swap)
 }
 
 /// The sum of `node_present_pages` over these nodes, and swap. The report leaves out zones that the allocation cannot
@@ -80,7 +67,7 @@ fn nodes_present(parts: &Parts<'_>, report: &Report, nodes: &str) -> Option<u64>
         let sum = present.entry(id).or_default();
         *sum = sum.checked_add(kb.checked_mul(1024)? / page_size)?;
     }
-    let mut pages = swap_pages(report, page_size)?;
+    let mut pages = report.machine.swap_total_bytes? / page_size;
     for id in node_list(nodes)? {
         pages = pages.checked_add(*present.get(&id)?)?;
     }
@@ -111,34 +98,30 @@ mod tests {
 
     const GIB: u64 = 1 << 30;
 
-    fn limits(memory: u64, swap: Option<u64>, used: u64) -> Limits {
-        Limits {
-            memory_bytes: Some(memory),
-            swap_bytes: swap,
-            swap_usage_bytes: Some(used),
-            ..Limits::default()
-        }
+    fn limits(memory: u64, swap: Option<u64>, used: Option<u64>) -> Limits {
+        Limits { memory_bytes: Some(memory), swap_bytes: swap, swap_usage_bytes: used, ..Limits::default() }
     }
 
     #[test]
     fn a_memory_cgroup_counts_the_swap_that_it_can_use() {
-        assert_eq!(memcg(&limits(GIB, Some(0), 0), None), Some(GIB));
-        assert_eq!(memcg(&limits(GIB, Some(GIB), 0), Some(0)), Some(GIB), "no swap on this machine");
-        assert_eq!(memcg(&limits(GIB, Some(GIB), 0), Some(4 * GIB)), Some(2 * GIB));
-        assert_eq!(memcg(&limits(GIB, Some(u64::MAX), 0), Some(4 * GIB)), Some(5 * GIB));
+        for (what, swap, used, total, expected) in [
+            ("no swap for it", Some(0), Some(0), None, Some(GIB)),
+            ("no swap on this machine", Some(GIB), Some(0), Some(0), Some(GIB)),
+            ("less than the machine has", Some(GIB), Some(0), Some(4 * GIB), Some(2 * GIB)),
+            ("more than the machine has", Some(8 * GIB), Some(0), Some(4 * GIB), Some(5 * GIB)),
+            ("no limit", None, Some(0), Some(4 * GIB), Some(5 * GIB)),
+            ("all in use, so it is there", Some(GIB), Some(GIB), None, Some(2 * GIB)),
+            ("swap may be smaller than the limit", Some(GIB), Some(GIB - 1), None, None),
+            ("cgroup v1 may limit both together", None, None, Some(GIB), None),
+            ("cgroup v1 without swap", None, None, Some(0), Some(GIB)),
+        ] {
+            assert_eq!(memcg(&limits(GIB, swap, used), total), expected, "{what}");
+        }
         assert_eq!(
-            memcg(&limits(GIB, Some(GIB), GIB), None),
-            Some(2 * GIB),
-            "all of it is in use, so it is there"
-        );
-        assert_eq!(memcg(&limits(GIB, Some(GIB), GIB - 1), None), None, "swap may be smaller than the limit");
-        assert_eq!(
-            memcg(&limits(GIB, None, 0), Some(GIB)),
+            memcg(&Limits { swap_bytes: Some(0), ..Limits::default() }, None),
             None,
-            "cgroup v1 may limit memory and swap together"
+            "no memory limit"
         );
-        assert_eq!(memcg(&limits(GIB, None, 0), Some(0)), Some(GIB));
-        assert_eq!(memcg(&limits(u64::MAX, Some(0), 0), Some(0)), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Who died of it, and what that gave back.
 
-use super::Parts;
+use super::{Ending, Parts};
 use crate::incident::assembler::marked::{Marked, Process};
 use crate::incident::assembler::pending::Pending;
 use crate::incident::assembler::scans::Scan;
@@ -118,7 +118,11 @@ fn one(victim: &Marked, selected: bool) -> Victim {
 /// All victims are known: nothing that may have told of one is lost.
 fn all_known(parts: &Parts<'_>) -> bool {
     let Pending { call, lost, dropped, again, .. } = parts.pending;
-    let whole = if parts.config.calls { parts.saw_all() } else { *lost == 0 && *dropped == 0 && !*again };
+    let whole = if parts.config.calls {
+        parts.saw_all()
+    } else {
+        parts.ending == Ending::Complete && *lost == 0 && *dropped == 0 && !*again
+    };
     call.is_some() && whole && !parts.victims.is_empty()
 }
 

@@ -7,4 +7,5 @@ mod history;
 mod limits;
 mod log_only;
 mod properties;
+mod samples;
 mod tracepoint;

@@ -4,7 +4,7 @@ use super::facts::*;
 use crate::incident::assembler::Config;
 use crate::incident::fact::{Fact, Task, Victim};
 use crate::incident::model::{Level, PointsSource, Role, Rule, ScopeKind};
-use crate::report::{Invocation, Killed, Outcome, Report, What};
+use crate::report::{Invocation, Killed, Machine, Outcome, Report, What};
 
 /// The two streams of one kill: BPF's and the log's.
 fn streams(number: u64, trigger: &Task, tasks: &[Task]) -> (Vec<Fact>, Vec<Fact>) {
@@ -204,7 +204,12 @@ fn sysrq_and_the_allocating_task_are_told_from_the_log() {
         report.invocation = Some(Invocation { order: Some(order), ..invocation(&big) });
         report.kill.as_mut().unwrap().constraint = Some(ScopeKind::Global);
         report.stats_cgroup = None;
-        report.text = "98165 pages RAM\n11531 pages reserved\nTotal swap = 4096kB\n".to_owned();
+        report.machine = Machine {
+            ram_bytes: Some(98_165 * PAGE),
+            reserved_bytes: Some(11_531 * PAGE),
+            swap_total_bytes: Some(1024 * PAGE),
+            swap_free_bytes: None,
+        };
         report
     };
     let mut run = Run::tracepoint();

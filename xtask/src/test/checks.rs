@@ -1,0 +1,36 @@
+//! What needs no kernel: format, lints, conventions, unit tests.
+
+use super::Count;
+use crate::{process, tidy};
+use anyhow::Result;
+use std::{env, process::Command, process::ExitCode, time::Duration};
+
+const LIMIT: Duration = Duration::from_mins(20);
+
+/// Title and cargo's arguments.
+const CHECKS: &[(&str, &[&str])] = &[
+    ("rustfmt", &["fmt", "--all", "--check"]),
+    ("clippy", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
+    ("unit tests", &["test", "--quiet", "--workspace", "--lib", "--bins"]),
+];
+
+/// Runs the checks. Each counts as one; what a failed one printed is shown.
+pub(super) fn run() -> Result<Count> {
+    let mut count = Count::default();
+    let logs = process::workspace().join("target/test");
+    for (title, args) in CHECKS {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(*args).current_dir(process::workspace());
+        let log = logs.join(format!("{}.log", title.replace(' ', "-")));
+        let done = process::run(title, &mut cargo, LIMIT, &log);
+        if let Err(error) = &done {
+            eprintln!("{error:#}");
+        }
+        count.add(Count::one(done.is_ok()));
+    }
+    let step = process::Step::begin("conventions (cargo xtask tidy)");
+    let tidy = tidy::main()? == ExitCode::SUCCESS;
+    step.end(if tidy { "ok" } else { "FAILED" });
+    count.add(Count::one(tidy));
+    Ok(count)
+}

@@ -1,0 +1,76 @@
+//! `cargo xtask test`: the proof, here and on real kernels.
+//!
+//! # Layout
+//! - [`checks`]: what needs no kernel: format, lints, conventions, unit tests.
+//! - [`matrix`]: real OOM kills, on this machine and in VMs, judged against the kernel's own word.
+
+mod checks;
+mod matrix;
+
+use crate::{
+    kernel::Wanted,
+    setup::{self, Need},
+};
+use anyhow::Result;
+use clap::Args;
+use std::{process::ExitCode, time::Instant};
+
+/// Arguments of `test`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  cargo xtask test                      everything: checks, this machine, every kernel of the matrix
+  cargo xtask test --quick              checks and this machine only
+  cargo xtask test --kernel 6.12        checks, this machine and one kernel
+  cargo xtask test --kernel 6.1 --only shared --only headless
+
+The files of a failed case are kept; the verdict names them.")]
+pub(crate) struct TestArgs {
+    /// A kernel of the matrix: a series (6.1), a version (5.10.218) or newest; may be repeated.
+    #[arg(long, value_name = "X")]
+    kernel: Vec<Wanted>,
+    /// No VMs.
+    #[arg(long, conflicts_with = "kernel")]
+    quick: bool,
+    /// Only these cases.
+    #[arg(long, value_name = "CASE")]
+    only: Vec<String>,
+}
+
+/// How many of what.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+
+    fn one(passed: bool) -> Self {
+        Self { passed: usize::from(passed), failed: usize::from(!passed), skipped: 0 }
+    }
+}
+
+/// Runs `cargo xtask test`.
+pub(crate) fn main(args: &TestArgs) -> Result<ExitCode> {
+    let begin = Instant::now();
+    setup::ensure(Need::Bpf)?;
+    let mut count = Count::default();
+    if args.only.is_empty() {
+        count.add(checks::run()?);
+    }
+    count.add(matrix::here(&args.only)?);
+    if !args.quick {
+        count.add(matrix::kernels(&args.kernel, &args.only)?);
+    }
+    let Count { passed, failed, skipped } = count;
+    eprintln!("\nafter {:.0} s:", begin.elapsed().as_secs_f64());
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    Ok(if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
