@@ -9,7 +9,6 @@ use crate::{
             Lockdown,
             privilege::{Capability, Need},
         },
-        probes::Kind,
     },
 };
 
@@ -25,15 +24,14 @@ pub fn lines(diagnosis: &Diagnosis) -> Vec<String> {
     privileges(diagnosis, full, &mut lines);
     btf(diagnosis, &mut lines);
     match &diagnosis.bpf {
-        Bpf::Attached(Level::Full) => kprobes(diagnosis, &mut lines),
-        Bpf::Attached(_) => lines.push(
+        Bpf::Attached(Level::Tracepoint | Level::Kmsg | Level::Log) => lines.push(
             "The full level needs a kernel with trampolines (CONFIG_BPF_JIT, \
              CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS) or kprobes (CONFIG_KPROBES, CONFIG_KPROBE_EVENTS), as \
              distributions build it."
                 .into(),
         ),
         Bpf::Refused(error) => refused(diagnosis, error, &mut lines),
-        Bpf::NotTried(_) => {}
+        Bpf::Attached(Level::Full) | Bpf::NotTried(_) => {}
     }
     if diagnosis.host.lockdown.value() == Some(&Lockdown::Confidentiality) && !full {
         lines.push(
@@ -94,16 +92,6 @@ fn btf(diagnosis: &Diagnosis, lines: &mut Vec<String>) {
         ));
     } else if !diagnosis.btf.missing_required.is_empty() {
         lines.push("This kernel's structures are not those that the agent knows: please report it, with the list above.".into());
-    }
-}
-
-/// Kprobes see the same as trampolines.
-fn kprobes(diagnosis: &Diagnosis, lines: &mut Vec<String>) {
-    let kprobe = |kind| matches!(kind, Kind::Kprobe | Kind::Kretprobe);
-    if diagnosis.hooks.iter().any(|hook| hook.used.is_some_and(kprobe)) {
-        lines.push(
-            "Nothing is missed: kprobes see what trampolines (fentry, fexit) see, at a higher cost.".into(),
-        );
     }
 }
 

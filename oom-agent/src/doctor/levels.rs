@@ -51,7 +51,13 @@ pub(super) fn here(diagnosis: &Diagnosis, wanted: Level) -> &'static str {
 /// The level as a sentence.
 pub(super) fn sentence(diagnosis: &Diagnosis) -> String {
     match (level(diagnosis), &diagnosis.bpf) {
-        (Some(Level::Full), _) => "full level: everything can be seen".into(),
+        (Some(Level::Full), _) => {
+            let lacking = diagnosis.hooks.iter().filter(|hook| hook.used.is_none());
+            let lacking: Vec<_> = lacking.map(|hook| hook.target).collect();
+            let but =
+                if lacking.is_empty() { String::new() } else { format!(", but not {}", lacking.join(", ")) };
+            format!("full level: the whole of every OOM can be seen{but}")
+        }
         (Some(Level::Tracepoint), _) if diagnosis.kernel_log.is_ok() => {
             "tracepoint level: victims and reclaim by BPF, the rest by the kernel's log".into()
         }

@@ -86,7 +86,7 @@ fn sysctl_means(sysctl: &Sysctl, value: i64, host: &Host, swap: Option<bool>) ->
             };
         }
         ("vm.swappiness", _) if swap == Some(false) => "not used: there is no swap",
-        ("vm.swappiness", 0) => "file cache is given up before anything is swapped",
+        ("vm.swappiness", 0) => "nothing is swapped at a cgroup's limit, and little before the machine runs out",
         ("vm.swappiness", ..100) => "file cache is given up rather than swapping",
         ("vm.swappiness", 100) => "swapping and giving up file cache cost the same",
         ("vm.swappiness", _) => "swapping is preferred to giving up file cache",

@@ -108,6 +108,10 @@ fn refusals(diagnosis: &Diagnosis, width: usize) -> Vec<Line> {
                 let kinds: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
                 reasons.push(format!("{} ({}): {error}", kinds.join(", "), hooks.join(", ")));
             }
+            let kprobe = |kind| matches!(kind, Kind::Kprobe | Kind::Kretprobe);
+            if diagnosis.hooks.iter().any(|hook| hook.used.is_some_and(kprobe)) {
+                reasons.push("kprobes are used instead: they see the same, at a higher cost".to_owned());
+            }
             let idle = diagnosis.hooks.iter().filter(|hook| hook.used.is_none() && hook.refused.is_empty());
             let idle: Vec<_> = idle.map(|hook| hook.target).collect();
             if !idle.is_empty() {
