@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, Write},
+    os::fd::{AsFd as _, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,7 +11,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::oneshot,
+};
 
 /// Texts that may wait.
 const QUEUE: usize = 4096;
@@ -37,26 +41,42 @@ pub struct Written {
 }
 
 /// Resolves when stdout cannot be written any more.
-pub struct Broken(oneshot::Receiver<()>);
+pub struct Broken {
+    ended: oneshot::Receiver<()>,
+    /// Absent where epoll cannot watch it: a file.
+    pipe: Option<AsyncFd<OwnedFd>>,
+}
 
 impl Broken {
     /// Waits for it. Cancel-safe.
     pub async fn broken(&mut self) {
-        // The sender is dropped when the writing ends in any way.
-        let _ = (&mut self.0).await;
+        let Self { ended, pipe } = self;
+        let reader_left = async {
+            match pipe {
+                // The kernel reports an error on a pipe without readers (`pipe_poll` in fs/pipe.c).
+                Some(pipe) => drop(pipe.ready(Interest::ERROR).await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // The sender is dropped when the writing ends in any way.
+            _ = ended => {}
+            // Else `| head -1` would keep the agent until the next incident.
+            () = reader_left => {}
+        }
     }
 }
 
 impl Output {
-    /// Starts the thread.
+    /// Starts the thread, within a tokio runtime.
     ///
     /// # Errors
     /// If there can be no thread.
     pub fn start() -> io::Result<(Self, Broken)> {
-        Self::to(io::stdout())
+        Self::to(io::stdout(), io::stdout().as_fd().try_clone_to_owned().ok())
     }
 
-    fn to(mut out: impl Write + Send + 'static) -> io::Result<(Self, Broken)> {
+    fn to(mut out: impl Write + Send + 'static, pipe: Option<OwnedFd>) -> io::Result<(Self, Broken)> {
         let (queue, texts) = sync_channel::<String>(QUEUE);
         let (tell_done, done) = sync_channel(1);
         let (alive, broken) = oneshot::channel();
@@ -72,7 +92,10 @@ impl Output {
             let _ = tell_done.send(result);
             drop(alive);
         })?;
-        Ok((Self { queue, waiting, dropped: 0, done }, Broken(broken)))
+        // SAFETY: an `OwnedFd` is open until it is dropped and keeps its descriptor; it is not replaced in the `AsyncFd`.
+        let watch = |pipe| unsafe { AsyncFd::register_with_interest(pipe, Interest::ERROR) }.ok();
+        let broken = Broken { ended: broken, pipe: pipe.and_then(watch) };
+        Ok((Self { queue, waiting, dropped: 0, done }, broken))
     }
 
     /// Hands over a text, or counts it as dropped.
@@ -134,7 +157,7 @@ mod tests {
     #[test]
     fn what_is_handed_over_is_written_in_order() {
         let sink = Sink::default();
-        let (mut output, _broken) = Output::to(sink.clone()).unwrap();
+        let (mut output, _broken) = Output::to(sink.clone(), None).unwrap();
         for number in 0..100 {
             output.write(format!("{number}\n"));
         }
@@ -147,16 +170,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_pipe_is_told() {
-        let (mut output, mut broken) = Output::to(Closed).unwrap();
+        let (mut output, mut broken) = Output::to(Closed, None).unwrap();
         output.write("x".into());
         broken.broken().await;
         assert_eq!(output.finish().error.unwrap().kind(), io::ErrorKind::BrokenPipe);
     }
 
+    #[tokio::test]
+    async fn a_reader_that_leaves_is_noticed_without_writing() {
+        let (reader, writer) = io::pipe().unwrap();
+        let (output, mut broken) = Output::to(writer.try_clone().unwrap(), Some(writer.into())).unwrap();
+        tokio::select! {
+            biased;
+            () = broken.broken() => panic!("it is still there"),
+            () = tokio::task::yield_now() => {}
+        }
+        drop(reader);
+        broken.broken().await;
+        assert!(output.finish().error.is_none());
+    }
+
     #[test]
     fn a_reader_that_does_not_read_costs_texts_not_the_agent() {
         let sink = Sink::default();
-        let (mut output, _broken) = Output::to(sink.clone()).unwrap();
+        let (mut output, _broken) = Output::to(sink.clone(), None).unwrap();
         let stuck = sink.0.lock().unwrap();
         for _ in 0..QUEUE * 2 {
             output.write("x".into());
