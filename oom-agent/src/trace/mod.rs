@@ -24,6 +24,7 @@ use clap::{Args, ValueEnum};
 use filter::Filter;
 use output::{Output, Written};
 use std::{
+    fmt::Write as _,
     num::NonZeroU64,
     path::Path,
     pin::pin,
@@ -285,14 +286,15 @@ fn farewell(mut tally: Tally, filtered: u64, live: &Live, end: &Written, took: D
     // What was lost or not killable outside of the incidents that were shown is said too.
     tally.lost_records = tally.lost_records.max(totals.lost_records).max(live.dropped().events);
     tally.none_killable = tally.none_killable.max(totals.none_killable);
-    let mut line = summary(&tally, took);
+    let mut said = summary(&tally, took);
+    // Writing to a String cannot fail.
     if filtered > 0 {
-        line.push_str(&format!(", {filtered} not shown (--cgroup)"));
+        let _ = write!(said, ", {filtered} not shown (--cgroup)");
     }
     if end.dropped > 0 {
-        line.push_str(&format!(", {} NOT WRITTEN: stdout was not read in time", end.dropped));
+        let _ = write!(said, ", {} NOT WRITTEN: stdout was not read in time", end.dropped);
     }
-    eprintln!("oom-agent: {line}");
+    eprintln!("oom-agent: {said}");
 }
 
 /// Gives the memory of the start back: the kernel's type ids and the BPF object are not needed any more.
@@ -328,7 +330,7 @@ mod tests {
     #[test]
     fn durations_are_positive() {
         assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
         for wrong in ["0s", "-3s", "", "soon", "30"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
