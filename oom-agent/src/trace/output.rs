@@ -141,8 +141,8 @@ mod tests {
         let written = output.finish();
         assert!(written.error.is_none());
         assert_eq!(written.dropped, 0);
-        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
-        assert!(text.lines().map(|line| line.parse::<u32>().unwrap()).eq(0..100));
+        let expected = (0..100).map(|number| number.to_string() + "\n").collect::<Vec<_>>().concat();
+        assert_eq!(String::from_utf8(sink.0.lock().unwrap().clone()).unwrap(), expected);
     }
 
     #[tokio::test]
