@@ -3,9 +3,11 @@
 use super::machine::status_kib;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use rustix::time::{ClockId, clock_gettime};
+use std::fs::File;
+use std::io::{BufRead, BufReader, PipeReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -15,19 +17,64 @@ const ATTACHED: &str = "tracing";
 const START: Duration = Duration::from_secs(20);
 const STOP: Duration = Duration::from_secs(10);
 
-/// Lines of a stream, as they come.
+/// `CLOCK_BOOTTIME`, nanoseconds.
+pub(crate) fn boottime_ns() -> u64 {
+    let time = clock_gettime(ClockId::Boottime);
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+}
+
+/// The agent's program, and how it is to be started.
+#[derive(Clone, Debug)]
+pub(crate) struct Binary {
+    pub(crate) path: PathBuf,
+    /// More arguments for `trace`.
+    pub(crate) pass: Vec<String>,
+}
+
+impl Binary {
+    /// Its subcommand.
+    pub(crate) fn command(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(&self.path);
+        command.arg(subcommand).stdin(Stdio::null());
+        command
+    }
+
+    /// `trace` as JSON with everything.
+    pub(crate) fn trace(&self) -> Command {
+        let mut command = self.command("trace");
+        command.args(["--format", "json", "--candidates", "all"]).args(&self.pass);
+        command
+    }
+}
+
+/// What becomes of the agent's stdout.
+#[derive(Debug)]
+pub(crate) enum Out {
+    /// Read as it comes.
+    Read,
+    /// A pipe that nobody reads.
+    Unread,
+    /// Read up to the first line, then the reader leaves.
+    Head,
+    /// A file.
+    File(File),
+}
+
+/// Lines of a stream with the time of their arrival (`CLOCK_BOOTTIME`), as they come.
 #[derive(Debug, Default)]
 struct Lines {
     seen: Mutex<(Vec<String>, bool)>,
+    arrived: Mutex<Vec<u64>>,
     more: Condvar,
 }
 
 impl Lines {
-    fn follow(stream: impl Read + Send + 'static) -> (Arc<Self>, JoinHandle<()>) {
+    fn follow(stream: impl Read + Send + 'static, most: usize) -> (Arc<Self>, JoinHandle<()>) {
         let lines = Arc::new(Self::default());
         let writer = Arc::clone(&lines);
         let thread = std::thread::spawn(move || {
-            for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            for line in BufReader::new(stream).split(b'\n').take(most).map_while(Result::ok) {
+                writer.arrived.lock().unwrap_or_else(PoisonError::into_inner).push(boottime_ns());
                 writer.lock().0.push(String::from_utf8_lossy(&line).into_owned());
                 writer.more.notify_all();
             }
@@ -57,6 +104,8 @@ pub(crate) struct Agent {
     err: Arc<Lines>,
     threads: Vec<JoinHandle<()>>,
     taken: usize,
+    /// Its stdout, where nobody reads it yet.
+    unread: Option<PipeReader>,
     /// From its start until it was attached.
     pub(crate) attach_ms: u64,
     /// `VmRSS` once attached.
@@ -67,31 +116,40 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// Starts it and waits until it is attached.
-    pub(crate) fn start(binary: &Path, more: &[String]) -> Result<Self> {
+    pub(crate) fn start(mut command: Command, stdout: Out) -> Result<Self> {
         let begun = Instant::now();
-        let mut child = Command::new(binary)
-            .args(["trace", "--format", "json", "--candidates", "all"])
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("starting {}", binary.display()))?;
-        let (out, out_thread) = Lines::follow(child.stdout.take().context("the agent's stdout")?);
-        let (err, err_thread) = Lines::follow(child.stderr.take().context("the agent's stderr")?);
+        let (reader, writer) = std::io::pipe().context("making a pipe")?;
+        let (most, unread, pipe) = match stdout {
+            Out::Read => (usize::MAX, None, Some((reader, writer))),
+            Out::Head => (1, None, Some((reader, writer))),
+            Out::Unread => {
+                command.stdout(writer);
+                (usize::MAX, Some(reader), None)
+            }
+            Out::File(file) => {
+                command.stdout(file);
+                (usize::MAX, None, None)
+            }
+        };
+        let (out, mut threads) = match pipe {
+            Some((reader, writer)) => {
+                command.stdout(writer);
+                let (out, thread) = Lines::follow(reader, most);
+                (out, vec![thread])
+            }
+            None => (Arc::default(), Vec::new()),
+        };
+        let spawned = command.stderr(Stdio::piped()).spawn();
+        let mut child = spawned.with_context(|| format!("starting {command:?}"))?;
+        // Only the agent has the pipe's other end now: it ends with it.
+        drop(command);
+        let (err, err_thread) = Lines::follow(child.stderr.take().context("the agent's stderr")?, usize::MAX);
+        threads.push(err_thread);
         let attached = err.wait(START, |lines| lines.iter().any(|line| line.contains(ATTACHED)));
         let attach_ms = begun.elapsed().as_millis() as u64;
         let pid = child.id();
-        let mut agent = Self {
-            child,
-            out,
-            err,
-            threads: vec![out_thread, err_thread],
-            taken: 0,
-            attach_ms,
-            rss_kib: 0,
-            hwm_kib: 0,
-        };
+        let mut agent =
+            Self { child, out, err, threads, taken: 0, unread, attach_ms, rss_kib: 0, hwm_kib: 0 };
         if !attached {
             let said = agent.err.lock().0.join("\n");
             let status = agent.child.try_wait().ok().flatten();
@@ -118,11 +176,51 @@ impl Agent {
         self.out.wait(limit, |lines| lines.len() >= self.taken + count)
     }
 
+    /// Waits until it has told an incident like this, or the limit. Whether it did.
+    pub(crate) fn wait_for(&self, limit: Duration, wanted: impl Fn(&str) -> bool) -> bool {
+        self.out.wait(limit, |lines| lines.iter().skip(self.taken).any(|line| wanted(line)))
+    }
+
     /// The incidents since the last time.
     pub(crate) fn take(&mut self) -> Vec<String> {
         let lines = self.out.lock().0.get(self.taken..).unwrap_or_default().to_vec();
         self.taken += lines.len();
         lines
+    }
+
+    /// When each of them came, `CLOCK_BOOTTIME` in nanoseconds. Ask before [`Self::take`].
+    pub(crate) fn arrived(&self) -> Vec<u64> {
+        let arrived = self.out.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        arrived.get(self.taken..).unwrap_or_default().to_vec()
+    }
+
+    /// Bytes that wait in the pipe that nobody reads.
+    pub(crate) fn unread_bytes(&self) -> Result<u64> {
+        let pipe = self.unread.as_ref().context("its stdout is read")?;
+        rustix::io::ioctl_fionread(pipe).context("FIONREAD on the agent's stdout")
+    }
+
+    /// Begins to read the pipe that nobody read.
+    pub(crate) fn read(&mut self) {
+        if let Some(reader) = self.unread.take() {
+            let (out, thread) = Lines::follow(reader, usize::MAX);
+            self.out = out;
+            self.threads.push(thread);
+        }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).context("a pid of 0")?;
+        kill_process(pid, signal).with_context(|| format!("sending {signal:?} to the agent"))
+    }
+
+    /// Waits until it ends by itself; its stderr ends with it.
+    pub(crate) fn ended(&mut self) -> Result<ExitStatus> {
+        if !self.err.wait(STOP, |_| false) && !self.err.lock().1 {
+            bail!("the agent did not end in {STOP:?}");
+        }
+        self.child.wait().context("waiting for the agent")
     }
 
     /// What it said on stderr.
@@ -132,20 +230,18 @@ impl Agent {
 
     /// Ends it as an operator would. The incidents that still came, what it said, and why it did not end well.
     pub(crate) fn stop(mut self) -> Result<(Vec<String>, String, Option<String>)> {
-        let pid = Pid::from_raw(self.child.id().cast_signed()).context("a pid of 0")?;
         let mut trouble = None;
         if let Some(status) = self.child.try_wait().context("waiting for the agent")? {
             trouble = Some(format!("the agent ended before it was told to: {status}"));
         } else {
-            kill_process(pid, Signal::TERM).context("sending SIGTERM to the agent")?;
-            // Its streams end with it.
-            if !self.out.wait(STOP, |_| false) && !self.out.lock().1 {
-                trouble = Some(format!("the agent did not end in {STOP:?} after SIGTERM"));
-                self.child.kill().context("killing the agent")?;
-            }
-            let status = self.child.wait().context("waiting for the agent")?;
-            if !status.success() && trouble.is_none() {
-                trouble = Some(format!("after SIGTERM the agent ended with {status}"));
+            self.signal(Signal::TERM)?;
+            match self.ended() {
+                Ok(status) if status.success() => {}
+                Ok(status) => trouble = Some(format!("after SIGTERM the agent ended with {status}")),
+                Err(error) => {
+                    trouble = Some(format!("after SIGTERM: {error:#}"));
+                    self.child.kill().context("killing the agent")?;
+                }
             }
         }
         for thread in self.threads.drain(..) {
@@ -154,5 +250,13 @@ impl Agent {
         }
         let rest = self.take();
         Ok((rest, self.stderr(), trouble))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // It ended, or the case has failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -172,15 +172,27 @@ fn kills(stage: &mut Stage<'_>, count: u64) -> Result<()> {
     stage.hold(Setting::new("/proc/sys/kernel/printk", "1")?);
     let group = stage.group("burst")?;
     stage.at(group)?.limit(4, 0)?;
-    let script = Script::new("burst").with("name", "spawner").with("count", count.to_string());
-    let spawner = if may_lower_adj() {
-        stage.start(Some(group), script.with("adj", "-1000"))?
-    } else {
-        let procs = stage.at(group)?.procs();
-        stage.start(None, script.with("join-children", procs))?
-    };
+    let spawner = spawner(stage, group, count)?;
     stage.look()?;
     let begun = std::time::Instant::now();
+    spawn(stage, spawner, count)?;
+    stage.measured.insert("burst_ms".into(), begun.elapsed().as_millis() as u64);
+    Ok(())
+}
+
+/// A process that starts others which are killed one after the other.
+pub(super) fn spawner(stage: &mut Stage<'_>, group: usize, count: u64) -> Result<usize> {
+    let script = Script::new("burst").with("name", "spawner").with("count", count.to_string());
+    if may_lower_adj() {
+        stage.start(Some(group), script.with("adj", "-1000"))
+    } else {
+        let procs = stage.at(group)?.procs();
+        stage.start(None, script.with("join-children", procs))
+    }
+}
+
+/// Lets it, and waits for the last of its `count` kills.
+pub(super) fn spawn(stage: &mut Stage<'_>, spawner: usize, count: u64) -> Result<()> {
     stage.actor(spawner)?.go()?;
     let mut killed = 0;
     loop {
@@ -196,8 +208,7 @@ fn kills(stage: &mut Stage<'_>, count: u64) -> Result<()> {
             stage.log.catch_up()?;
         }
     }
-    stage.measured.insert("burst_ms".into(), begun.elapsed().as_millis() as u64);
-    stage.measured.insert("burst_killed".into(), killed);
+    *stage.measured.entry("burst_killed".into()).or_default() += killed;
     if killed != count {
         stage.doubts.push(format!("{killed} of {count} were killed"));
     }

@@ -4,6 +4,8 @@
 //! - [`table`]: the cases and what they need.
 //! - [`demo`]: one kill to look at.
 //! - [`memcg`], [`wide`]: one function a case.
+//! - [`hard`], [`hard_input`]: what goes wrong around the agent.
+//! - [`latency`]: how long incidents take to be told.
 //! - [`stage`]: what one case plays on.
 //! - [`actor`], [`agent`], [`group`], [`machine`]: its parts.
 
@@ -11,6 +13,9 @@ mod actor;
 mod agent;
 pub mod demo;
 mod group;
+mod hard;
+mod hard_input;
+mod latency;
 mod machine;
 mod memcg;
 mod run;
@@ -54,9 +59,17 @@ struct Args {
     /// Also those that take most of a minute under emulation.
     #[arg(long)]
     heavy: bool,
+    /// Also those about what goes wrong around the agent, not about the kernel.
+    #[arg(long)]
+    hard: bool,
     /// Names the cases and whether they can run here.
     #[arg(long)]
     list: bool,
+}
+
+/// Names of the cases about what goes wrong around the agent: one kernel is enough for them.
+pub fn hard() -> impl Iterator<Item = &'static str> {
+    table::CASES.iter().filter(|case| case.hard).map(|case| case.name)
 }
 
 /// Runs the cases that `args` ask for (`args[0]` is the subcommand's name).

@@ -1,11 +1,11 @@
 //! Runs cases one after the other and saves what they leave.
 
-use super::Args;
-use super::agent::Agent;
+use super::agent::{Agent, Binary, Out};
 use super::group::Hierarchy;
 use super::machine::{Swap, is_throwaway, status_kib};
 use super::stage::{Machine, Stage};
 use super::table::{CASES, Case};
+use super::{Args, latency};
 use crate::truth::ftrace::Tracer;
 use crate::truth::model::Truth;
 use crate::workload::sys;
@@ -21,18 +21,19 @@ pub(crate) const MANIFEST: &str = "cases.json";
 const TELL: Duration = Duration::from_secs(5);
 const TELL_EACH: Duration = Duration::from_millis(20);
 
-fn machine(kprobes: bool) -> Result<Machine> {
+fn machine(kprobes: bool, agent: Option<Binary>) -> Result<Machine> {
     Ok(Machine {
         hierarchy: Hierarchy::detect()?,
         tracer: Tracer::new(kprobes)?,
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         cpus: std::thread::available_parallelism().context("counting CPUs")?.get() as u32,
+        agent,
     })
 }
 
 /// Prints the cases.
 pub(super) fn list() -> Result<()> {
-    let machine = machine(true)?;
+    let machine = machine(true, None)?;
     for case in CASES {
         let missing = case.needs.iter().find_map(|need| need.missing(&machine));
         println!("{:<16} {}", case.name, missing.unwrap_or("can run"));
@@ -56,10 +57,12 @@ pub(super) fn all(args: &Args) -> Result<()> {
         // Whoever set the machine up may use it; here each case that wants swap starts it. Off is as good.
         let _ = sys::swap_off(&disk);
     }
-    let machine = machine(!args.no_kprobes)?;
+    let binary = Binary { path: args.agent.clone(), pass: args.pass.clone() };
+    let machine = machine(!args.no_kprobes, Some(binary).filter(|_| !args.no_agent))?;
     let chosen: Vec<&Case> = CASES
         .iter()
         .filter(|case| !case.heavy || args.heavy || !args.only.is_empty())
+        .filter(|case| !case.hard || args.hard || !args.only.is_empty())
         .filter(|case| args.only.is_empty() || args.only.iter().any(|name| name == case.name))
         .filter(|case| args.except.iter().all(|name| name != case.name))
         .collect();
@@ -99,8 +102,8 @@ impl Runner<'_> {
             // It measures the agent.
             self.stop_agent()?;
         }
-        if !self.args.no_agent && self.agent.is_none() {
-            self.agent = Some(Agent::start(&self.args.agent, &self.args.pass)?);
+        if let (Some(binary), None) = (&self.machine.agent, &self.agent) {
+            self.agent = Some(Agent::start(binary.trace(), Out::Read)?);
         }
         let begun = Instant::now();
         let truth = self.run(case, &dir)?;
@@ -137,8 +140,14 @@ impl Runner<'_> {
             if let Ok(rss) = status_kib(agent.pid(), "VmRSS") {
                 measured.insert("agent_rss_after_kib".into(), rss);
             }
-            save(&dir.join("incidents.jsonl"), &lines(&agent.take()))?;
+            let (arrived, told) = (agent.arrived(), agent.take());
+            latency::measure(&told, &arrived, measured);
+            save(&dir.join("incidents.jsonl"), &lines(&told))?;
             save(&dir.join("agent.stderr"), &agent.stderr())?;
+        }
+        for words in &left.told {
+            save(&dir.join(format!("incidents.{}.jsonl", words.telling.name)), &lines(&words.incidents))?;
+            save(&dir.join(format!("agent.{}.stderr", words.telling.name)), &words.stderr)?;
         }
         save(&dir.join("truth.json"), &serde_json::to_string_pretty(&left.truth)?)?;
         Ok(left.truth)

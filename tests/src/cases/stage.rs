@@ -1,15 +1,17 @@
 //! Where one case plays: its cgroups, its processes, and everything that watches them.
 
 use super::actor::{Actor, Script};
+use super::agent::{Agent, Binary, Out};
 use super::group::{Group, Hierarchy};
 use crate::truth::ftrace::Tracer;
 use crate::truth::kmsg::Follower;
-use crate::truth::model::{Kill, Truth};
+use crate::truth::model::{Check, Expect, Kill, Telling, Truth};
 use crate::truth::observe::{Seen, Told, tell};
 use crate::truth::procfs::{self, Processes};
 use anyhow::{Context, Result};
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 /// What is the same for all cases.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(crate) struct Machine {
     pub(crate) tracer: Option<Tracer>,
     pub(crate) kernel: String,
     pub(crate) cpus: u32,
+    /// The agent's program, unless the truth alone is wanted.
+    pub(crate) agent: Option<Binary>,
 }
 
 /// Cgroups, which go in the reverse order: children first.
@@ -49,6 +53,16 @@ pub(crate) struct Stage<'a> {
     ids: BTreeMap<String, u64>,
     /// Figures.
     pub(crate) measured: BTreeMap<String, u64>,
+    checks: Vec<Check>,
+    told: Vec<Words>,
+}
+
+/// What one more agent said.
+#[derive(Debug)]
+pub(crate) struct Words {
+    pub(crate) telling: Telling,
+    pub(crate) incidents: Vec<String>,
+    pub(crate) stderr: String,
 }
 
 /// What a case left behind.
@@ -57,6 +71,7 @@ pub(crate) struct Left {
     pub(crate) truth: Truth,
     pub(crate) messages: Vec<String>,
     pub(crate) trace: Option<String>,
+    pub(crate) told: Vec<Words>,
 }
 
 impl<'a> Stage<'a> {
@@ -78,6 +93,8 @@ impl<'a> Stage<'a> {
             spared: BTreeSet::new(),
             ids: BTreeMap::new(),
             measured: BTreeMap::new(),
+            checks: Vec::new(),
+            told: Vec::new(),
         })
     }
 
@@ -112,6 +129,36 @@ impl<'a> Stage<'a> {
     /// One of the processes.
     pub(crate) fn actor(&mut self, actor: usize) -> Result<&mut Actor> {
         self.actors.get_mut(actor).with_context(|| format!("no actor {actor}"))
+    }
+
+    /// The agent's program.
+    pub(crate) fn binary(&self) -> Result<&Binary> {
+        self.machine.agent.as_ref().context("this case is about the agent, and none is wanted (--no-agent)")
+    }
+
+    /// Starts one more agent beside the one that traces all cases.
+    pub(crate) fn one_more(&self, args: &[&str], stdout: Out) -> Result<Agent> {
+        let mut command = self.binary()?.trace();
+        command.args(args);
+        Agent::start(command, stdout)
+    }
+
+    /// Ends one more agent. The judge compares what it told.
+    pub(crate) fn judge(&mut self, name: &str, expect: Expect, agent: Agent) -> Result<()> {
+        let (rest, stderr, trouble) = agent.stop()?;
+        self.check(format!("the agent {name:?} ends well"), trouble.is_none(), trouble.unwrap_or_default());
+        self.tell(name, expect, rest, stderr);
+        Ok(())
+    }
+
+    /// Leaves to the judge what an agent told.
+    pub(crate) fn tell(&mut self, name: &str, expect: Expect, incidents: Vec<String>, stderr: String) {
+        self.told.push(Words { telling: Telling { name: name.into(), expect }, incidents, stderr });
+    }
+
+    /// Something that has to hold, whether it did, and what was found.
+    pub(crate) fn check(&mut self, what: impl Into<String>, held: bool, found: impl Display) {
+        self.checks.push(Check { what: what.into(), held, found: found.to_string() });
     }
 
     /// Says who has to die for the case to be what it claims.
@@ -180,7 +227,7 @@ impl<'a> Stage<'a> {
             }
             kill.scope.cgroup_id = kill.scope.cgroup.as_ref().and_then(|path| self.ids.get(path).copied());
         }
-        self.check(&kills, read.as_ref().is_some_and(|(_, lost)| *lost));
+        self.agree(&kills, read.as_ref().is_some_and(|(_, lost)| *lost));
         let mut sources = vec!["kmsg".to_owned(), "waitpid".to_owned()];
         sources.extend(read.is_some().then(|| "ftrace".to_owned()));
         sources.extend(has_kprobes.then(|| "kprobes".to_owned()));
@@ -196,13 +243,16 @@ impl<'a> Stage<'a> {
             already_dying,
             doubts: std::mem::take(&mut self.doubts),
             measured: std::mem::take(&mut self.measured),
+            checks: std::mem::take(&mut self.checks),
+            tellings: self.told.iter().map(|words| words.telling.clone()).collect(),
         };
+        let told = std::mem::take(&mut self.told);
         let messages = std::mem::take(&mut self.log.messages);
-        Ok(Left { truth, messages, trace: read.map(|(text, _)| text) })
+        Ok(Left { truth, messages, trace: read.map(|(text, _)| text), told })
     }
 
     /// Everything that has to agree.
-    fn check(&mut self, kills: &[Kill], trace_lost: bool) {
+    fn agree(&mut self, kills: &[Kill], trace_lost: bool) {
         let mut doubts = Vec::new();
         if trace_lost {
             doubts.push("the trace lost events".to_owned());

@@ -3,7 +3,7 @@
 use super::group::Hierarchy;
 use super::machine::{Swap, is_throwaway, may_lower_adj, memory_nodes};
 use super::stage::{Machine, Stage};
-use super::{memcg, wide};
+use super::{hard, hard_input, memcg, wide};
 use anyhow::Result;
 
 /// What a case needs.
@@ -48,11 +48,21 @@ pub(crate) struct Case {
     pub(crate) needs: &'static [Need],
     /// It takes long, so it runs only if asked for, and has an agent of its own, so that it can measure it.
     pub(crate) heavy: bool,
+    /// About the agent rather than the kernel, so it runs only if asked for.
+    pub(crate) hard: bool,
     pub(crate) run: fn(&mut Stage<'_>) -> Result<()>,
 }
 
 const fn case(name: &'static str, needs: &'static [Need], run: fn(&mut Stage<'_>) -> Result<()>) -> Case {
-    Case { name, needs, heavy: false, run }
+    Case { name, needs, heavy: false, hard: false, run }
+}
+
+const fn about_agent(
+    name: &'static str,
+    needs: &'static [Need],
+    run: fn(&mut Stage<'_>) -> Result<()>,
+) -> Case {
+    Case { name, needs, heavy: false, hard: true, run }
 }
 
 /// All cases, in the order in which they run.
@@ -75,5 +85,16 @@ pub(crate) const CASES: &[Case] = &[
     case("cpuset", &[Need::V2, Need::Throwaway, Need::Nodes], wide::cpuset),
     case("memory_policy", &[Need::Throwaway, Need::Nodes], wide::memory_policy),
     case("burst", &[], memcg::burst),
-    Case { name: "burst1000", needs: &[], heavy: true, run: memcg::burst1000 },
+    Case { name: "burst1000", needs: &[], heavy: true, hard: false, run: memcg::burst1000 },
+    about_agent("idle", &[Need::Throwaway], hard::idle),
+    about_agent("usage", &[], hard_input::usage),
+    about_agent("privileges", &[Need::Throwaway], hard_input::privileges),
+    about_agent("glob", &[], hard_input::glob),
+    about_agent("two_agents", &[], hard::two_agents),
+    about_agent("btf", &[Need::Throwaway], hard::btf),
+    about_agent("clock", &[Need::Throwaway], hard::clock),
+    about_agent("many", &[Need::Throwaway], hard::many),
+    about_agent("stdout_full", &[], hard::stdout_full),
+    about_agent("stdout_closed", &[], hard_input::stdout_closed),
+    about_agent("ring_full", &[Need::Throwaway], hard::ring_full),
 ];

@@ -1,8 +1,7 @@
 //! One case: every kill has its incident, and nothing else has one.
 
-use super::Findings;
-use super::incident;
-use crate::truth::model::{Kill, Truth};
+use super::{Findings, incident};
+use crate::truth::model::{Check, Kill, Truth};
 use serde_json::Value;
 
 /// What the agent may hold once attached, and may have held before.
@@ -17,14 +16,27 @@ pub(super) fn compare(truth: &Truth, incidents: &[Value]) -> Findings {
     for doubt in &truth.doubts {
         findings.wrong(format!("the truth itself is doubtful: {doubt}"));
     }
-    if truth.kills.is_empty() && truth.none_killable == 0 {
+    if truth.kills.is_empty() && truth.none_killable == 0 && truth.checks.is_empty() {
         findings.wrong("the truth is empty: nothing was provoked");
     }
+    for Check { what, held, found } in &truth.checks {
+        findings.checks += 1;
+        if !held {
+            findings.wrong(format!("not so: {what}: {found}"));
+        }
+    }
+    told(truth, incidents, &mut findings);
+    memory(truth, &mut findings);
+    findings
+}
+
+/// Every kill has its incident, nothing else has one, and nothing was lost.
+pub(super) fn told(truth: &Truth, incidents: &[Value], findings: &mut Findings) {
     let mut left: Vec<&Value> = incidents.iter().collect();
     for kill in &truth.kills {
         match left.iter().position(|incident| chose(incident) == Some(kill.decision.pid) && killed(incident))
         {
-            Some(index) => incident::compare(truth, kill, left.remove(index), &mut findings),
+            Some(index) => incident::compare(truth, kill, left.remove(index), findings),
             None => findings.wrong(format!("no incident for {}", name(kill))),
         }
     }
@@ -45,8 +57,6 @@ pub(super) fn compare(truth: &Truth, incidents: &[Value]) -> Findings {
             lost => findings.wrong(format!("evidence.lost_records is {lost:?}: {}", brief(incident))),
         }
     }
-    memory(truth, &mut findings);
-    findings
 }
 
 fn memory(truth: &Truth, findings: &mut Findings) {
@@ -84,12 +94,12 @@ fn rule(incident: &Value) -> Option<&str> {
     incident.pointer("/decision/rule")?.as_str()
 }
 
-fn killed(incident: &Value) -> bool {
+pub(super) fn killed(incident: &Value) -> bool {
     !matches!(rule(incident), Some("none_killable" | "already_dying"))
 }
 
 /// The chosen process: by the decision, or by the selected victim where no decision was seen.
-fn chose(incident: &Value) -> Option<u32> {
+pub(super) fn chose(incident: &Value) -> Option<u32> {
     let selected = || {
         let victims = incident.get("victims")?.as_array()?;
         victims

@@ -3,6 +3,7 @@
 //! # Layout
 //! - [`compare`]: one case: every kill has its incident and nothing else has one.
 //! - [`incident`]: one incident against one kill.
+//! - [`telling`]: what another agent made of the same.
 //! - [`points`]: candidates and what their points are made of.
 //!
 //! Nothing passes for lack of evidence: a case that is missing, empty or doubts itself has failed.
@@ -10,6 +11,7 @@
 mod compare;
 mod incident;
 mod points;
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,10 @@ const SHOWN: usize = 20;
 pub(crate) struct Findings {
     pub(crate) wrong: Vec<String>,
     pub(crate) kills: usize,
+    /// What had to hold besides.
+    pub(crate) checks: usize,
+    /// More agents that told the same.
+    pub(crate) agents: usize,
     /// Candidates whose points the kernel gave, too.
     pub(crate) points_compared: usize,
     /// Largest difference in pages between an incident's points and the formula over its memory.
@@ -138,11 +144,25 @@ fn read(dir: &Path, case: &str) -> Result<Outcome> {
     if let Some(reason) = truth.skip {
         return Ok(Outcome::Skipped(reason));
     }
-    let incidents = text("incidents.jsonl")?
-        .lines()
-        .map(|line| serde_json::from_str(line).with_context(|| format!("an incident is not JSON: {line}")))
-        .collect::<Result<Vec<Value>>>()?;
-    let mut findings = compare::compare(&truth, &incidents);
+    let incidents = |name: &str| {
+        text(name)?
+            .lines()
+            .map(|line| {
+                serde_json::from_str(line).with_context(|| format!("an incident is not JSON: {line}"))
+            })
+            .collect::<Result<Vec<Value>>>()
+    };
+    let mut findings = compare::compare(&truth, &incidents("incidents.jsonl")?);
+    let mut said = vec![text("agent.stderr")?];
+    for told in &truth.tellings {
+        let stderr = text(&format!("agent.{}.stderr", told.name))?;
+        let its = incidents(&format!("incidents.{}.jsonl", told.name))?;
+        telling::compare(&truth, told, &its, &stderr, &mut findings);
+        said.push(stderr);
+    }
+    for line in said.iter().flat_map(|said| said.lines()).filter(|line| line.contains("panicked at")) {
+        findings.wrong(format!("the agent panicked: {line}"));
+    }
     if let Ok(trouble) = text("agent.trouble") {
         findings.wrong(trouble);
     }
@@ -151,13 +171,19 @@ fn read(dir: &Path, case: &str) -> Result<Outcome> {
 
 /// The findings as an outcome.
 fn outcome(truth: &Truth, findings: Findings) -> Outcome {
-    let Findings { wrong, kills, points_compared, formula_off, table_off } = findings;
+    let Findings { wrong, kills, checks, agents, points_compared, formula_off, table_off } = findings;
     if !wrong.is_empty() {
         return Outcome::Failed(wrong);
     }
     let mut words = vec![format!("{kills} kills")];
     if truth.none_killable > 0 {
         words.push(format!("{} times nobody to kill", truth.none_killable));
+    }
+    if checks > 0 {
+        words.push(format!("{checks} checks"));
+    }
+    if agents > 0 {
+        words.push(format!("{agents} more agents"));
     }
     if points_compared > 0 {
         words.push(format!("{points_compared} points equal"));

@@ -35,6 +35,46 @@ pub struct Truth {
     /// Figures.
     #[serde(default)]
     pub measured: BTreeMap<String, u64>,
+    /// What had to hold besides, as the runner saw it.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+    /// More agents that saw the same, each with files of its own.
+    #[serde(default)]
+    pub tellings: Vec<Telling>,
+}
+
+/// Something that has to hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What, as a sentence.
+    pub what: String,
+    /// Whether it did.
+    pub held: bool,
+    /// What was found.
+    pub found: String,
+}
+
+/// What one more agent told: `incidents.NAME.jsonl` and `agent.NAME.stderr`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Telling {
+    /// Its name.
+    pub name: String,
+    /// How it is compared.
+    pub expect: Expect,
+}
+
+/// What an agent has to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expect {
+    /// All kills, fully.
+    All,
+    /// The first so many kills, fully, and no more.
+    First(usize),
+    /// All kills, as far as the kernel's log tells of them.
+    Log,
+    /// Records were lost: nothing untrue, what is lost is said, and all kills from this one on are told fully.
+    LossyUntil(usize),
 }
 
 /// One decision of the kernel that killed.

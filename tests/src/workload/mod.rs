@@ -4,7 +4,9 @@
 //! everything is set up, then a line on stdin starts the growth, `done` says that it ended without a kill, and end
 //! of file on stdin ends the process.
 
+mod bare;
 mod burst;
+mod crowd;
 mod hog;
 mod special;
 pub(crate) mod sys;
@@ -30,6 +32,10 @@ enum Work {
     Headless(hog::Hog),
     /// Starts small hogs one after the other.
     Burst(burst::Burst),
+    /// Many processes that wait.
+    Crowd(crowd::Crowd),
+    /// Becomes another program without some of its privileges.
+    Bare(bare::Bare),
 }
 
 /// What every workload can be told about itself.
@@ -79,6 +85,8 @@ pub fn main(args: &[OsString]) -> Result<()> {
         Work::Sharer(hog) => special::sharer(&hog),
         Work::Headless(hog) => special::headless(hog),
         Work::Burst(burst) => burst.run(),
+        Work::Crowd(crowd) => crowd.run(),
+        Work::Bare(bare) => bare.run(),
     }
 }
 

@@ -28,6 +28,8 @@ const WITH_V1: [&str; 2] = ["5.10", "6.1"];
 const FALLBACKS_ON: &str = "6.1";
 /// The kernel that takes the long storm.
 const STORM_ON: &str = "6.12";
+/// The kernel on which everything around the agent goes wrong.
+const HARD_ON: &str = "6.12";
 /// VMs at once: one has work for about one processor.
 const AT_ONCE: usize = 2;
 
@@ -56,7 +58,12 @@ pub(super) fn here(only: &[String]) -> Result<Count> {
     let _ = fs::remove_dir_all(&out);
     fs::create_dir_all(&out).with_context(|| format!("creating {}", out.display()))?;
     let mut command = Command::new(program);
-    command.arg("cases").arg("--out").arg(&out).arg("--agent").arg(&agent).args(flags("--only", only));
+    command
+        .args(["cases", "--hard", "--out"])
+        .arg(&out)
+        .arg("--agent")
+        .arg(&agent)
+        .args(flags("--only", only));
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let status = command.status().context("starting the cases")?;
     let title = format!("this machine ({:.0} s)", begin.elapsed().as_secs_f64());
@@ -132,6 +139,10 @@ fn runs(kernels: &[Wanted], only: &[String], all: bool) -> Vec<Run> {
         }
         if all && name == STORM_ON {
             runs.push(run(format!("Linux {name}, 1,000 kills"), Cgroup::V2, "", &["burst1000"]));
+        }
+        if name == HARD_ON {
+            let hard: Vec<&str> = oom_tests::cases::hard().collect();
+            runs.push(run(format!("Linux {name}, bad input"), Cgroup::V2, "", &hard));
         }
     }
     runs
