@@ -20,7 +20,7 @@ use crate::{
         terminal::{Show, Style, render},
     },
 };
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use filter::Filter;
 use output::{Output, Written};
@@ -198,6 +198,7 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
         // Whoever read the pipe has seen enough.
         (None, Some(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         (None, Some(error)) => Err(error).context("cannot write to stdout"),
+        (None, None) if end.dropped > 0 => bail!("incidents are missing on stdout: it was not read in time"),
         (None, None) => Ok(()),
     }
 }
@@ -284,8 +285,9 @@ fn kinds(hooks: &[HookStatus]) -> String {
 
 fn farewell(mut tally: Tally, filtered: u64, live: &Live, end: &Written, took: Duration) {
     let totals = live.totals();
-    // What was lost or not killable outside of the incidents that were shown is said too.
-    tally.lost_records = tally.lost_records.max(totals.lost_records).max(live.dropped().events);
+    // What was lost or not killable outside of the incidents that were shown is said too. Their sum would be too much:
+    // records that were lost among several incidents are said in each of them.
+    tally.lost_records = totals.lost_records.max(live.dropped().events);
     tally.none_killable = tally.none_killable.max(totals.none_killable);
     let mut text = summary(&tally, took);
     if filtered > 0 {

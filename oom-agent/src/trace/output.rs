@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     time::Duration,
@@ -26,15 +26,29 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Takes texts; never blocks.
 pub struct Output {
     queue: SyncSender<String>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     dropped: u64,
     done: Receiver<io::Result<()>>,
+}
+
+/// What was handed over and is not written yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    texts: AtomicU64,
+    bytes: AtomicUsize,
+}
+
+impl Waiting {
+    fn less(&self, bytes: usize) {
+        self.texts.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 /// How the writing went.
 #[derive(Debug, Default)]
 pub struct Written {
-    /// Texts that found no room: stdout was not read.
+    /// Texts that found no room, or were not written in whole by the end: stdout was not read.
     pub dropped: u64,
     /// Why it ended early.
     pub error: Option<io::Error>,
@@ -80,12 +94,12 @@ impl Output {
         let (queue, texts) = sync_channel::<String>(QUEUE);
         let (tell_done, done) = sync_channel(1);
         let (alive, broken) = oneshot::channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::new(Waiting::default());
         let written = Arc::clone(&waiting);
         std::thread::Builder::new().name("output".into()).stack_size(128 << 10).spawn(move || {
             let result = texts.iter().try_for_each(|text| {
                 out.write_all(text.as_bytes())?;
-                written.fetch_sub(text.len(), Ordering::Relaxed);
+                written.less(text.len());
                 out.flush()
             });
             // Nobody waits for it if the end lost patience.
@@ -102,10 +116,11 @@ impl Output {
     pub fn write(&mut self, text: String) {
         let bytes = text.len();
         // A single text is always taken, however large.
-        if self.waiting.fetch_add(bytes, Ordering::Relaxed) > QUEUE_BYTES
+        self.waiting.texts.fetch_add(1, Ordering::Relaxed);
+        if self.waiting.bytes.fetch_add(bytes, Ordering::Relaxed) > QUEUE_BYTES
             || self.queue.try_send(text).is_err()
         {
-            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            self.waiting.less(bytes);
             self.dropped += 1;
         }
     }
@@ -117,8 +132,7 @@ impl Output {
         match done.recv_timeout(PATIENCE) {
             Ok(result) => Written { dropped, error: result.err() },
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                // What still waits is not known in texts; it is at least one.
-                let stuck = u64::from(waiting.load(Ordering::Relaxed) > 0);
+                let stuck = waiting.texts.load(Ordering::Relaxed);
                 Written { dropped: dropped + stuck, error: None }
             }
         }
@@ -202,5 +216,16 @@ mod tests {
         let dropped = output.dropped;
         drop(stuck);
         assert_eq!(output.finish().dropped, dropped);
+    }
+
+    #[test]
+    fn what_still_waits_at_the_end_is_counted() {
+        let sink = Sink::default();
+        let (mut output, _broken) = Output::to(sink.clone(), None).unwrap();
+        let _stuck = sink.0.lock().unwrap();
+        for _ in 0..7 {
+            output.write("x".into());
+        }
+        assert_eq!(output.finish().dropped, 7);
     }
 }

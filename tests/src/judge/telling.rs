@@ -2,7 +2,7 @@
 
 use super::compare::{brief, chose, killed, told};
 use super::{Findings, incident};
-use crate::truth::model::{Decision, Expect, Kill, Telling, Truth};
+use crate::truth::model::{Decision, Expect, Kill, Telling, Truth, Victim};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -43,6 +43,15 @@ fn logged(truth: &Truth) -> Truth {
         candidates: Vec::new(),
         // Its report was suppressed.
         trigger: kill.trigger.clone().filter(|_| !kill.table.is_empty()),
+        victims: kill
+            .victims
+            .iter()
+            .map(|victim| Victim {
+                // Only the report has it.
+                cgroup: victim.cgroup.clone().filter(|_| !kill.table.is_empty()),
+                ..victim.clone()
+            })
+            .collect(),
         ..kill.clone()
     };
     let sources = truth.sources.iter().filter(|source| *source != "kprobes").cloned().collect();
@@ -123,7 +132,6 @@ fn summed(stderr: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::truth::model::Victim;
     use serde_json::json;
 
     fn truth(pids: std::ops::Range<u32>) -> Truth {
