@@ -21,7 +21,7 @@ const QUEUE: usize = 4096;
 /// Bytes that may wait.
 const QUEUE_BYTES: usize = 16 << 20;
 /// How long the end waits for a reader.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 2000 });
 
 /// Takes texts; never blocks.
 pub struct Output {

@@ -72,7 +72,9 @@ fn lossy(truth: &Truth, from: usize, incidents: &[Value], stderr: &str, findings
         for victim in victims {
             let pid = victim.get("pid").and_then(Value::as_u64).unwrap_or_default();
             let comm = victim.get("comm").and_then(Value::as_str);
-            *seen.entry(pid).or_insert(0) += 1;
+            if comms.contains_key(&pid) {
+                *seen.entry(pid).or_insert(0) += 1;
+            }
             match comms.get(&pid) {
                 None => findings.wrong(format!("a victim that was none: {victim}")),
                 Some(expected) if expected.as_deref() != comm => {
@@ -93,7 +95,7 @@ fn lossy(truth: &Truth, from: usize, incidents: &[Value], stderr: &str, findings
         findings.wrong(format!("victim {pid} is told {times} times"));
     }
     let said = incidents.iter().filter_map(|told| told.pointer("/evidence/lost_records")?.as_u64()).max();
-    let untold = (comms.len() - seen.len().min(comms.len())) as u64;
+    let untold = (comms.len() - seen.len()) as u64;
     if untold == 0 {
         findings.wrong("nothing was lost: the case proves nothing");
     }
@@ -167,7 +169,7 @@ mod tests {
     fn silence_invention_and_wrong_sums_fail() {
         let summary = "2 incidents in 1 s: 2 victims, 9 records LOST";
         assert_eq!(wrong(&[incident(1, 0), incident(4, 0)], summary).len(), 1, "no incident says it");
-        assert_eq!(wrong(&[incident(1, 9), incident(4, 0), incident(7, 0)], summary).len(), 2, "7 lives");
+        assert_eq!(wrong(&[incident(1, 9), incident(4, 0), incident(7, 0)], summary).len(), 1, "7 lives");
         assert_eq!(wrong(&[incident(1, 9), incident(1, 0), incident(4, 0)], summary).len(), 1, "1 died once");
         assert_eq!(wrong(&[incident(1, 9), incident(3, 0)], summary).len(), 1, "4 came after the loss");
         let told = [incident(1, 9), incident(4, 0)];

@@ -1,5 +1,5 @@
 use super::*;
-use crate::truth::model::{Candidate, Decision, Kill, Row, Scope, Trigger, Victim};
+use crate::truth::model::{Candidate, Check, Decision, Kill, Row, Scope, Trigger, Victim};
 use serde_json::json;
 
 /// A group kill in a nested cgroup, with an exempt member and a name that is no UTF-8.
@@ -197,8 +197,22 @@ fn a_directory_without_cases_or_with_a_missing_case_never_passes() {
     let failed = |dir: &Path| judge(dir).unwrap().iter().map(Verdict::has_failed).collect::<Vec<_>>();
     assert_eq!(failed(&dir), [true, true]);
     std::fs::write(dir.join("group/incidents.jsonl"), format!("{}\n", incident())).unwrap();
+    assert_eq!(failed(&dir), [true, true], "what the agent said is missing");
+    std::fs::write(dir.join("group/agent.stderr"), "thread 'main' panicked at x.rs:1:1:").unwrap();
+    assert_eq!(failed(&dir), [true, true]);
+    std::fs::write(dir.join("group/agent.stderr"), "").unwrap();
     assert_eq!(failed(&dir), [false, true]);
     std::fs::write(dir.join("group/agent.trouble"), "it crashed").unwrap();
     assert_eq!(failed(&dir), [true, true]);
     std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_check_that_did_not_hold_fails_and_one_that_did_is_enough() {
+    let mut truth = Truth::default();
+    assert_eq!(wrong(&truth, &[]).len(), 1, "nothing was provoked and nothing checked");
+    truth.checks.push(Check { what: "it ends".into(), held: true, found: String::new() });
+    assert_eq!(wrong(&truth, &[]), Vec::<String>::new());
+    truth.checks.push(Check { what: "it says so".into(), held: false, found: "silence".into() });
+    assert_eq!(wrong(&truth, &[]), ["not so: it says so: silence"]);
 }
