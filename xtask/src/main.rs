@@ -2,6 +2,7 @@
 
 mod cache;
 mod debian;
+mod demo;
 mod kernel;
 mod process;
 mod qemu_install;
@@ -30,6 +31,8 @@ enum Command {
     Vm(vm::cli::Args),
     /// List the kernels that are cached, and with --available those that the mirror offers.
     Kernels(kernel::cli::Args),
+    /// Provoke a real OOM kill in a throwaway cgroup and show the incident.
+    Demo(demo::DemoArgs),
     /// Prove it: checks, unit tests, real OOM kills here and on real kernels in VMs.
     Test(test::TestArgs),
     /// Check the project's invariants.
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Setup(args) => setup::main(&args),
         Command::Vm(args) => vm::cli::main(&args),
         Command::Kernels(args) => kernel::cli::main(&args),
+        Command::Demo(args) => demo::main(&args),
         Command::Test(args) => test::main(&args),
         Command::Tidy => tidy::main(),
     };

@@ -10,10 +10,11 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let result = match args.get(1).and_then(|a| a.to_str()) {
         Some("cases") => oom_tests::cases::main(args.get(1..).unwrap_or_default()),
+        Some("demo") => oom_tests::cases::demo::main(args.get(1..).unwrap_or_default()),
         Some("work") => oom_tests::workload::main(args.get(1..).unwrap_or_default()),
         Some("judge") => oom_tests::judge::main(args.get(1..).unwrap_or_default()),
         _ => {
-            eprintln!("usage: oom-guest cases|judge|work ...");
+            eprintln!("usage: oom-guest cases|demo|judge|work ...");
             return ExitCode::from(2);
         }
     };

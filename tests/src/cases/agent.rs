@@ -108,6 +108,11 @@ impl Agent {
         self.child.id()
     }
 
+    /// Nothing was taken from it yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.taken == 0
+    }
+
     /// Waits until it has told `count` more incidents, or the limit.
     pub(crate) fn wait(&self, count: usize, limit: Duration) -> bool {
         self.out.wait(limit, |lines| lines.len() >= self.taken + count)

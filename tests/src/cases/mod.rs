@@ -2,12 +2,14 @@
 //!
 //! # Layout
 //! - [`table`]: the cases and what they need.
+//! - [`demo`]: one kill to look at.
 //! - [`memcg`], [`wide`]: one function a case.
 //! - [`stage`]: what one case plays on.
 //! - [`actor`], [`agent`], [`group`], [`machine`]: its parts.
 
 mod actor;
 mod agent;
+pub mod demo;
 mod group;
 mod machine;
 mod memcg;

@@ -128,9 +128,11 @@ impl Runner<'_> {
         let expected = left.truth.kills.len() + usize::from(left.truth.none_killable > 0);
         if let Some(agent) = &mut self.agent {
             let measured = &mut left.truth.measured;
-            measured.insert("agent_attach_ms".into(), agent.attach_ms);
-            measured.insert("agent_rss_attached_kib".into(), agent.rss_kib);
-            measured.insert("agent_hwm_attached_kib".into(), agent.hwm_kib);
+            if agent.is_fresh() {
+                measured.insert("agent_attach_ms".into(), agent.attach_ms);
+                measured.insert("agent_rss_attached_kib".into(), agent.rss_kib);
+                measured.insert("agent_hwm_attached_kib".into(), agent.hwm_kib);
+            }
             agent.wait(expected, TELL + TELL_EACH * expected as u32);
             if let Ok(rss) = status_kib(agent.pid(), "VmRSS") {
                 measured.insert("agent_rss_after_kib".into(), rss);

@@ -5,6 +5,9 @@ use super::incident;
 use crate::truth::model::{Kill, Truth};
 use serde_json::Value;
 
+/// What the agent may hold once attached, and may have held before.
+const ATTACHED_KIB: u64 = 10 << 10;
+const PEAK_KIB: u64 = 28 << 10;
 /// What the agent may grow by during a burst, once warm.
 const GROWTH_KIB: u64 = 512;
 
@@ -42,13 +45,25 @@ pub(super) fn compare(truth: &Truth, incidents: &[Value]) -> Findings {
             lost => findings.wrong(format!("evidence.lost_records is {lost:?}: {}", brief(incident))),
         }
     }
-    growth(truth, &mut findings);
+    memory(truth, &mut findings);
     findings
 }
 
-fn growth(truth: &Truth, findings: &mut Findings) {
+fn memory(truth: &Truth, findings: &mut Findings) {
     let measured = |name: &str| truth.measured.get(name).copied();
-    if let (Some(warm), Some(after)) = (measured("agent_rss_warm_kib"), measured("agent_rss_after_kib"))
+    let after = measured("agent_rss_after_kib");
+    let bars = [
+        ("agent_rss_attached_kib", measured("agent_rss_attached_kib"), ATTACHED_KIB),
+        ("agent_hwm_attached_kib", measured("agent_hwm_attached_kib"), PEAK_KIB),
+    ];
+    // Elsewhere than in a VM, the agent may be an unoptimised build.
+    let is_vm = truth.sources.iter().any(|source| source == "kprobes");
+    for (name, value, bar) in bars.into_iter().filter(|_| is_vm) {
+        if value.is_some_and(|value| value > bar) {
+            findings.wrong(format!("{name} is {value:?}, more than {bar}"));
+        }
+    }
+    if let (Some(warm), Some(after)) = (measured("agent_rss_warm_kib"), after)
         && after > warm + GROWTH_KIB
     {
         findings.wrong(format!("the agent grew from {warm} to {after} KiB during the burst"));

@@ -33,6 +33,12 @@ pub(crate) fn process(pid: u32) -> Result<Process> {
             && let Some(mut comm) = read(&format!("task/{tid}/comm"))
         {
             comm.pop();
+            // Of a worker, procfs shows what it works on, too (`wq_worker_comm`).
+            if comm.starts_with(b"kworker/")
+                && let Some(end) = comm.iter().position(|byte| matches!(byte, b'-' | b'+'))
+            {
+                comm.truncate(end);
+            }
             threads.insert(tid, comm);
         }
     }
