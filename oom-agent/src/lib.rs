@@ -8,12 +8,14 @@
 //! - [`live`]: sources, assembler and clock put together: incidents as they happen.
 //! - [`sink`]: an incident as text or JSON.
 //! - [`trace`], [`doctor`]: the commands.
+//! - [`note`]: what they say on stderr.
 
 pub mod clock;
 pub mod doctor;
 pub mod incident;
 pub mod kernel;
 pub mod live;
+pub mod note;
 pub mod report;
 pub mod sink;
 pub mod source;

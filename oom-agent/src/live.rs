@@ -13,6 +13,7 @@ use crate::{
         load::{self, HookStatus, Logger, Options},
         rings::{Dropped, Rings},
     },
+    note::note,
     report::Event,
     source::kmsg::{From, Kmsg},
 };
@@ -129,7 +130,7 @@ impl Live {
     /// What is pending, marked as such.
     pub fn finish(&mut self) -> Vec<Incident> {
         if let Err(error) = self.read_all(Ok(())) {
-            eprintln!("oom-agent: {error:#}");
+            note(&format!("{error:#}"));
         }
         if let Some(kmsg) = &mut self.kmsg {
             kmsg.finish(&mut self.events);
@@ -160,7 +161,7 @@ impl Live {
             && let Err(error) = log.and_then(|()| source.read_available(events))
         {
             // Without the log incidents still stand; they say what they lack.
-            eprintln!("oom-agent: the kernel's log is not read any more: {error:#}");
+            note(&format!("the kernel's log is not read any more: {error:#}"));
             *kmsg = None;
         }
         self.take_log();

@@ -8,9 +8,10 @@ compile_error!(
 use clap::{Parser, Subcommand};
 use oom_agent::{
     doctor::{self, DoctorArgs},
+    note::note,
     trace::{self, NotPermitted, TraceArgs},
 };
-use std::process::ExitCode;
+use std::{io::ErrorKind, process::ExitCode};
 
 /// Every OOM kill as one incident: who was killed, who asked for memory, which limit was hit, why this one.
 #[derive(Parser)]
@@ -29,15 +30,30 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return show(&answer),
+    };
+    let done = match cli.command {
         Command::Trace(args) => trace::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("oom-agent: {error:#}");
+            note(&format!("{error:#}"));
             ExitCode::from(if error.is::<NotPermitted>() { 3 } else { 1 })
         }
+    }
+}
+
+/// Help and version go to stdout, what is wrong with the arguments to stderr.
+fn show(answer: &clap::Error) -> ExitCode {
+    match answer.print() {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe && !answer.use_stderr() => {
+            note(&format!("cannot write to stdout: {error}"));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::from(if answer.use_stderr() { 2 } else { 0 }),
     }
 }

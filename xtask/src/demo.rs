@@ -73,8 +73,10 @@ fn why_not_here() -> Option<String> {
 
 fn in_vm(args: &DemoArgs, kernel: Wanted) -> Result<ExitCode> {
     let columns = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| size.ws_col);
-    let columns = if columns == 0 { env::var("COLUMNS").unwrap_or_else(|_| "80".into()) } else { columns.to_string() };
-    let mut command: Vec<String> = vec!["env".into(), format!("COLUMNS={columns}"), "oom-guest".into(), "demo".into()];
+    let columns =
+        if columns == 0 { env::var("COLUMNS").unwrap_or_else(|_| "80".into()) } else { columns.to_string() };
+    let mut command: Vec<String> =
+        vec!["env".into(), format!("COLUMNS={columns}"), "oom-guest".into(), "demo".into()];
     if args.json {
         command.push("--json".into());
     }

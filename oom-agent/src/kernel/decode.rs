@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 /// `PF_KTHREAD`, include/linux/sched.h.
 const PF_KTHREAD: u32 = 0x0020_0000;
-/// `MMF_OOM_SKIP`, include/linux/sched/coredump.h (mm_types.h from 6.8): the same bit from 5.10 to 7.3.
+/// `MMF_OOM_SKIP`, include/linux/sched/coredump.h (`mm_types.h` from 6.8): the same bit from 5.10 to 7.3.
 const MMF_OOM_SKIP: u64 = 1 << 21;
 
 /// Bytes of a page. x86-64 always, arm64 by configuration: the loader asks the kernel.

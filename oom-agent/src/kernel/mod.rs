@@ -19,6 +19,7 @@ pub mod rings;
 
 /// The BPF object that was built with the agent.
 #[cfg(not(oom_no_bpf))]
+#[expect(clippy::unnecessary_wraps, reason = "without the BPF toolchain there is none")]
 fn object() -> anyhow::Result<&'static [u8]> {
     Ok(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/oom-ebpf")))
 }

@@ -2,7 +2,7 @@
 
 use super::escape;
 use crate::incident::model::Incident;
-use serde::Serialize as _;
+use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 use std::io;
 
@@ -10,14 +10,15 @@ use std::io;
 ///
 /// Characters that a terminal would not just show (see [`escape::is_unsafe`]) are written as `\uXXXX`: the
 /// same value for a reader of JSON, and harmless for whoever looks at it.
-#[expect(
-    clippy::expect_used,
-    clippy::missing_panics_doc,
-    reason = "writes to memory; the model has string keys only and no serializer that fails"
-)]
 pub fn line(incident: &Incident) -> String {
+    any_line(incident)
+}
+
+/// The same for anything with string keys whose serializers do not fail.
+#[expect(clippy::expect_used, reason = "writes to memory; see above")]
+pub(crate) fn any_line(value: &impl Serialize) -> String {
     let mut out = Vec::with_capacity(4096);
-    incident.serialize(&mut Serializer::with_formatter(&mut out, Shown)).expect("an incident is JSON");
+    value.serialize(&mut Serializer::with_formatter(&mut out, Shown)).expect("it is JSON");
     out.push(b'\n');
     String::from_utf8(out).expect("JSON is UTF-8")
 }

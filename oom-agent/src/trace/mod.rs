@@ -14,6 +14,7 @@ use crate::{
         load::{HookStatus, Options},
     },
     live::{Live, Start},
+    note::note,
     sink::{
         Tally, json, summary,
         terminal::{Show, Style, render},
@@ -24,6 +25,7 @@ use clap::{Args, ValueEnum};
 use filter::Filter;
 use output::{Output, Written};
 use std::{
+    fmt::Write as _,
     num::NonZeroU64,
     path::Path,
     pin::pin,
@@ -69,7 +71,7 @@ pub struct TraceArgs {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// End after so many incidents.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub count: Option<NonZeroU64>,
     /// End after so long: 30s, 5m, 1h30m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -147,7 +149,7 @@ fn require_privileges(host: &Host, args: &TraceArgs) -> Result<()> {
     } else {
         String::new()
     };
-    Err(NotPermitted(format!("not permitted: {names} missing.{more} Run it as root (sudo oom-agent trace)."))
+    Err(NotPermitted(format!("not permitted: {names} missing.{more} Run it as root (sudo oom-agent trace); `oom-agent doctor` says what else helps."))
         .into())
 }
 
@@ -257,16 +259,16 @@ fn announce(start: &Start, host: &Host, after: Duration) {
         Level::Tracepoint => "victims and reclaim by BPF, the rest by the kernel's log".to_owned(),
         Level::Kmsg | Level::Log => "only what the kernel's log says".to_owned(),
     };
-    eprintln!(
-        "oom-agent: tracing OOM kills on Linux {kernel}: {level}{} (ready after {} ms; Ctrl-C ends)",
+    note(&format!(
+        "tracing OOM kills on Linux {kernel}: {level}{} (ready after {} ms; Ctrl-C ends)",
         kinds(&start.hooks),
         after.as_millis()
-    );
+    ));
     for warning in &start.warnings {
-        eprintln!("oom-agent: {warning}");
+        note(warning);
     }
     if start.level != Level::Full {
-        eprintln!("oom-agent: `oom-agent doctor` says why not more");
+        note("`oom-agent doctor` says why not more");
     }
 }
 
@@ -285,14 +287,14 @@ fn farewell(mut tally: Tally, filtered: u64, live: &Live, end: &Written, took: D
     // What was lost or not killable outside of the incidents that were shown is said too.
     tally.lost_records = tally.lost_records.max(totals.lost_records).max(live.dropped().events);
     tally.none_killable = tally.none_killable.max(totals.none_killable);
-    let mut line = summary(&tally, took);
+    let mut text = summary(&tally, took);
     if filtered > 0 {
-        line.push_str(&format!(", {filtered} not shown (--cgroup)"));
+        let _ = write!(text, ", {filtered} not shown (--cgroup)");
     }
     if end.dropped > 0 {
-        line.push_str(&format!(", {} NOT WRITTEN: stdout was not read in time", end.dropped));
+        let _ = write!(text, ", {} NOT WRITTEN: stdout was not read in time", end.dropped);
     }
-    eprintln!("oom-agent: {line}");
+    note(&text);
 }
 
 /// Gives the memory of the start back: the kernel's type ids and the BPF object are not needed any more.
@@ -313,6 +315,10 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn count(text: &str) -> Result<NonZeroU64, String> {
+    text.parse().map_err(|_| "not a whole number of at least 1".to_owned())
+}
+
 fn show(text: &str) -> Result<Show, String> {
     match text {
         "all" => Ok(Show::All),
@@ -328,9 +334,17 @@ mod tests {
     #[test]
     fn durations_are_positive() {
         assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
         for wrong in ["0s", "-3s", "", "soon", "30"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn counts_begin_at_one() {
+        assert_eq!(count("1").map(NonZeroU64::get), Ok(1));
+        for wrong in ["0", "-1", "1.5", "", "all", "18446744073709551616"] {
+            assert!(count(wrong).is_err(), "{wrong}");
         }
     }
 

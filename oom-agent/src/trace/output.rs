@@ -141,7 +141,7 @@ mod tests {
         let written = output.finish();
         assert!(written.error.is_none());
         assert_eq!(written.dropped, 0);
-        let expected: String = (0..100).map(|number| format!("{number}\n")).collect();
+        let expected = (0..100).map(|number| number.to_string() + "\n").collect::<Vec<_>>().concat();
         assert_eq!(String::from_utf8(sink.0.lock().unwrap().clone()).unwrap(), expected);
     }
 

@@ -26,6 +26,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Provokes OOM kills and writes down what really happened and what the agent made of it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Debug, Parser)]
 #[command(name = "cases")]
 struct Args {
@@ -37,7 +38,10 @@ struct Args {
     agent: PathBuf,
     /// More arguments for the agent, e.g. --max-level=tracepoint.
     #[arg(long = "agent-arg", allow_hyphen_values = true)]
-    agent_args: Vec<String>,
+    pass: Vec<String>,
+    /// The truth without kprobes, as on a machine that has none: the agent may know no more than that either.
+    #[arg(long)]
+    no_kprobes: bool,
     /// Only the truth: no agent is started. Such output does not pass the judge.
     #[arg(long)]
     no_agent: bool,

@@ -21,10 +21,10 @@ pub(crate) const MANIFEST: &str = "cases.json";
 const TELL: Duration = Duration::from_secs(5);
 const TELL_EACH: Duration = Duration::from_millis(20);
 
-fn machine() -> Result<Machine> {
+fn machine(kprobes: bool) -> Result<Machine> {
     Ok(Machine {
         hierarchy: Hierarchy::detect()?,
-        tracer: Tracer::new()?,
+        tracer: Tracer::new(kprobes)?,
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         cpus: std::thread::available_parallelism().context("counting CPUs")?.get() as u32,
     })
@@ -32,7 +32,7 @@ fn machine() -> Result<Machine> {
 
 /// Prints the cases.
 pub(super) fn list() -> Result<()> {
-    let machine = machine()?;
+    let machine = machine(true)?;
     for case in CASES {
         let missing = case.needs.iter().find_map(|need| need.missing(&machine));
         println!("{:<16} {}", case.name, missing.unwrap_or("can run"));
@@ -56,7 +56,7 @@ pub(super) fn all(args: &Args) -> Result<()> {
         // Whoever set the machine up may use it; here each case that wants swap starts it. Off is as good.
         let _ = sys::swap_off(&disk);
     }
-    let machine = machine()?;
+    let machine = machine(!args.no_kprobes)?;
     let chosen: Vec<&Case> = CASES
         .iter()
         .filter(|case| !case.heavy || args.heavy || !args.only.is_empty())
@@ -100,7 +100,7 @@ impl Runner<'_> {
             self.stop_agent()?;
         }
         if !self.args.no_agent && self.agent.is_none() {
-            self.agent = Some(Agent::start(&self.args.agent, &self.args.agent_args)?);
+            self.agent = Some(Agent::start(&self.args.agent, &self.args.pass)?);
         }
         let begun = Instant::now();
         let truth = self.run(case, &dir)?;

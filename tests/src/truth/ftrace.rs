@@ -28,8 +28,8 @@ pub(crate) struct Tracer {
 }
 
 impl Tracer {
-    /// Sets everything up; `Ok(None)` where there is no tracefs.
-    pub(crate) fn new() -> Result<Option<Self>> {
+    /// Sets everything up, with kprobes if they are wanted and there; `Ok(None)` where there is no tracefs.
+    pub(crate) fn new(kprobes: bool) -> Result<Option<Self>> {
         let root = Path::new(ROOT);
         if !root.join("instances").is_dir() {
             return Ok(None);
@@ -41,7 +41,8 @@ impl Tracer {
             std::fs::create_dir(&instance).with_context(|| format!("creating {}", instance.display()))?;
         }
         let probes = root.join("kprobe_events");
-        let has_kprobes = probes.exists() && PROBES.iter().all(|probe| append(&probes, probe).is_ok());
+        let has_kprobes =
+            kprobes && probes.exists() && PROBES.iter().all(|probe| append(&probes, probe).is_ok());
         let tracer = Self { instance, has_kprobes };
         tracer.set("buffer_size_kb", "4096")?;
         tracer.set("trace_clock", "boot")?;

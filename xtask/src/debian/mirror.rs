@@ -74,10 +74,10 @@ mod tests {
     fn the_machines_own_sources_name_both_archives() {
         let lines = "http://mirror.example/debian/ bookworm\n\
                      http://mirror.example/debian/ bookworm-updates\n\
-                     http://security.example/debian-security/ bookworm-security\n";
+                     http://sec.example/debian-security/ bookworm-security\n";
         let mirror = Mirror::parse(lines).unwrap();
         assert_eq!(mirror.of("trixie-backports"), "http://mirror.example/debian");
-        assert_eq!(mirror.of("trixie-security"), "http://security.example/debian-security");
+        assert_eq!(mirror.of("trixie-security"), "http://sec.example/debian-security");
     }
 
     #[test]
@@ -88,6 +88,6 @@ mod tests {
 
     #[test]
     fn sources_of_another_distribution_give_none() {
-        assert_eq!(Mirror::parse("http://archive.example/ubuntu/ noble\n"), None);
+        assert_eq!(Mirror::parse("http://main.example/ubuntu/ noble\n"), None);
     }
 }

@@ -12,6 +12,7 @@ use crate::{
 use anyhow::{Context as _, Result};
 use oom_tests::judge::{self, Outcome};
 use std::{
+    fmt::Write as _,
     fs,
     path::Path,
     process::{Command, Stdio},
@@ -65,11 +66,8 @@ pub(super) fn here(only: &[String]) -> Result<Count> {
 /// The cases in VMs.
 pub(super) fn kernels(wanted: &[Wanted], only: &[String]) -> Result<Count> {
     let all = wanted.is_empty();
-    let kernels: Vec<Wanted> = if all {
-        KERNELS.iter().filter_map(|kernel| kernel.parse().ok()).collect()
-    } else {
-        wanted.to_vec()
-    };
+    let kernels: Vec<Wanted> =
+        if all { KERNELS.iter().filter_map(|kernel| kernel.parse().ok()).collect() } else { wanted.to_vec() };
     let runs = Mutex::new(runs(&kernels, only, all).into_iter());
     let count = Mutex::new(Count::default());
     let next = || runs.lock().ok()?.next();
@@ -111,13 +109,24 @@ fn runs(kernels: &[Wanted], only: &[String], all: bool) -> Vec<Run> {
             continue;
         }
         if WITH_V1.contains(&name.as_str()) {
-            runs.push(run(format!("Linux {name}, cgroup v1"), Cgroup::V1, "", &["memcg_v1", "nested", "removed"]));
+            runs.push(run(
+                format!("Linux {name}, cgroup v1"),
+                Cgroup::V1,
+                "",
+                &["memcg_v1", "nested", "removed"],
+            ));
         }
         if name == FALLBACKS_ON {
             let basic = ["memcg_v2", "nested", "group_kill", "headless", "shared", "removed"];
             runs.push(run(format!("Linux {name}, kprobes"), Cgroup::V2, "--no-trampolines", &basic));
-            let more = ["memcg_v2", "nested", "group_kill", "no_table", "headless", "shared", "removed", "burst"];
-            runs.push(run(format!("Linux {name}, tracepoints only"), Cgroup::V2, "--max-level=tracepoint", &more));
+            let more =
+                ["memcg_v2", "nested", "group_kill", "no_table", "headless", "shared", "removed", "burst"];
+            runs.push(run(
+                format!("Linux {name}, tracepoints only"),
+                Cgroup::V2,
+                "--max-level=tracepoint",
+                &more,
+            ));
             let log = ["memcg_v2", "nested", "no_table"];
             runs.push(run(format!("Linux {name}, the log only"), Cgroup::V2, "--max-level=kmsg", &log));
         }
@@ -139,6 +148,9 @@ fn in_vm(run: &Run) -> Count {
             .into();
     if !run.agent.is_empty() {
         command.push(format!("--agent-arg={}", run.agent));
+        if run.agent.starts_with("--max-level") {
+            command.push("--no-kprobes".into());
+        }
     }
     command.extend(flags("--only", &run.cases));
     let outcome = vm::run(&Request {
@@ -159,7 +171,11 @@ fn in_vm(run: &Run) -> Count {
                 End::Exited(0) => None,
                 End::Exited(code) => Some(format!("the cases ended with status {code}")),
                 End::Down => Some(format!("the VM went down without a report; its console:\n{}", tail())),
-                End::TimedOut => Some(format!("the VM was still running after {} s; its console:\n{}", LIMIT.as_secs(), tail())),
+                End::TimedOut => Some(format!(
+                    "the VM was still running after {} s; its console:\n{}",
+                    LIMIT.as_secs(),
+                    tail()
+                )),
             };
             (trouble, format!(" = {}", outcome.kernel))
         }
@@ -179,7 +195,7 @@ fn verdicts(title: &str, cases: &Path, trouble: Option<String>) -> Count {
     match judge::judge(cases) {
         Ok(verdicts) => {
             for verdict in verdicts {
-                text.push_str(&format!("  {verdict}\n"));
+                let _ = writeln!(text, "  {verdict}");
                 count.add(match verdict.outcome {
                     Outcome::Passed(_) => Count::one(true),
                     Outcome::Failed(_) => Count::one(false),
@@ -188,15 +204,14 @@ fn verdicts(title: &str, cases: &Path, trouble: Option<String>) -> Count {
             }
         }
         Err(error) => {
-            text.push_str(&format!("  FAIL  {error:#}\n"));
+            let _ = writeln!(text, "  FAIL  {error:#}");
             count.add(Count::one(false));
         }
     }
     if let Some(trouble) = trouble {
-        text.push_str(&format!("  FAIL  {trouble}\n"));
+        let _ = writeln!(text, "  FAIL  {trouble}");
         count.add(Count::one(false));
     }
     eprint!("{text}");
     count
 }
-

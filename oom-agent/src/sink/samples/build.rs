@@ -209,10 +209,12 @@ impl Sample {
             evidence: Evidence {
                 level: Level::Full,
                 sources: [
-                    "fentry:out_of_memory",
+                    "raw_tracepoint:mark_victim",
+                    "raw_tracepoint:sched_process_exit",
                     "fexit:oom_badness",
+                    "fexit:oom_evaluate_task",
                     "fentry:oom_kill_process",
-                    "tp_btf:mark_victim",
+                    "fentry:out_of_memory",
                 ]
                 .map(str::to_owned)
                 .into(),

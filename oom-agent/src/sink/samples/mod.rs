@@ -177,7 +177,7 @@ pub(crate) fn suppressed_report() -> Incident {
         Some(Trigger { pid: Some(7_001), tid: Some(7_003), comm: "hog".into(), ..Trigger::default() });
     incident.evidence.level = Level::Tracepoint;
     incident.evidence.sources =
-        vec!["raw_tp:mark_victim".into(), "raw_tp:sched_process_exit".into(), "kmsg".into()];
+        vec!["raw_tracepoint:mark_victim".into(), "raw_tracepoint:sched_process_exit".into(), "kmsg".into()];
     incident.evidence.notes = vec![
         "the kernel's report was rate-limited (10 in 5 s): no candidates, no limits, no totalpages".into(),
     ];
@@ -293,6 +293,9 @@ pub(crate) fn mempolicy_log() -> Incident {
     (incident.candidates_evaluated, incident.candidates_lost, incident.recovery_ns) = (None, None, None);
     incident.evidence.level = Level::Log;
     incident.evidence.sources = vec!["log".into()];
+    for candidate in &mut incident.candidates {
+        candidate.points_source = Some(crate::incident::model::PointsSource::Computed);
+    }
     incident
 }
 
@@ -322,6 +325,8 @@ pub(crate) fn panic() -> Incident {
     incident.decision =
         Some(Decision { pid: None, tid: None, comm: None, points: None, ..sample.rule(Rule::Panic) });
     incident.evidence.level = Level::Kmsg;
+    incident.evidence.sources = vec!["kmsg".into()];
+    incident.candidates[0].points_source = Some(crate::incident::model::PointsSource::Computed);
     incident.escalation = Some(Escalation { reclaim_rounds: Some(0), ..Escalation::default() });
     incident
 }

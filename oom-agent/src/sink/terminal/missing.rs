@@ -1,7 +1,7 @@
 //! What was not seen, and what the rest is made of.
 
 use super::{Page, words};
-use crate::incident::model::{Incident, Level, Role, Rule, ScopeKind};
+use crate::incident::model::{Candidate, Incident, Level, PointsSource, Role, Rule, ScopeKind};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, units};
 
@@ -75,7 +75,7 @@ fn gaps(incident: &Incident) -> Vec<String> {
     checks.into_iter().filter_map(|(missing, what)| missing.then_some(what)).collect()
 }
 
-/// Which level, which sources.
+/// Which level, and what kinds of sources: the names of the hooks are in the JSON.
 pub(super) fn evidence(incident: &Incident, page: &Page) -> Vec<Line> {
     let level = match incident.evidence.level {
         Level::Full => "full",
@@ -83,11 +83,47 @@ pub(super) fn evidence(incident: &Incident, page: &Page) -> Vec<Line> {
         Level::Kmsg => "kmsg",
         Level::Log => "log",
     };
-    let sources: Vec<_> = incident.evidence.sources.iter().map(|source| escape::escape(source)).collect();
+    let mut parts = source_kinds(&incident.evidence.sources);
+    parts.extend(whose_points(&incident.candidates).map(str::to_owned));
     let mut prose = Prose::new();
     prose.say(Tone::Faint, &format!("{level} level"));
-    if !sources.is_empty() {
-        prose.say(Tone::Faint, &format!(": {}", sources.join(", ")));
+    if !parts.is_empty() {
+        prose.say(Tone::Faint, &format!(": {}", parts.join(", ")));
     }
     prose.wrap(page.prose())
+}
+
+/// `KIND:HOOK`, by kind; what is not known is named as it is.
+fn source_kinds(sources: &[String]) -> Vec<String> {
+    let (mut functions, mut tracepoints, mut rest) = (0, 0, Vec::new());
+    let mut kinds = Vec::new();
+    for source in sources {
+        match source.split_once(':').map_or(source.as_str(), |(kind, _)| kind) {
+            kind @ ("fentry" | "fexit" | "kprobe" | "kretprobe") => {
+                functions += 1;
+                kinds.push(kind);
+            }
+            "raw_tracepoint" => tracepoints += 1,
+            "kmsg" => rest.push("the kernel's log".to_owned()),
+            // The level says so already.
+            "log" => {}
+            _ => rest.push(escape::escape(source).into_owned()),
+        }
+    }
+    kinds.sort_unstable();
+    kinds.dedup();
+    let functions = (functions > 0).then(|| format!("{functions} {}", kinds.join("/")));
+    let tracepoints = (tracepoints > 0).then(|| units::plural(tracepoints, "tracepoint", "tracepoints"));
+    functions.into_iter().chain(tracepoints).chain(rest).collect()
+}
+
+/// Where the candidates' points are from.
+fn whose_points(candidates: &[Candidate]) -> Option<&'static str> {
+    let all = |source| candidates.iter().filter_map(|it| it.points_source).all(|other| other == source);
+    candidates.iter().find_map(|it| it.points_source)?;
+    Some(match (all(PointsSource::Kernel), all(PointsSource::Computed)) {
+        (true, _) => "the kernel's own points",
+        (_, true) => "points computed",
+        (false, false) => "points partly computed",
+    })
 }
