@@ -387,7 +387,7 @@ fn a_report_for_the_same_call_adds_what_only_the_log_knows() {
     let incident = run.one();
     assert_eq!(incident.kernel_log.as_deref(), Some("the kernel's words"));
     assert_eq!(incident.trigger.unwrap().gfp_flags, ["GFP_KERNEL"]);
-    assert_eq!(incident.memory.get("anon"), Some(&(1 << 20)));
+    assert_eq!(incident.memory.get("anon_bytes"), Some(&(1 << 20)));
     assert_eq!(incident.candidates[0].points_source, Some(PointsSource::Kernel));
 
     // It is not waited for, and does not make a second incident when it comes late.
