@@ -22,7 +22,8 @@ pub(crate) static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 #[map]
 pub(crate) static STATE: Array<State> = Array::with_max_entries(1, 0);
 
-/// Processes that were sent SIGKILL or marked, by tgid, until their last thread exits.
+/// Processes that were sent SIGKILL or marked, by tgid. An entry outlives its process: it may exit on another CPU
+/// before it is marked, and the mark wants the time of the kill. The start tells a new process with the same tgid.
 #[map]
 pub(crate) static VICTIMS: LruHashMap<u32, VictimState> = LruHashMap::with_max_entries(4096, 0);
 
@@ -91,6 +92,8 @@ pub(crate) struct VictimState {
     pub killer: u64,
     /// Number of the call.
     pub call: u64,
+    /// Not 0: its exit was told.
+    pub exited: u64,
 }
 
 /// See [`RECLAIM`].

@@ -59,7 +59,7 @@ pub struct Incident {
     /// Reclaim before the kill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub escalation: Option<Escalation>,
-    /// Break-down of the memory in scope, from the kernel's report: counter names as in `memory.stat`, in bytes.
+    /// Break-down of the memory in scope, from the kernel's report: `NAME_bytes` with the names of cgroup v2's `memory.stat`.
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty", default)]
     pub memory: std::collections::BTreeMap<String, u64>,
     /// Time between entry into and return from `out_of_memory`.

@@ -14,7 +14,8 @@ use crate::{
         load::{HookStatus, Options},
     },
     live::{Live, Start},
-    note::note,
+    note::{log_to_stderr, note},
+    resident,
     sink::{
         Tally, json, summary,
         terminal::{Show, Style, render},
@@ -25,6 +26,7 @@ use clap::{Args, ValueEnum};
 use filter::Filter;
 use output::{Output, Written};
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     num::NonZeroU64,
     path::Path,
@@ -79,9 +81,9 @@ pub struct TraceArgs {
     /// Only incidents of a cgroup (the full one's or a victim's path); * and ? match anything.
     #[arg(long, value_name = "GLOB")]
     pub cgroup: Option<String>,
-    /// Candidates to show: a number, all or none.
-    #[arg(long, value_name = "N|all|none", default_value = "10", value_parser = show)]
-    pub candidates: Show,
+    /// Candidates to show: a number, all or none. Default: 10 as text, all as JSON.
+    #[arg(long, value_name = "N|all|none", value_parser = show)]
+    pub candidates: Option<Show>,
     /// Use no more than this.
     #[arg(long, value_enum, default_value_t = MaxLevel::Full, help_heading = "Debugging")]
     pub max_level: MaxLevel,
@@ -94,6 +96,11 @@ pub struct TraceArgs {
 }
 
 impl TraceArgs {
+    fn candidates(&self) -> Show {
+        let default = if self.format == Format::Json { Show::All } else { Show::Top(10) };
+        self.candidates.unwrap_or(default)
+    }
+
     fn options(&self) -> Options {
         Options {
             max_level: match self.max_level {
@@ -155,16 +162,19 @@ fn require_privileges(host: &Host, args: &TraceArgs) -> Result<()> {
 
 async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     let began = Instant::now();
+    if args.bpf_log {
+        log_to_stderr();
+    }
     // Before anything else: a signal during the start must end it cleanly too.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let (mut live, start) = Live::start(host, &args.options())
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
-    give_back();
+    resident::settle();
     let (output, mut pipe) = Output::start().context("cannot start the output thread")?;
     announce(&start, host, began.elapsed());
 
-    let style = Style::detect(args.candidates);
+    let style = Style::detect(args.candidates());
     let filter = Filter::new(args.cgroup.as_deref());
     let mut shown =
         Shown { args, style, filter, output, tally: Tally::default(), filtered: 0, separate: false };
@@ -226,7 +236,7 @@ impl Shown<'_> {
         }
         self.tally.count(incident);
         let text = match self.args.format {
-            Format::Json => json::line(&limited(incident, self.args.candidates)),
+            Format::Json => json::line(&limited(incident, self.args.candidates())),
             Format::Text if self.separate => format!("\n{}", render(incident, &self.style)),
             Format::Text => render(incident, &self.style),
         };
@@ -235,14 +245,17 @@ impl Shown<'_> {
     }
 }
 
-/// The incident with as many candidates as wanted; JSON has all of them unless a number was asked for.
-fn limited(incident: &Incident, show: Show) -> std::borrow::Cow<'_, Incident> {
-    match show {
-        Show::None if !incident.candidates.is_empty() => {
-            std::borrow::Cow::Owned(Incident { candidates: Vec::new(), ..incident.clone() })
-        }
-        Show::None | Show::All | Show::Top(_) => std::borrow::Cow::Borrowed(incident),
+/// The incident with as many candidates as wanted, those with the most points first.
+fn limited(incident: &Incident, show: Show) -> Cow<'_, Incident> {
+    let wanted = match show {
+        Show::All => usize::MAX,
+        Show::Top(number) => number,
+        Show::None => 0,
+    };
+    if incident.candidates.len() <= wanted {
+        return Cow::Borrowed(incident);
     }
+    Cow::Owned(Incident { candidates: incident.candidates[..wanted].to_vec(), ..incident.clone() })
 }
 
 async fn timeout(duration: Option<Duration>) {
@@ -297,15 +310,6 @@ fn farewell(mut tally: Tally, filtered: u64, live: &Live, end: &Written, took: D
         let _ = write!(text, ", {} NOT WRITTEN: stdout was not read in time", end.dropped);
     }
     note(&text);
-}
-
-/// Gives the memory of the start back: the kernel's type ids and the BPF object are not needed any more.
-fn give_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: may be called at any time; it only returns free memory to the system.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

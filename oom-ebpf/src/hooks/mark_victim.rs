@@ -63,7 +63,11 @@ fn marked(state: &mut State, task: u64, tid: u32) {
     };
     if task != 0 && killed_ns == 0 {
         // It was dying anyway: its exit is wanted all the same. An LRU map makes room.
-        let _ = VICTIMS.insert(tgid, VictimState { start_ns, killed_ns: 0, killer: 0, call: state.call }, 0);
+        let _ = VICTIMS.insert(
+            tgid,
+            VictimState { start_ns, killed_ns: 0, killer: 0, call: state.call, exited: 0 },
+            0,
+        );
     }
     let Some(mut entry) = reserve_event::<Victim>() else { return };
     let record = entry.as_mut_ptr();

@@ -45,7 +45,6 @@ fn begin() {
         // SAFETY: only the thread itself writes its entry, and it does not reclaim twice at once.
         let reclaim = unsafe { &mut *reclaim };
         if now - reclaim.end_ns > SERIES_NS {
-            // Rounds go on counting: they tell one kill of a task from its next.
             reclaim.total = Reclaim { rounds: 0, ns: 0, reclaimed_pages: 0, first_ns: now };
         }
         reclaim.begin_ns = now;

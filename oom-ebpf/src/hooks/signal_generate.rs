@@ -46,7 +46,7 @@ fn killed(state: &mut State, task: u64) {
         victim.start_ns == start_ns && victim.killed_ns != 0 && victim.killer == killer
     });
     if !known {
-        let victim = VictimState { start_ns, killed_ns: now, killer, call: state.call };
+        let victim = VictimState { start_ns, killed_ns: now, killer, call: state.call, exited: 0 };
         // An LRU map makes room.
         let _ = VICTIMS.insert(tgid, victim, 0);
     }

@@ -104,6 +104,9 @@ impl Assembler {
             Fact::Exit(exit) => {
                 let mut known = false;
                 for pending in self.calls.values_mut() {
+                    if pending.is_of(&exit) {
+                        pending.leave(now_ns);
+                    }
                     for victim in &mut pending.victims {
                         if victim.exit(&exit) {
                             known = true;

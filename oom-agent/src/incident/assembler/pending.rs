@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::marked::{Marked, Process};
-use crate::incident::fact::{Call, Decision, End};
+use crate::incident::fact::{Call, Decision, End, Exit};
 use crate::incident::model::Level;
 use crate::report::{Killed, Outcome, Report};
 
@@ -115,6 +115,16 @@ impl Pending {
             self.touch(now_ns);
         }
         self.left = true;
+    }
+
+    /// The process that has exited is the one that made the call, so the call is over. Its end is not seen where
+    /// another fexit program is attached or detached meanwhile: tasks inside then skip all of them
+    /// (`bpf_tramp_image_put`, kernel/bpf/trampoline.c).
+    pub(super) fn is_of(&self, exit: &Exit) -> bool {
+        self.entry.as_ref().is_some_and(|entry| {
+            let trigger = &entry.trigger;
+            trigger.pid == exit.pid && trigger.start_ns == exit.start_ns
+        })
     }
 
     /// Adds a victim, or what is new of one that is known.

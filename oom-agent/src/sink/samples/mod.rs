@@ -53,14 +53,14 @@ pub(crate) fn memcg() -> Incident {
     sample.kill(81_234);
     let mut incident = sample.build();
     incident.memory = [
-        ("anon", 503 * MIB),
-        ("file", 4 * MIB),
-        ("shmem", 0),
-        ("slab_reclaimable", 700 * KIB),
-        ("slab_unreclaimable", 900 * KIB),
-        ("pagetables", 2 * MIB),
-        ("kernel_stack", 96 * KIB),
-        ("pgfault", 812_113),
+        ("anon_bytes", 503 * MIB),
+        ("file_bytes", 4 * MIB),
+        ("shmem_bytes", 0),
+        ("slab_reclaimable_bytes", 700 * KIB),
+        ("slab_unreclaimable_bytes", 900 * KIB),
+        ("pagetables_bytes", 2 * MIB),
+        ("kernel_stack_bytes", 96 * KIB),
+        ("pgfault_bytes", 812_113),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();

@@ -5,13 +5,11 @@ use crate::incident::model::{Incident, Role, Rule, ScopeKind};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
 
-/// Counters of the kernel's report that are shown, largest first (cgroup v2, v1 and machine-wide names). They
+/// Counters of the kernel's report that are shown, largest first (`NAME_bytes` in the JSON). They
 /// do not overlap, but for `shmem`, `unevictable` and `file_*`, which are parts of others.
-const COUNTERS: [&str; 15] = [
+const COUNTERS: [&str; 13] = [
     "anon",
-    "rss",
     "file",
-    "cache",
     "shmem",
     "slab",
     "slab_reclaimable",
@@ -126,8 +124,9 @@ pub(super) fn asked(incident: &Incident, page: &Page) -> Vec<Line> {
 
 pub(super) fn memory(incident: &Incident, page: &Page) -> Vec<Line> {
     // The parts of slab say more than slab.
-    let split = incident.memory.contains_key("slab_unreclaimable");
-    let known = COUNTERS.iter().filter_map(|name| Some((*name, *incident.memory.get(*name)?)));
+    let split = incident.memory.contains_key("slab_unreclaimable_bytes");
+    let known =
+        COUNTERS.iter().filter_map(|name| Some((*name, *incident.memory.get(&format!("{name}_bytes"))?)));
     let mut shown: Vec<_> = known.filter(|(name, bytes)| *bytes > 0 && !(split && *name == "slab")).collect();
     shown.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     let mut prose = Prose::new();

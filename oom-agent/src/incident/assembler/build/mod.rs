@@ -199,7 +199,23 @@ const BYTE_COUNTERS: [&str; 43] = [
     "zswapped",
 ];
 
+/// Counters of cgroup v1 that v2 has under another name (`memcg1_stats` in `mm/memcontrol-v1.c`).
+const V1_NAMES: [(&str, &str); 6] = [
+    ("cache", "file"),
+    ("dirty", "file_dirty"),
+    ("mapped_file", "file_mapped"),
+    ("rss", "anon"),
+    ("rss_huge", "anon_thp"),
+    ("writeback", "file_writeback"),
+];
+
+/// The break-down under v2's names, with the unit.
 fn memory(report: &Report) -> BTreeMap<String, u64> {
     let bytes = report.stats.iter().filter(|(name, _)| BYTE_COUNTERS.contains(&name.as_str()));
-    bytes.map(|(name, value)| (name.clone(), *value)).collect()
+    bytes
+        .map(|(name, value)| {
+            let v2 = V1_NAMES.iter().find(|(v1, _)| v1 == name).map_or(name.as_str(), |(_, v2)| v2);
+            (format!("{v2}_bytes"), *value)
+        })
+        .collect()
 }

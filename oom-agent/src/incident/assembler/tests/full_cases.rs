@@ -387,7 +387,7 @@ fn a_report_for_the_same_call_adds_what_only_the_log_knows() {
     let incident = run.one();
     assert_eq!(incident.kernel_log.as_deref(), Some("the kernel's words"));
     assert_eq!(incident.trigger.unwrap().gfp_flags, ["GFP_KERNEL"]);
-    assert_eq!(incident.memory.get("anon"), Some(&(1 << 20)));
+    assert_eq!(incident.memory.get("anon_bytes"), Some(&(1 << 20)));
     assert_eq!(incident.candidates[0].points_source, Some(PointsSource::Kernel));
 
     // It is not waited for, and does not make a second incident when it comes late.
@@ -400,4 +400,21 @@ fn a_report_for_the_same_call_adds_what_only_the_log_knows() {
     ]);
     assert_eq!(run.wait(1000).ready(), vec![]);
     assert_eq!(run.assembler.deadline(), None);
+}
+
+#[test]
+fn a_call_whose_end_is_not_seen_is_over_when_its_task_has_exited() {
+    let (asks, other) = (task(10, 8000, 0), task(11, 500, 100));
+    let mut facts = whole_call(1, &asks, &[asks.clone(), other.clone()]);
+    facts.retain(|fact| !matches!(fact, Fact::End(_)));
+    let mut run = Run::full();
+    let incident = run.push_all(facts).nothing().wait(300).one();
+    assert_eq!(incident.victims[0].pid, 10);
+    assert_eq!(incident.oom_path_ns, None);
+    assert_eq!(incident.evidence.notes.len(), 1, "{:?}", incident.evidence.notes);
+
+    // Someone else's exit says nothing: the kernel may still be printing.
+    let mut facts = whole_call(1, &other, &[asks, other.clone()]);
+    facts.retain(|fact| !matches!(fact, Fact::End(_)));
+    Run::full().push_all(facts).wait(300).nothing();
 }
