@@ -72,11 +72,16 @@ pub(crate) struct State {
     pub points: i64,
     /// `oc->chosen` at `oom_kill_process`.
     pub chosen: u64,
-    /// Last task that was sent SIGKILL in this call.
+    /// Last task that the kernel sent SIGKILL to, when, and who made it do so. Where calls are not seen, kills that have
+    /// nothing to do with OOM are among them.
     pub signalled: u64,
+    pub signalled_ns: u64,
+    pub signaller: u64,
     /// mm and tgid of the last marked one.
     pub marked_mm: u64,
     pub marked_tgid: u64,
+    /// Records of the bulk ring, over all calls.
+    pub bulk: u64,
 }
 
 /// See [`VICTIMS`].
@@ -130,7 +135,8 @@ fn reserve<T: 'static>(ring: &RingBuf, index: u32) -> Option<RingBufEntry<T>> {
     let entry = ring.reserve::<T>(0);
     if entry.is_none() {
         if let Some(count) = DROPS.get_ptr_mut(index) {
-            // SAFETY: this CPU's own value, and a program is not preempted by another of ours that drops.
+            // SAFETY: this CPU's own value. Another of our programs may come between and cost a count: the agent wants to
+            // know that there are drops, and about how many.
             unsafe { *count += 1 };
         }
     }
