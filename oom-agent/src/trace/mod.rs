@@ -25,6 +25,7 @@ use clap::{Args, ValueEnum};
 use filter::Filter;
 use output::{Output, Written};
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     num::NonZeroU64,
     path::Path,
@@ -79,9 +80,9 @@ pub struct TraceArgs {
     /// Only incidents of a cgroup (the full one's or a victim's path); * and ? match anything.
     #[arg(long, value_name = "GLOB")]
     pub cgroup: Option<String>,
-    /// Candidates to show: a number, all or none.
-    #[arg(long, value_name = "N|all|none", default_value = "10", value_parser = show)]
-    pub candidates: Show,
+    /// Candidates to show: a number, all or none [default: 10 as text, all as JSON].
+    #[arg(long, value_name = "N|all|none", value_parser = show)]
+    pub candidates: Option<Show>,
     /// Use no more than this.
     #[arg(long, value_enum, default_value_t = MaxLevel::Full, help_heading = "Debugging")]
     pub max_level: MaxLevel,
@@ -164,7 +165,7 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     let (output, mut pipe) = Output::start().context("cannot start the output thread")?;
     announce(&start, host, began.elapsed());
 
-    let style = Style::detect(args.candidates);
+    let style = Style::detect(args.candidates.unwrap_or(Show::Top(10)));
     let filter = Filter::new(args.cgroup.as_deref());
     let mut shown =
         Shown { args, style, filter, output, tally: Tally::default(), filtered: 0, separate: false };
@@ -225,7 +226,7 @@ impl Shown<'_> {
         }
         self.tally.count(incident);
         let text = match self.args.format {
-            Format::Json => json::line(&limited(incident, self.args.candidates)),
+            Format::Json => json::line(&limited(incident, self.args.candidates.unwrap_or(Show::All))),
             Format::Text if self.separate => format!("\n{}", render(incident, &self.style)),
             Format::Text => render(incident, &self.style),
         };
@@ -234,14 +235,19 @@ impl Shown<'_> {
     }
 }
 
-/// The incident with as many candidates as wanted; JSON has all of them unless a number was asked for.
-fn limited(incident: &Incident, show: Show) -> std::borrow::Cow<'_, Incident> {
-    match show {
-        Show::None if !incident.candidates.is_empty() => {
-            std::borrow::Cow::Owned(Incident { candidates: Vec::new(), ..incident.clone() })
-        }
-        Show::None | Show::All | Show::Top(_) => std::borrow::Cow::Borrowed(incident),
+/// The incident with as many candidates as wanted, those with the most points.
+fn limited(incident: &Incident, show: Show) -> Cow<'_, Incident> {
+    let most = match show {
+        Show::None => 0,
+        Show::Top(most) => most,
+        Show::All => usize::MAX,
+    };
+    if incident.candidates.len() <= most {
+        return Cow::Borrowed(incident);
     }
+    let mut incident = incident.clone();
+    incident.candidates.truncate(most);
+    Cow::Owned(incident)
 }
 
 async fn timeout(duration: Option<Duration>) {
@@ -330,6 +336,7 @@ fn show(text: &str) -> Result<Show, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::incident::model::Candidate;
 
     #[test]
     fn durations_are_positive() {
@@ -354,5 +361,17 @@ mod tests {
         assert_eq!(show("none"), Ok(Show::None));
         assert_eq!(show("3"), Ok(Show::Top(3)));
         assert!(show("-1").is_err());
+    }
+
+    #[test]
+    fn json_has_as_many_candidates_as_asked_for() {
+        let candidate = |pid| Candidate { pid, ..Candidate::default() };
+        let incident =
+            Incident { candidates: vec![candidate(3), candidate(1), candidate(2)], ..Incident::default() };
+        let pids = |show| limited(&incident, show).candidates.iter().map(|it| it.pid).collect::<Vec<_>>();
+        assert_eq!(pids(Show::All), [3, 1, 2]);
+        assert_eq!(pids(Show::Top(2)), [3, 1]);
+        assert_eq!(pids(Show::Top(9)), [3, 1, 2]);
+        assert!(pids(Show::None).is_empty());
     }
 }
