@@ -6,6 +6,7 @@
 //! - [`kernel`]: the only place that knows aya and BTF; what this machine allows.
 //! - [`source`]: the kernel's log.
 //! - [`live`]: sources, assembler and clock put together: incidents as they happen.
+//! - [`resident`]: the agent's own memory.
 //! - [`sink`]: an incident as text or JSON.
 //! - [`trace`], [`doctor`]: the commands.
 //! - [`note`]: what they say on stderr.
@@ -17,6 +18,7 @@ pub mod kernel;
 pub mod live;
 pub mod note;
 pub mod report;
+pub mod resident;
 pub mod sink;
 pub mod source;
 pub mod trace;

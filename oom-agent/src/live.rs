@@ -93,7 +93,8 @@ impl Live {
             logger,
             assembler: Assembler::new(config),
             stamp: Stamp {
-                node: host.node.value().cloned(),
+                // What the kernel calls a machine that was given no name (`UTS_NODENAME`).
+                node: host.node.value().filter(|node| *node != "(none)").cloned(),
                 boot_id: host.boot_id.value().cloned(),
                 kernel_release: host.kernel_release.value().cloned(),
                 number: 0,

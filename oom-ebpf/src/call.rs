@@ -30,7 +30,6 @@ const QUIET_NS: u64 = 1_000_000_000;
 #[inline(always)]
 pub(crate) fn enter(oc: u64) {
     let Some(state) = state() else { return };
-    state.signaller = 0;
     state.signalled = 0;
     begin(state, oc, now());
 }

@@ -6,6 +6,8 @@ use aya_ebpf::{
 };
 use oom_ebpf::{RING_BULK, RING_EVENTS};
 
+use crate::fields::CALLS_SEEN;
+
 /// What must never be lost. The loader sets the size.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
@@ -22,7 +24,8 @@ pub(crate) static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 #[map]
 pub(crate) static STATE: Array<State> = Array::with_max_entries(1, 0);
 
-/// Processes that were sent SIGKILL or marked, by tgid, until their last thread exits.
+/// Processes that were sent SIGKILL or marked, by tgid. An entry outlives its process: it may exit on another CPU
+/// before it is marked, and the mark wants the time of the kill. The start tells a new process with the same tgid.
 #[map]
 pub(crate) static VICTIMS: LruHashMap<u32, VictimState> = LruHashMap::with_max_entries(4096, 0);
 
@@ -72,11 +75,8 @@ pub(crate) struct State {
     pub points: i64,
     /// `oc->chosen` at `oom_kill_process`.
     pub chosen: u64,
-    /// Last task that the kernel sent SIGKILL to, when, and who made it do so. Where calls are not seen, kills that have
-    /// nothing to do with OOM are among them.
+    /// Last task that the kernel sent SIGKILL to in this call. Where calls are not seen: at all.
     pub signalled: u64,
-    pub signalled_ns: u64,
-    pub signaller: u64,
     /// mm and tgid of the last marked one.
     pub marked_mm: u64,
     pub marked_tgid: u64,
@@ -96,6 +96,17 @@ pub(crate) struct VictimState {
     pub killer: u64,
     /// Number of the call.
     pub call: u64,
+    /// Not 0: its exit was told.
+    pub exited: u64,
+}
+
+impl VictimState {
+    /// When this killer sent SIGKILL to this process, in this call where calls are seen; 0 if it did not.
+    #[inline(always)]
+    pub(crate) fn killed_ns(&self, start_ns: u64, killer: u64, call: u64) -> u64 {
+        let this_call = CALLS_SEEN.load() == 0 || self.call == call;
+        if self.start_ns == start_ns && self.killer == killer && this_call { self.killed_ns } else { 0 }
+    }
 }
 
 /// See [`RECLAIM`].

@@ -135,3 +135,41 @@ impl Offsets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::btf::{
+        self,
+        fixtures::{KERNELS, btf_of},
+    };
+
+    #[test]
+    fn every_field_is_there_on_every_kernel() {
+        for kernel in KERNELS {
+            let paths = paths();
+            let answers = btf::read(&mut btf_of(kernel), &wanted(&paths, &[], &[])).unwrap();
+            let offsets = resolve(&answers, true);
+            assert_eq!(offsets.missing_required, Vec::<&str>::new(), "{kernel}");
+            assert_eq!(offsets.missing_optional, Vec::<&str>::new(), "{kernel}");
+            let stride = if kernel.starts_with("5.10") || kernel.starts_with("6.1.") { 8 } else { 40 };
+            assert_eq!(offsets.values["MM_RSS_STRIDE"], stride, "{kernel}");
+        }
+    }
+
+    #[test]
+    fn swap_of_cgroup_v1_is_left_out() {
+        let paths = paths();
+        let mut btf = btf_of(KERNELS[0]);
+        let answers = btf::read(&mut btf, &wanted(&paths, &[], &[])).unwrap();
+        assert_ne!(resolve(&answers, true).values["MEMCG_SWAP_MAX"], ABSENT);
+        assert_eq!(resolve(&answers, false).values["MEMCG_SWAP_MAX"], ABSENT);
+    }
+
+    #[test]
+    fn a_kernel_without_a_required_field_is_told() {
+        let offsets = resolve(&Answers::default(), true);
+        assert!(offsets.missing_required.contains(&"oom_control.chosen"));
+        assert!(offsets.values.values().all(|offset| *offset == ABSENT));
+    }
+}

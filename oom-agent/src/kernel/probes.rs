@@ -118,7 +118,7 @@ pub const HOOKS: &[Hook] = &[
     },
     Hook {
         target: "oom_badness",
-        gives: "the kernel's own points",
+        gives: "the kernel's own points (5.10 inlines it: then computed)",
         need: Need::Optional,
         ways: &[
             &[program("leave_oom_badness", Fexit)],

@@ -14,7 +14,8 @@ use crate::{
         load::{HookStatus, Options},
     },
     live::{Live, Start},
-    note::note,
+    note::{log_to_stderr, note},
+    resident,
     sink::{
         Tally, json, summary,
         terminal::{Show, Style, render},
@@ -80,7 +81,7 @@ pub struct TraceArgs {
     /// Only incidents of a cgroup (the full one's or a victim's path); * and ? match anything.
     #[arg(long, value_name = "GLOB")]
     pub cgroup: Option<String>,
-    /// Candidates to show: a number, all or none [default: 10 as text, all as JSON].
+    /// Candidates to show: a number, all or none. Default: 10 as text, all as JSON.
     #[arg(long, value_name = "N|all|none", value_parser = show)]
     pub candidates: Option<Show>,
     /// Use no more than this.
@@ -95,6 +96,11 @@ pub struct TraceArgs {
 }
 
 impl TraceArgs {
+    fn candidates(&self) -> Show {
+        let default = if self.format == Format::Json { Show::All } else { Show::Top(10) };
+        self.candidates.unwrap_or(default)
+    }
+
     fn options(&self) -> Options {
         Options {
             max_level: match self.max_level {
@@ -156,16 +162,19 @@ fn require_privileges(host: &Host, args: &TraceArgs) -> Result<()> {
 
 async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     let began = Instant::now();
+    if args.bpf_log {
+        log_to_stderr();
+    }
     // Before anything else: a signal during the start must end it cleanly too.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let (mut live, start) = Live::start(host, &args.options())
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
-    give_back();
+    resident::settle();
     let (output, mut pipe) = Output::start().context("cannot start the output thread")?;
     announce(&start, host, began.elapsed());
 
-    let style = Style::detect(args.candidates.unwrap_or(Show::Top(10)));
+    let style = Style::detect(args.candidates());
     let filter = Filter::new(args.cgroup.as_deref());
     let mut shown =
         Shown { args, style, filter, output, tally: Tally::default(), filtered: 0, separate: false };
@@ -226,7 +235,7 @@ impl Shown<'_> {
         }
         self.tally.count(incident);
         let text = match self.args.format {
-            Format::Json => json::line(&limited(incident, self.args.candidates.unwrap_or(Show::All))),
+            Format::Json => json::line(&limited(incident, self.args.candidates())),
             Format::Text if self.separate => format!("\n{}", render(incident, &self.style)),
             Format::Text => render(incident, &self.style),
         };
@@ -235,19 +244,17 @@ impl Shown<'_> {
     }
 }
 
-/// The incident with as many candidates as wanted, those with the most points.
+/// The incident with as many candidates as wanted, those with the most points first.
 fn limited(incident: &Incident, show: Show) -> Cow<'_, Incident> {
-    let most = match show {
-        Show::None => 0,
-        Show::Top(most) => most,
+    let wanted = match show {
         Show::All => usize::MAX,
+        Show::Top(number) => number,
+        Show::None => 0,
     };
-    if incident.candidates.len() <= most {
+    if incident.candidates.len() <= wanted {
         return Cow::Borrowed(incident);
     }
-    let mut incident = incident.clone();
-    incident.candidates.truncate(most);
-    Cow::Owned(incident)
+    Cow::Owned(Incident { candidates: incident.candidates[..wanted].to_vec(), ..incident.clone() })
 }
 
 async fn timeout(duration: Option<Duration>) {
@@ -303,15 +310,6 @@ fn farewell(mut tally: Tally, filtered: u64, live: &Live, end: &Written, took: D
     note(&text);
 }
 
-/// Gives the memory of the start back: the kernel's type ids and the BPF object are not needed any more.
-fn give_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: may be called at any time; it only returns free memory to the system.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
 fn duration(text: &str) -> Result<Duration, String> {
     let duration: jiff::SignedDuration =
         text.parse().map_err(|_| "not a time such as 30s, 5m or 1h30m".to_owned())?;
@@ -336,7 +334,6 @@ fn show(text: &str) -> Result<Show, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::incident::model::Candidate;
 
     #[test]
     fn durations_are_positive() {
@@ -361,17 +358,5 @@ mod tests {
         assert_eq!(show("none"), Ok(Show::None));
         assert_eq!(show("3"), Ok(Show::Top(3)));
         assert!(show("-1").is_err());
-    }
-
-    #[test]
-    fn json_has_as_many_candidates_as_asked_for() {
-        let candidate = |pid| Candidate { pid, ..Candidate::default() };
-        let incident =
-            Incident { candidates: vec![candidate(3), candidate(1), candidate(2)], ..Incident::default() };
-        let pids = |show| limited(&incident, show).candidates.iter().map(|it| it.pid).collect::<Vec<_>>();
-        assert_eq!(pids(Show::All), [3, 1, 2]);
-        assert_eq!(pids(Show::Top(2)), [3, 1]);
-        assert_eq!(pids(Show::Top(9)), [3, 1, 2]);
-        assert!(pids(Show::None).is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! Writing to stdout from a thread of its own: a pipe that nobody reads must not keep the agent from reading the
 //! kernel's rings.
 
+use bytes::Bytes;
 use std::{
     io::{self, Write},
     os::fd::{AsFd as _, OwnedFd},
@@ -25,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Takes texts; never blocks.
 pub struct Output {
-    queue: SyncSender<String>,
+    queue: SyncSender<Bytes>,
     waiting: Arc<AtomicUsize>,
     dropped: u64,
     done: Receiver<io::Result<()>>,
@@ -77,14 +78,14 @@ impl Output {
     }
 
     fn to(mut out: impl Write + Send + 'static, pipe: Option<OwnedFd>) -> io::Result<(Self, Broken)> {
-        let (queue, texts) = sync_channel::<String>(QUEUE);
+        let (queue, texts) = sync_channel::<Bytes>(QUEUE);
         let (tell_done, done) = sync_channel(1);
         let (alive, broken) = oneshot::channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let written = Arc::clone(&waiting);
         std::thread::Builder::new().name("output".into()).stack_size(128 << 10).spawn(move || {
             let result = texts.iter().try_for_each(|text| {
-                out.write_all(text.as_bytes())?;
+                out.write_all(&text)?;
                 written.fetch_sub(text.len(), Ordering::Relaxed);
                 out.flush()
             });
@@ -99,7 +100,8 @@ impl Output {
     }
 
     /// Hands over a text, or counts it as dropped.
-    pub fn write(&mut self, text: String) {
+    pub fn write(&mut self, text: impl Into<Bytes>) {
+        let text = text.into();
         let bytes = text.len();
         // A single text is always taken, however large.
         if self.waiting.fetch_add(bytes, Ordering::Relaxed) > QUEUE_BYTES
@@ -171,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn a_closed_pipe_is_told() {
         let (mut output, mut broken) = Output::to(Closed, None).unwrap();
-        output.write("x".into());
+        output.write("x");
         broken.broken().await;
         assert_eq!(output.finish().error.unwrap().kind(), io::ErrorKind::BrokenPipe);
     }
@@ -196,7 +198,7 @@ mod tests {
         let (mut output, _broken) = Output::to(sink.clone(), None).unwrap();
         let stuck = sink.0.lock().unwrap();
         for _ in 0..QUEUE * 2 {
-            output.write("x".into());
+            output.write("x");
         }
         assert!(output.dropped >= QUEUE as u64 - 1, "{}", output.dropped);
         let dropped = output.dropped;

@@ -10,7 +10,7 @@ use oom_ebpf::{HOW_MARKED, Kind, Victim};
 use crate::{
     call::{announce, header, inside_or_begin},
     cgroup,
-    fields::{BPF_LOG, CALLS_SEEN, MARK_HAS_TASK},
+    fields::{BPF_LOG, MARK_HAS_TASK},
     maps::{State, VICTIMS, VictimState, reserve_event, state},
     read::current,
     task,
@@ -49,26 +49,6 @@ fn task_by_tid(state: &State, tid: u32) -> u64 {
     }
 }
 
-/// When SIGKILL was sent to it just before, 0 if it was not: then it was dying anyway.
-///
-/// The state says so even of one whose last thread is gone from [`VICTIMS`] by now. Where calls are not seen somebody else
-/// may have been killed meanwhile.
-#[inline(always)]
-fn killed_ns(state: &State, task: u64, tgid: u32, start_ns: u64) -> u64 {
-    let marker = bpf_get_current_pid_tgid();
-    if task != 0 && state.signalled == task && state.signaller == marker {
-        return state.signalled_ns;
-    }
-    if CALLS_SEEN.load() != 0 {
-        return 0;
-    }
-    // SAFETY: the value may change under us; its parts were written before this task came here.
-    match unsafe { VICTIMS.get(tgid) } {
-        Some(victim) if victim.start_ns == start_ns && victim.killer == marker => victim.killed_ns,
-        _ => 0,
-    }
-}
-
 #[inline(always)]
 fn marked(state: &mut State, task: u64, tid: u32) {
     announce(state);
@@ -76,10 +56,17 @@ fn marked(state: &mut State, task: u64, tid: u32) {
     let start_ns = task::start_ns(task);
     state.marked_mm = task::mm(task);
     state.marked_tgid = u64::from(tgid);
-    let killed_ns = killed_ns(state, task, tgid, start_ns);
+    let killer = bpf_get_current_pid_tgid();
+    // SAFETY: the value may change under us; its parts were written before this task came here.
+    let killed_ns =
+        unsafe { VICTIMS.get(tgid) }.map_or(0, |victim| victim.killed_ns(start_ns, killer, state.call));
     if task != 0 && killed_ns == 0 {
         // It was dying anyway: its exit is wanted all the same. An LRU map makes room.
-        let _ = VICTIMS.insert(tgid, VictimState { start_ns, killed_ns: 0, killer: 0, call: state.call }, 0);
+        let _ = VICTIMS.insert(
+            tgid,
+            VictimState { start_ns, killed_ns: 0, killer: 0, call: state.call, exited: 0 },
+            0,
+        );
     }
     let Some(mut entry) = reserve_event::<Victim>() else { return };
     let record = entry.as_mut_ptr();

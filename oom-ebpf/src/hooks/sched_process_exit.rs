@@ -16,15 +16,13 @@ use crate::{
 fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
     let task: u64 = ctx.arg(0);
     let tgid = task::tgid(task);
-    // SAFETY: the value may change under us; it is copied at once.
-    let Some(victim) = unsafe { VICTIMS.get(tgid) }.copied() else { return 0 };
-    if task::start_ns(task) != victim.start_ns {
-        let _ = VICTIMS.remove(tgid);
+    let Some(victim) = VICTIMS.get_ptr_mut(tgid) else { return 0 };
+    // SAFETY: a map value; two threads that are last at the same time may both tell, which the agent takes for one.
+    let victim = unsafe { &mut *victim };
+    if task::start_ns(task) != victim.start_ns || task::live_threads(task) != 0 || victim.exited != 0 {
         return 0;
     }
-    if task::live_threads(task) != 0 || VICTIMS.remove(tgid).is_err() {
-        return 0;
-    }
+    victim.exited = 1;
     let Some(mut entry) = reserve_event::<Exit>() else { return 0 };
     let record = entry.as_mut_ptr();
     // SAFETY: the record is ours; every field is written.

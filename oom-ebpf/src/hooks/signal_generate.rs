@@ -43,18 +43,14 @@ fn killed(state: &mut State, task: u64) {
     let killer = bpf_get_current_pid_tgid();
     let now = now();
     // SAFETY: the value may change under us; a torn one is at worst told twice.
-    let known = unsafe { VICTIMS.get(tgid) }.is_some_and(|victim| {
-        let same_call = CALLS_SEEN.load() == 0 || victim.call == state.call;
-        victim.start_ns == start_ns && victim.killed_ns != 0 && victim.killer == killer && same_call
-    });
+    let known = unsafe { VICTIMS.get(tgid) }
+        .is_some_and(|victim| victim.killed_ns(start_ns, killer, state.call) != 0);
     if !known {
-        let victim = VictimState { start_ns, killed_ns: now, killer, call: state.call };
+        let victim = VictimState { start_ns, killed_ns: now, killer, call: state.call, exited: 0 };
         // An LRU map makes room.
         let _ = VICTIMS.insert(tgid, victim, 0);
     }
-    state.signaller = killer;
     state.signalled = task;
-    state.signalled_ns = now;
     if state.owner != killer {
         return;
     }

@@ -46,8 +46,9 @@ impl Machine<'_> {
         let Self { accel, kernel, initramfs, console, results, swap } = self;
         let Request { memory_mib, cpus, numa, append, .. } = request;
         let mut command = base(*accel);
+        // A socket of its own for each processor: one that spans two nodes makes the kernel warn (`topology_sane`).
         command
-            .args(["-m", &format!("{memory_mib}M"), "-smp", &cpus.to_string()])
+            .args(["-m", &format!("{memory_mib}M"), "-smp", &format!("{cpus},sockets={cpus}")])
             .arg("-kernel")
             .arg(kernel)
             .arg("-initrd")

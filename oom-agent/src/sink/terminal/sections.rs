@@ -125,7 +125,8 @@ pub(super) fn asked(incident: &Incident, page: &Page) -> Vec<Line> {
 pub(super) fn memory(incident: &Incident, page: &Page) -> Vec<Line> {
     // The parts of slab say more than slab.
     let split = incident.memory.contains_key("slab_unreclaimable_bytes");
-    let known = COUNTERS.iter().filter_map(|name| Some((*name, *incident.memory.get(&format!("{name}_bytes"))?)));
+    let known =
+        COUNTERS.iter().filter_map(|name| Some((*name, *incident.memory.get(&format!("{name}_bytes"))?)));
     let mut shown: Vec<_> = known.filter(|(name, bytes)| *bytes > 0 && !(split && *name == "slab")).collect();
     shown.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     let mut prose = Prose::new();
