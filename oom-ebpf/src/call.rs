@@ -1,8 +1,9 @@
 //! One OOM call: numbered at its entry, announced when the first thing worth telling happens in it.
 //!
 //! `out_of_memory` runs several times for one kill: most calls find that an earlier victim is still dying. They
-//! stay silent. Where `out_of_memory` cannot be hooked, a call is what one task marks and kills without a reclaim
-//! round between: the allocation is always retried, with reclaim, before the next OOM call of the same task.
+//! stay silent. Where `out_of_memory` cannot be hooked, a call is one mark, or what one task marks of a group
+//! (`memory.oom.group`) without a reclaim round between: an allocation is always retried, with reclaim, before the
+//! next OOM call of the same task. (Who lowers `memory.max` does not reclaim between: `memory_max_write`.)
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use oom_ebpf::{
@@ -29,6 +30,7 @@ const QUIET_NS: u64 = 1_000_000_000;
 #[inline(always)]
 pub(crate) fn enter(oc: u64) {
     let Some(state) = state() else { return };
+    state.signalled = 0;
     begin(state, oc, now());
 }
 
@@ -47,7 +49,6 @@ fn begin(state: &mut State, oc: u64, now: u64) {
     state.scoring = 0;
     state.scored = 0;
     state.chosen = 0;
-    state.signalled = 0;
     state.marked_mm = 0;
     state.marked_tgid = 0;
 }
@@ -59,23 +60,26 @@ pub(crate) fn inside() -> Option<&'static mut State> {
     if state.active != 0 && state.owner == bpf_get_current_pid_tgid() { Some(state) } else { None }
 }
 
-/// The state for a task that marks a victim: the call it is in, or a new one where calls are not seen.
+/// Whether the running task is inside an OOM call as it marks this victim (0: unknown). Where calls are not seen it
+/// always is, and a new one begins if this mark cannot belong to the last.
 #[inline(always)]
-pub(crate) fn inside_or_begin() -> Option<&'static mut State> {
-    if CALLS_SEEN.load() != 0 {
-        return inside();
-    }
-    let state = state()?;
-    let now = now();
+pub(crate) fn inside_or_begin(state: &mut State, victim: u64) -> bool {
     let owner = bpf_get_current_pid_tgid();
+    if CALLS_SEEN.load() != 0 {
+        return state.active != 0 && state.owner == owner;
+    }
+    let now = now();
     // SAFETY: the value may change under us, its parts may not.
     let rounds = unsafe { RECLAIM.get(owner as u32) }.map_or(0, |reclaim| reclaim.total.rounds);
-    if state.owner != owner || state.rounds != rounds || now - state.last_ns > PSEUDO_CALL_GAP_NS {
+    // Only a group has a second mark in one call (`oom_kill_process`).
+    let single = victim != 0 && cgroup::oom_group(cgroup::memory_css(victim)) == 0;
+    let pause = now.saturating_sub(state.last_ns);
+    if single || state.owner != owner || state.rounds != rounds || pause > PSEUDO_CALL_GAP_NS {
         begin(state, 0, now);
         state.rounds = rounds;
     }
     state.last_ns = now;
-    Some(state)
+    true
 }
 
 #[inline(always)]
@@ -134,17 +138,20 @@ pub(crate) fn leave(result: u32) {
         _ => CHOSEN_TASK,
     };
     let now = now();
+    let mut repeats = 0;
     if state.announced == 0 {
-        if result != 0 || chosen != CHOSEN_NONE {
+        // Without `totalpages` it did not get as far as looking: `oom_killer_disabled`, while the machine is suspended.
+        if result != 0 || chosen != CHOSEN_NONE || field(oc, &OC_TOTALPAGES, 0u64) == 0 {
             return;
         }
         // Nothing to kill: the allocation fails, is retried and comes back at once.
-        if state.quiet_owner == state.owner && now - state.quiet_ns < QUIET_NS {
+        if state.quiet_owner == state.owner && now.saturating_sub(state.quiet_ns) < QUIET_NS {
             state.repeats += 1;
             return;
         }
         state.quiet_owner = state.owner;
         state.quiet_ns = now;
+        repeats = state.repeats;
         announce(state);
     }
     let Some(mut entry) = reserve_event::<End>() else { return };
@@ -154,15 +161,15 @@ pub(crate) fn leave(result: u32) {
         (*record).header = Header { kind: Kind::End as u32, reserved: 0, call: state.call, time_ns: now };
         (*record).result = result;
         (*record).chosen = chosen;
-        (*record).duration_ns = now - state.begin_ns;
+        (*record).duration_ns = now.saturating_sub(state.begin_ns);
         (*record).evaluated = state.evaluated;
         (*record).candidates_lost = state.candidates_lost;
         (*record).names_lost = state.names_lost;
-        (*record).repeats = state.repeats;
+        (*record).repeats = repeats;
         (*record).total_pages = field(oc, &OC_TOTALPAGES, UNKNOWN_U64);
         (*record).constraint = field(oc, &OC_CONSTRAINT, UNKNOWN_U32);
         (*record).reserved = 0;
     }
-    state.repeats = 0;
+    state.repeats -= repeats;
     entry.submit(0);
 }

@@ -306,7 +306,7 @@ pub struct End {
     pub candidates_lost: u32,
     /// [`CgroupName`] records that could not be sent.
     pub names_lost: u32,
-    /// Calls without a killable process of the same task that were not announced since the last one that was.
+    /// If this one found nothing to kill: calls that did so too and were not announced since the last one that was.
     pub repeats: u32,
     /// `oc->totalpages`.
     pub total_pages: u64,

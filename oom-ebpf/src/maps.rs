@@ -6,6 +6,8 @@ use aya_ebpf::{
 };
 use oom_ebpf::{RING_BULK, RING_EVENTS};
 
+use crate::fields::CALLS_SEEN;
+
 /// What must never be lost. The loader sets the size.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
@@ -73,11 +75,13 @@ pub(crate) struct State {
     pub points: i64,
     /// `oc->chosen` at `oom_kill_process`.
     pub chosen: u64,
-    /// Last task that was sent SIGKILL in this call.
+    /// Last task that the kernel sent SIGKILL to in this call. Where calls are not seen: at all.
     pub signalled: u64,
     /// mm and tgid of the last marked one.
     pub marked_mm: u64,
     pub marked_tgid: u64,
+    /// Records of the bulk ring, over all calls.
+    pub bulk: u64,
 }
 
 /// See [`VICTIMS`].
@@ -94,6 +98,15 @@ pub(crate) struct VictimState {
     pub call: u64,
     /// Not 0: its exit was told.
     pub exited: u64,
+}
+
+impl VictimState {
+    /// When this killer sent SIGKILL to this process, in this call where calls are seen; 0 if it did not.
+    #[inline(always)]
+    pub(crate) fn killed_ns(&self, start_ns: u64, killer: u64, call: u64) -> u64 {
+        let this_call = CALLS_SEEN.load() == 0 || self.call == call;
+        if self.start_ns == start_ns && self.killer == killer && this_call { self.killed_ns } else { 0 }
+    }
 }
 
 /// See [`RECLAIM`].
@@ -133,7 +146,8 @@ fn reserve<T: 'static>(ring: &RingBuf, index: u32) -> Option<RingBufEntry<T>> {
     let entry = ring.reserve::<T>(0);
     if entry.is_none() {
         if let Some(count) = DROPS.get_ptr_mut(index) {
-            // SAFETY: this CPU's own value, and a program is not preempted by another of ours that drops.
+            // SAFETY: this CPU's own value. Another of our programs may come between and cost a count: the agent wants to
+            // know that there are drops, and about how many.
             unsafe { *count += 1 };
         }
     }

@@ -62,7 +62,8 @@ pub(crate) fn string<const N: usize>(address: u64, out: *mut [u8; N]) {
     unsafe { generated::bpf_probe_read_kernel_str(out.cast(), N as u32, address as *const _) };
 }
 
-/// Nanoseconds since boot, suspended time included.
+/// Nanoseconds since boot, suspended time included. It may go back a little (`ktime_get_boot_fast_ns` while the clock is
+/// adjusted, other CPUs): differences saturate.
 #[inline(always)]
 pub(crate) fn now() -> u64 {
     // SAFETY: no arguments.

@@ -209,7 +209,7 @@ pub struct End {
     pub candidates_lost: u64,
     /// Cgroup names lost in the kernel.
     pub names_lost: u64,
-    /// Equal calls without a killable process since the last one that was told.
+    /// Calls without a killable process since the last one that was told, if this is one.
     pub repeats: u64,
     /// `oc->totalpages`, if it was computed.
     pub total_pages: Option<u64>,

@@ -166,7 +166,8 @@ fn end(end: &wire::End) -> End {
     End {
         call: end.header.call,
         time_ns: end.header.time_ns,
-        none_killable: end.result == 0 && end.chosen == wire::CHOSEN_NONE,
+        // Without `totalpages` it did not look: `oom_killer_disabled`, while the machine is suspended.
+        none_killable: end.result == 0 && end.chosen == wire::CHOSEN_NONE && end.total_pages != 0,
         duration_ns: end.duration_ns,
         evaluated: u64::from(end.evaluated),
         candidates_lost: u64::from(end.candidates_lost),
@@ -189,7 +190,8 @@ const fn constraint(value: u32) -> Option<ScopeKind> {
     }
 }
 
-/// Bytes up to the NUL as text: invalid UTF-8 becomes `\xNN`, so that two names never become the same.
+/// Bytes up to the NUL as text: invalid UTF-8 becomes `\xNN`. A backslash stays one: systemd's cgroups have it in their
+/// names.
 fn name(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     let mut text = String::with_capacity(end);
@@ -212,10 +214,9 @@ fn path(path: &wire::Path) -> CgroupPath {
     }
     let mut cut = path.rest != 0;
     for part in path.names[..depth].iter().rev() {
-        let part = name(part);
-        cut |= part.len() >= wire::NAME_LEN - 1;
+        cut |= part[..wire::NAME_LEN - 1].iter().all(|byte| *byte != 0);
         text.push('/');
-        text.push_str(&part);
+        text.push_str(&name(part));
     }
     CgroupPath { path: text, cut }
 }
@@ -270,6 +271,9 @@ mod tests {
         raw.names[1] = [b'a'; wire::NAME_LEN];
         raw.names[1][wire::NAME_LEN - 1] = 0;
         assert!(path(&raw).cut);
+        raw.names[1] = [0; wire::NAME_LEN];
+        raw.names[1][..50].copy_from_slice(&[0xff; 50]);
+        assert!(!path(&raw).cut, "longer only as text");
     }
 
     #[test]
@@ -290,6 +294,15 @@ mod tests {
             (pid_only.tid, pid_only.has_mm, pid_only.oom_score_adj, pid_only.uid),
             (7, None, None, None)
         );
+    }
+
+    #[test]
+    fn a_call_that_did_not_look_found_nothing_unkillable() {
+        let looked = wire::End { total_pages: 9, ..wire::End::default() };
+        assert!(end(&looked).none_killable);
+        assert!(!end(&wire::End { total_pages: 0, ..looked }).none_killable, "oom_killer_disabled");
+        assert!(!end(&wire::End { chosen: wire::CHOSEN_ABORTED, ..looked }).none_killable);
+        assert!(!end(&wire::End { result: 1, ..looked }).none_killable);
     }
 
     #[test]

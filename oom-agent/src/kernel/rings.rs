@@ -83,7 +83,8 @@ impl Rings {
             }
         }
         let now = self.read_drops()?;
-        let records = (now.events - self.dropped.events) + std::mem::take(&mut self.undecodable);
+        // Two programs that drop at once on one CPU may set its counter back.
+        let records = now.events.saturating_sub(self.dropped.events) + std::mem::take(&mut self.undecodable);
         if records > 0 {
             push(Fact::Lost { records });
         }

@@ -11,22 +11,25 @@ use crate::{
     call::{announce, header, inside_or_begin},
     cgroup,
     fields::{BPF_LOG, MARK_HAS_TASK},
-    maps::{State, VICTIMS, VictimState, reserve_event},
+    maps::{State, VICTIMS, VictimState, reserve_event, state},
     read::current,
     task,
 };
 
 #[raw_tracepoint(tracepoint = "mark_victim")]
 fn mark_victim(ctx: RawTracePointContext) -> i32 {
-    let Some(state) = inside_or_begin() else { return 0 };
-    if MARK_HAS_TASK.load() != 0 {
-        marked(state, ctx.arg(0), 0);
+    let Some(state) = state() else { return 0 };
+    let (task, tid) = if MARK_HAS_TASK.load() != 0 {
+        (ctx.arg(0), 0)
     } else {
         let tid = ctx.arg::<i32>(0) as u32;
         let task = task_by_tid(state, tid);
         if task == 0 && BPF_LOG.load() != 0 {
             info!(&ctx, "mark_victim: no task known for thread {}", tid);
         }
+        (task, tid)
+    };
+    if inside_or_begin(state, task) {
         marked(state, task, tid);
     }
     0
@@ -53,14 +56,10 @@ fn marked(state: &mut State, task: u64, tid: u32) {
     let start_ns = task::start_ns(task);
     state.marked_mm = task::mm(task);
     state.marked_tgid = u64::from(tgid);
+    let killer = bpf_get_current_pid_tgid();
     // SAFETY: the value may change under us; its parts were written before this task came here.
-    let known = unsafe { VICTIMS.get(tgid) }.copied();
-    let killed_ns = match known {
-        Some(victim) if victim.start_ns == start_ns && victim.killer == bpf_get_current_pid_tgid() => {
-            victim.killed_ns
-        }
-        _ => 0,
-    };
+    let killed_ns =
+        unsafe { VICTIMS.get(tgid) }.map_or(0, |victim| victim.killed_ns(start_ns, killer, state.call));
     if task != 0 && killed_ns == 0 {
         // It was dying anyway: its exit is wanted all the same. An LRU map makes room.
         let _ = VICTIMS.insert(

@@ -14,8 +14,9 @@ use crate::{
     task,
 };
 
-/// The agent is woken once for so many candidates: they may outrun the ring before the call ends.
-const WAKE_EVERY: u32 = 256;
+/// The agent is woken once for so many records of the bulk ring, counted over all calls: they may outrun the ring before
+/// a call ends, and most calls end without a word.
+const WAKE_EVERY: u64 = 256;
 
 #[fexit(function = "oom_evaluate_task")]
 fn leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
@@ -60,8 +61,14 @@ fn evaluated(state: &mut State, task: u64, result: i32) {
         (*record).result = result;
     }
     state.scored = 0;
-    let wake = state.evaluated % WAKE_EVERY == 0;
-    entry.submit(u64::from(if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }));
+    entry.submit(wake(state));
+}
+
+/// How to submit one more record to the bulk ring.
+#[inline(always)]
+fn wake(state: &mut State) -> u64 {
+    state.bulk += 1;
+    u64::from(if state.bulk % WAKE_EVERY == 0 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }
 
 /// Sends the path of the task's memory cgroup, once a call.
@@ -84,7 +91,7 @@ fn name(state: &mut State, task: u64) {
         (*record).id = id;
         cgroup::path(css, &raw mut (*record).path);
     }
-    entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+    entry.submit(wake(state));
     // Fails only for a full map, and an LRU map makes room: then the name is sent again.
     let _ = NAMES.insert(id, state.call, 0);
 }

@@ -44,7 +44,7 @@ fn begin() {
     if let Some(reclaim) = RECLAIM.get_ptr_mut(tid) {
         // SAFETY: only the thread itself writes its entry, and it does not reclaim twice at once.
         let reclaim = unsafe { &mut *reclaim };
-        if now - reclaim.end_ns > SERIES_NS {
+        if now.saturating_sub(reclaim.end_ns) > SERIES_NS {
             reclaim.total = Reclaim { rounds: 0, ns: 0, reclaimed_pages: 0, first_ns: now };
         }
         reclaim.begin_ns = now;
@@ -69,7 +69,7 @@ fn end(reclaimed_pages: u64) {
     }
     let now = now();
     reclaim.total.rounds += 1;
-    reclaim.total.ns += now - reclaim.begin_ns;
+    reclaim.total.ns += now.saturating_sub(reclaim.begin_ns);
     reclaim.total.reclaimed_pages += reclaimed_pages;
     reclaim.begin_ns = 0;
     reclaim.end_ns = now;

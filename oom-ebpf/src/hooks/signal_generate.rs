@@ -1,7 +1,8 @@
 //! Tracepoint `signal:signal_generate`: SIGKILL from the OOM path, also to processes that only share a victim's memory.
 //!
-//! `__oom_kill_process` sends it with `SEND_SIG_PRIV` before it marks the victim, so a victim may even be gone
-//! when it is marked: its exit is watched from here on.
+//! `__oom_kill_process` sends it with `SEND_SIG_PRIV` before it marks the victim, so the victim's exit may even be seen
+//! before the mark (from 6.16 on `sched_process_exit` comes before `exit_mm`, which the mark holds up by `task_lock`):
+//! it is watched from here on.
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, programs::RawTracePointContext};
 use oom_ebpf::{HOW_SHARES_MM, Kind, Victim};
@@ -42,18 +43,17 @@ fn killed(state: &mut State, task: u64) {
     let killer = bpf_get_current_pid_tgid();
     let now = now();
     // SAFETY: the value may change under us; a torn one is at worst told twice.
-    let known = unsafe { VICTIMS.get(tgid) }.is_some_and(|victim| {
-        victim.start_ns == start_ns && victim.killed_ns != 0 && victim.killer == killer
-    });
+    let known = unsafe { VICTIMS.get(tgid) }
+        .is_some_and(|victim| victim.killed_ns(start_ns, killer, state.call) != 0);
     if !known {
         let victim = VictimState { start_ns, killed_ns: now, killer, call: state.call, exited: 0 };
         // An LRU map makes room.
         let _ = VICTIMS.insert(tgid, victim, 0);
     }
+    state.signalled = task;
     if state.owner != killer {
         return;
     }
-    state.signalled = task;
     // The first mark of a kill comes after its signal, those who share the memory are signalled after the mark.
     if known
         || state.marked_mm == 0

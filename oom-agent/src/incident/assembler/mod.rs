@@ -117,7 +117,10 @@ impl Assembler {
                 let process = Process { pid: exit.pid, tid: exit.pid, start_ns: exit.start_ns };
                 if !known && !self.told.has_process(now_ns, process) {
                     let dropped = self.exits.push(now_ns, exit);
-                    self.totals.lost_records += dropped;
+                    // Where calls are not seen, exits of whatever the kernel killed come too, a container's end is enough.
+                    if self.config.calls {
+                        self.totals.lost_records += dropped;
+                    }
                 }
             }
             Fact::Candidate(candidate) => {

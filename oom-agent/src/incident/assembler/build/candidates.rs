@@ -1,6 +1,7 @@
 //! Whom the kernel looked at.
 
 use super::Parts;
+use crate::incident::assembler::marked::Process;
 use crate::incident::assembler::names::Names;
 use crate::incident::badness;
 use crate::incident::fact;
@@ -60,6 +61,11 @@ fn seen(
     // 5.10 inlines `oom_badness` into `oom_evaluate_task`: then its hook attaches and never fires.
     let scored = parts.config.kernel_points && parts.scan.candidates.iter().any(|it| it.points.is_some());
     let nodes_unknown = (constrained || kind.is_none()) && !scored;
+    // `oom_evaluate_task` asks `oom_cpuset_eligible` also where no cpuset or policy limits the allocation: the kernel's
+    // own may use nodes that the task's cpuset does not have.
+    let nodes_matter = scored && kind.is_some_and(|kind| kind != ScopeKind::Memcg);
+    // In swapoff it is chosen without points (`oom_task_origin`).
+    let origin = parts.pending.decision.as_ref().filter(|decision| decision.points == i64::MAX);
     let mut nameless = 0;
     let mut cut = false;
     let mut known = HashSet::new();
@@ -73,7 +79,8 @@ fn seen(
         let path = task.cgroup_id.and_then(|id| names.get(id).or_else(|| known_path(parts, id)));
         nameless += u64::from(task.cgroup_id.is_some() && path.is_none());
         cut |= path.as_ref().is_some_and(|path| path.cut);
-        let other_node = constrained && scored;
+        let other_node =
+            nodes_matter && !origin.is_some_and(|it| Process::of(&it.chosen).is(Process::of(task)));
         let (eligible, exempt_reason) = eligible(candidate, other_node);
         let kernel = candidate.points.filter(|&points| points != i64::MIN);
         let computed =

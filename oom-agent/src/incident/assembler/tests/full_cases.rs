@@ -221,6 +221,30 @@ fn cpuset_and_memory_policy_exempt_who_is_on_other_nodes() {
 }
 
 #[test]
+fn a_machine_wide_kill_too_passes_over_who_is_on_other_nodes() {
+    let (big, near, far) = (task(10, 8000, 0), task(11, 700, 0), task(12, 9000, 0));
+    let mut facts = whole_call(1, &big, &[big.clone(), near]);
+    facts.push(Fact::Candidate(Box::new(crate::incident::fact::Candidate {
+        call: 1,
+        task: far,
+        points: None,
+    })));
+    facts[2] = fact(machine(1, big.clone(), 0));
+    facts[3] = Fact::Decision(Box::new(decision(1, big, ScopeKind::Global)));
+    facts[5] = end(1, 3);
+    let far_one = |facts: Vec<Fact>| {
+        let incident = Run::full().push_all(facts).one();
+        let far = incident.candidates.into_iter().find(|candidate| candidate.pid == 12).unwrap();
+        (far.eligible, far.exempt_reason)
+    };
+    assert_eq!(far_one(facts.clone()), (false, Some(ExemptReason::OtherNode)));
+
+    let chosen = decision(1, task(12, 9000, 0), ScopeKind::Global);
+    facts[3] = Fact::Decision(Box::new(Decision { points: i64::MAX, ..chosen }));
+    assert_eq!(far_one(facts), (true, None), "in swapoff, so it was not asked for points");
+}
+
+#[test]
 fn without_the_kernels_points_they_are_computed_and_marked() {
     let (big, small) = (task(10, 8000, 0), task(11, 500, 100));
     let mut facts = whole_call(1, &big, &[big.clone(), small]);

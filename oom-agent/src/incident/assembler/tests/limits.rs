@@ -57,6 +57,18 @@ fn exits_that_belong_to_nobody_are_dropped() {
 }
 
 #[test]
+fn exits_of_what_else_the_kernel_kills_are_not_lost_records() {
+    let lost = |mut run: Run| {
+        for pid in 1..=2 * recent::MAX_EXITS as u32 {
+            run.push(exit(1, &task(pid, 1, 0)));
+        }
+        run.assembler.totals().lost_records
+    };
+    assert_eq!(lost(Run::tracepoint()), 0);
+    assert!(lost(Run::full()) > 0);
+}
+
+#[test]
 fn a_log_that_floods_is_told_early() {
     let mut run = Run::tracepoint();
     for pid in 1..=2000 {
