@@ -104,7 +104,7 @@ impl Assembler {
             Fact::Exit(exit) => {
                 let mut known = false;
                 for pending in self.calls.values_mut() {
-                    if pending.is_of(&exit) {
+                    if self.config.calls && pending.is_of(&exit) {
                         pending.leave(now_ns);
                     }
                     for victim in &mut pending.victims {

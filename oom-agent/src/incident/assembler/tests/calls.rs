@@ -124,9 +124,11 @@ fn candidates_that_are_late_are_waited_for_and_then_counted_as_lost() {
 #[test]
 fn a_lost_end_is_noticed_by_the_next_call_or_the_ring() {
     let (big, other) = (task(10, 8000, 0), task(11, 500, 0));
+    // The exit of the one who asked would tell as well.
+    let asks = task(12, 1, 0);
     for notice in [Fact::Lost { records: 1 }, fact(call(2, other))] {
         let mut run = Run::full();
-        let mut facts = whole_call(1, &big, std::slice::from_ref(&big));
+        let mut facts = whole_call(1, &asks, std::slice::from_ref(&big));
         facts.remove(4 - 1);
         facts.retain(|fact| !matches!(fact, Fact::End(_)));
         run.push_all(facts).wait(2000).nothing();
