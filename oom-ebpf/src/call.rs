@@ -14,7 +14,7 @@ use crate::{
     cgroup,
     fields::{
         CALLS_SEEN, MEMCG_MAX, MEMCG_SWAP_MAX, MEMCG_SWAP_USAGE, MEMCG_USAGE, OC_CHOSEN, OC_CONSTRAINT,
-        OC_GFP_MASK, OC_MEMCG, OC_NODEMASK, OC_ORDER, OC_TOTALPAGES,
+        OC_GFP_MASK, OC_MEMCG, OC_ORDER, OC_TOTALPAGES,
     },
     maps::{RECLAIM, State, reserve_event, state},
     read::{current, field, now, pointer},
@@ -110,7 +110,7 @@ pub(crate) fn announce(state: &mut State) {
         (*record).gfp_mask = field(oc, &OC_GFP_MASK, 0);
         (*record).order = field(oc, &OC_ORDER, 0);
         (*record).is_memcg = u32::from(memcg != 0);
-        (*record).has_nodemask = u32::from(pointer(oc, &OC_NODEMASK) != 0);
+        (*record).reserved = 0;
         (*record).scope_id = cgroup::id(cgroup::memcg_css(memcg));
         cgroup::path(cgroup::memcg_css(memcg), &raw mut (*record).scope_path);
         (*record).usage_pages = field(memcg, &MEMCG_USAGE, UNKNOWN_U64);
@@ -145,11 +145,12 @@ pub(crate) fn leave(result: u32) {
             return;
         }
         // Nothing to kill: the allocation fails, is retried and comes back at once.
-        if state.quiet_owner == state.owner && now.saturating_sub(state.quiet_ns) < QUIET_NS {
+        let scope = pointer(oc, &OC_MEMCG);
+        if state.quiet_scope == scope && now.saturating_sub(state.quiet_ns) < QUIET_NS {
             state.repeats += 1;
             return;
         }
-        state.quiet_owner = state.owner;
+        state.quiet_scope = scope;
         state.quiet_ns = now;
         repeats = state.repeats;
         announce(state);

@@ -100,8 +100,6 @@ pub struct Task {
     pub cgroup_id: u64,
     /// Address of its mm, or of the first of its threads' that has one; 0: none.
     pub mm: u64,
-    /// `signal->oom_mm`: not 0 for a victim of an earlier call.
-    pub oom_mm: u64,
     /// `mm->flags` (first word), or [`UNKNOWN_U64`].
     pub mm_flags: u64,
     /// `vfork_done`, or [`UNKNOWN_U64`].
@@ -110,12 +108,8 @@ pub struct Task {
     pub parent_mm: u64,
     /// `PF_*`.
     pub flags: u32,
-    /// `signal->flags`.
-    pub signal_flags: u32,
     /// `signal->live`: threads that have not exited.
     pub live: u32,
-    /// `signal->nr_threads`, or [`UNKNOWN_U32`].
-    pub nr_threads: u32,
     /// `mm->mm_users`.
     pub mm_users: u32,
     /// Not 0: its memory cgroup or one above it has `memory.oom.group`. Victims only.
@@ -174,8 +168,8 @@ pub struct Call {
     pub order: i32,
     /// 1 if `oc->memcg` is set: a memory cgroup's limit.
     pub is_memcg: u32,
-    /// 1 if `oc->nodemask` is set.
-    pub has_nodemask: u32,
+    /// Explicit padding, 0.
+    pub reserved: u32,
     /// 1 if [`Call::reclaim`] was seen.
     pub has_reclaim: u32,
     /// Id of `oc->memcg`'s cgroup, 0 if none.
@@ -208,8 +202,8 @@ pub struct Candidate {
     pub points: i64,
     /// 1 if `oom_badness` was called for it and its result was seen.
     pub has_points: u32,
-    /// Return value of `oom_evaluate_task`: 1 ends the scan.
-    pub result: i32,
+    /// Explicit padding, 0.
+    pub reserved: u32,
 }
 
 /// The path of a cgroup by its id.
@@ -275,8 +269,8 @@ pub struct Exit {
     pub header: Header,
     /// `tgid`.
     pub pid: u32,
-    /// The thread that was last.
-    pub tid: u32,
+    /// Explicit padding, 0.
+    pub reserved: u32,
     /// Start of the process, see [`Task::start_ns`].
     pub start_ns: u64,
 }
@@ -324,7 +318,7 @@ mod tests {
     #[test]
     fn records_have_no_implicit_padding() {
         const HEADER: usize = 24;
-        const TASK: usize = 16 + COMM_LEN + 7 * 8 + 6 * 4 + 6 * 8;
+        const TASK: usize = 16 + COMM_LEN + 6 * 8 + 4 * 4 + 6 * 8;
         const PATH: usize = 8 + PATH_DEPTH * NAME_LEN;
         assert_eq!(size_of::<Header>(), HEADER);
         assert_eq!(size_of::<Task>(), TASK);

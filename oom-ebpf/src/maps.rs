@@ -10,7 +10,7 @@ use crate::fields::CALLS_SEEN;
 
 /// What must never be lost. The loader sets the size.
 #[map]
-pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1024 * 1024, 0);
 
 /// Candidates and cgroup names. The loader sets the size.
 #[map]
@@ -64,8 +64,8 @@ pub(crate) struct State {
     pub names_lost: u32,
     /// Calls without a killable process that were kept quiet.
     pub repeats: u32,
-    /// Owner and time of the last such call that was told.
-    pub quiet_owner: u64,
+    /// `oc->memcg` (0: the machine) and time of the last such call that was told.
+    pub quiet_scope: u64,
     pub quiet_ns: u64,
     /// kprobes only: argument of the function that has not returned yet.
     pub evaluating: u64,

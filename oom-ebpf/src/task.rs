@@ -6,9 +6,9 @@ use crate::{
     cgroup,
     fields::{
         CRED_UID, MM_FLAGS, MM_PGTABLES_BYTES, MM_RSS_STAT, MM_RSS_STRIDE, MM_TOTAL_VM, MM_USERS,
-        SIGNAL_FLAGS, SIGNAL_LIVE, SIGNAL_NR_THREADS, SIGNAL_OOM_MM, SIGNAL_OOM_SCORE_ADJ,
-        SIGNAL_THREAD_HEAD, TASK_COMM, TASK_FLAGS, TASK_GROUP_LEADER, TASK_MM, TASK_PID, TASK_REAL_CRED,
-        TASK_REAL_PARENT, TASK_SIGNAL, TASK_START_BOOTTIME, TASK_TGID, TASK_THREAD_NODE, TASK_VFORK_DONE,
+        SIGNAL_LIVE, SIGNAL_OOM_SCORE_ADJ, SIGNAL_THREAD_HEAD, TASK_COMM, TASK_FLAGS, TASK_GROUP_LEADER,
+        TASK_MM, TASK_PID, TASK_REAL_CRED, TASK_REAL_PARENT, TASK_SIGNAL, TASK_START_BOOTTIME, TASK_TGID,
+        TASK_THREAD_NODE, TASK_VFORK_DONE,
     },
     read::{at, bytes, field, pointer},
 };
@@ -98,14 +98,11 @@ pub(crate) unsafe fn fill(task: u64, out: *mut Task) {
         (*out).start_ns = start_ns(task);
         (*out).cgroup_id = cgroup::id(cgroup::memory_css(task));
         (*out).mm = mm;
-        (*out).oom_mm = pointer(signal, &SIGNAL_OOM_MM);
         (*out).mm_flags = field(mm, &MM_FLAGS, UNKNOWN_U64);
         (*out).vfork_done = field(task, &TASK_VFORK_DONE, UNKNOWN_U64);
         (*out).parent_mm = pointer(pointer(task, &TASK_REAL_PARENT), &TASK_MM);
         (*out).flags = field(task, &TASK_FLAGS, 0);
-        (*out).signal_flags = field(signal, &SIGNAL_FLAGS, 0);
         (*out).live = field(signal, &SIGNAL_LIVE, 0);
-        (*out).nr_threads = field(signal, &SIGNAL_NR_THREADS, UNKNOWN_U32);
         (*out).mm_users = field(mm, &MM_USERS, 0);
         (*out).oom_group = 0;
         (*out).anon_pages = counter(mm, MM_ANONPAGES);

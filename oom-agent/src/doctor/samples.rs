@@ -91,7 +91,7 @@ fn kprobes() -> Diagnosis {
         hook.refused
             .push(refusal(kind, "`bpf_raw_tracepoint_open` failed: Unknown error 524 (os error 524)"));
     }
-    sample.btf.missing_optional = vec!["mem_cgroup.oom_group", "signal_struct.oom_mm"];
+    sample.btf.missing_optional = vec!["mem_cgroup.oom_group", "mm_struct.total_vm"];
     sample
 }
 

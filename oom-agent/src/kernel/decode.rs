@@ -103,7 +103,8 @@ impl Decoder {
             vfork: vfork_done.map(|done| done != 0 && mm && task.parent_mm == task.mm),
             exited: known && task.live == 0,
             oom_group: task.oom_group != 0,
-            shared_mm: mm && task.nr_threads != wire::UNKNOWN_U32 && task.mm_users > task.nr_threads,
+            // Threads let go of the mm after `live` is counted down (`do_exit`): rather once too often than missed.
+            shared_mm: mm && task.mm_users > task.live,
         }
     }
 
@@ -237,7 +238,7 @@ mod tests {
         let exit = wire::Exit {
             header: wire::Header { kind: wire::Kind::Exit as u32, reserved: 0, call: 1, time_ns: 5 },
             pid: 7,
-            tid: 7,
+            reserved: 0,
             start_ns: 3,
         };
         let bytes = bytes_of(&exit);

@@ -21,7 +21,7 @@ const WAKE_EVERY: u64 = 256;
 #[fexit(function = "oom_evaluate_task")]
 fn leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
     if let Some(state) = inside() {
-        evaluated(state, ctx.arg(0), ctx.arg(2));
+        evaluated(state, ctx.arg(0));
     }
     0
 }
@@ -35,16 +35,16 @@ fn k_enter_oom_evaluate_task(ctx: ProbeContext) -> u32 {
 }
 
 #[kretprobe]
-fn k_leave_oom_evaluate_task(ctx: RetProbeContext) -> u32 {
+fn k_leave_oom_evaluate_task(_ctx: RetProbeContext) -> u32 {
     if let Some(state) = inside() {
         let task = state.evaluating;
-        evaluated(state, task, ctx.ret());
+        evaluated(state, task);
     }
     0
 }
 
 #[inline(always)]
-fn evaluated(state: &mut State, task: u64, result: i32) {
+fn evaluated(state: &mut State, task: u64) {
     state.evaluated += 1;
     name(state, task);
     let Some(mut entry) = reserve_bulk::<Candidate>() else {
@@ -58,7 +58,7 @@ fn evaluated(state: &mut State, task: u64, result: i32) {
         task::fill(task, &raw mut (*record).task);
         (*record).has_points = u32::from(state.scored == task);
         (*record).points = state.points;
-        (*record).result = result;
+        (*record).reserved = 0;
     }
     state.scored = 0;
     entry.submit(wake(state));

@@ -29,7 +29,7 @@ fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
     unsafe {
         (*record).header = header(Kind::Exit, victim.call);
         (*record).pid = tgid;
-        (*record).tid = task::tid(task);
+        (*record).reserved = 0;
         (*record).start_ns = victim.start_ns;
     }
     entry.submit(0);
