@@ -205,6 +205,9 @@ impl<'a> Stage<'a> {
         for actor in &mut self.actors {
             actor.end()?;
         }
+        // What took the machine's memory away goes before this process needs some itself: it is exempt, and with
+        // nobody left to kill the kernel panics.
+        self.held.clear();
         self.log.catch_up()?;
         let read = self.machine.tracer.as_ref().map(Tracer::read).transpose()?;
         let has_kprobes = self.machine.tracer.as_ref().is_some_and(|tracer| tracer.has_kprobes);

@@ -10,7 +10,17 @@ const LEAVE_MIB: u64 = 64;
 /// More than that, so that it is never enough.
 const GROW_MIB: u32 = 512;
 
+/// Transparent huge pages raise the reserve to 44 MiB: then what is left would be too little for the runner, which is
+/// exempt, and the kernel panics when it has nobody to kill.
+const RESERVE_KIB: &str = "8192";
+
+fn lower_reserve(stage: &mut Stage<'_>) -> Result<()> {
+    stage.hold(Setting::new("/proc/sys/vm/min_free_kbytes", RESERVE_KIB)?);
+    Ok(())
+}
+
 fn fill(stage: &mut Stage<'_>) -> Result<()> {
+    lower_reserve(stage)?;
     let nodes = memory_nodes()?;
     let each = LEAVE_MIB / nodes.len().max(1) as u64;
     for node in nodes {
@@ -59,6 +69,7 @@ pub(super) fn cpuset(stage: &mut Stage<'_>) -> Result<()> {
     let grower = stage.start(Some(group), hog("in-cpuset", 0, 4, GROW_MIB))?;
     stage.start(Some(group), hog("beside", 0, 2, 0))?;
     stage.start(None, hog("elsewhere", 0, 2, 0))?;
+    lower_reserve(stage)?;
     stage.hold(ballast(node, LEAVE_MIB)?);
     stage.intend(grower, "selected");
     stage.provoke(grower)
@@ -71,6 +82,7 @@ pub(super) fn memory_policy(stage: &mut Stage<'_>) -> Result<()> {
     let grower = stage.start(None, bound(hog("bound", 0, 4, GROW_MIB)))?;
     stage.start(None, bound(hog("beside", 0, 2, 0)))?;
     stage.start(None, hog("unbound", 0, 2, 0))?;
+    lower_reserve(stage)?;
     stage.hold(ballast(node, LEAVE_MIB)?);
     stage.intend(grower, "selected");
     stage.provoke(grower)
