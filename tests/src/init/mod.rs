@@ -33,6 +33,7 @@ fn run() -> Result<()> {
     mounts::basic()?;
     mounts::cgroups(job.cgroup_v1)?;
     sys::loopback_up()?;
+    fs::write("/proc/sys/kernel/hostname", "guest").context("naming the machine")?;
     if job.swap {
         sys::swap_on(&results::disk(SWAP_SERIAL)?)?;
     }
