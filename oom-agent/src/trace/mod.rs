@@ -1,9 +1,11 @@
 //! `oom-agent trace`: incidents on stdout as they happen.
 //!
 //! # Layout
+//! - [`TraceArgs`]: its arguments.
 //! - [`filter`]: which incidents are wanted.
 //! - [`output`]: a thread that writes, so that a full pipe never stops the reading.
 
+mod args;
 pub mod filter;
 pub mod output;
 
@@ -11,7 +13,7 @@ use crate::{
     incident::model::{Incident, Level},
     kernel::{
         host::{Host, privilege::Need},
-        load::{HookStatus, Options},
+        load::HookStatus,
     },
     live::{Live, Start},
     note::{log_to_stderr, note},
@@ -22,13 +24,12 @@ use crate::{
     },
 };
 use anyhow::{Context as _, Result, bail};
-use clap::{Args, ValueEnum};
+pub use args::{Format, MaxLevel, TraceArgs};
 use filter::Filter;
 use output::{Output, Written};
 use std::{
     borrow::Cow,
     fmt::Write as _,
-    num::NonZeroU64,
     path::Path,
     pin::pin,
     time::{Duration, Instant},
@@ -37,83 +38,6 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::sleep,
 };
-
-/// How incidents are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For a person.
-    Text,
-    /// One line an incident, see docs/incident.schema.json.
-    Json,
-}
-
-/// The most that is used of what the kernel allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum MaxLevel {
-    /// Everything.
-    Full,
-    /// BPF on tracepoints only, with the kernel's log.
-    Tracepoint,
-    /// The kernel's log only.
-    Kmsg,
-}
-
-/// Arguments of `trace`.
-#[derive(Args, Clone, Debug)]
-#[command(after_help = "\
-Examples:
-  oom-agent trace                                   every OOM kill from now on, until Ctrl-C
-  oom-agent trace --cgroup '*kubepods*'             only those that hit a pod
-  oom-agent trace --format json --count 1           wait for one, as JSON
-  oom-agent trace --format json | jq .victims       in a pipe; each line is flushed at once
-
-Exit status: 0 done, 1 failed, 2 usage, 3 not permitted or not supported here.")]
-pub struct TraceArgs {
-    /// How incidents are written.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
-    /// End after so many incidents.
-    #[arg(long, value_name = "N", value_parser = count)]
-    pub count: Option<NonZeroU64>,
-    /// End after so long: 30s, 5m, 1h30m.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub duration: Option<Duration>,
-    /// Only incidents of a cgroup (the full one's or a victim's path); * and ? match anything.
-    #[arg(long, value_name = "GLOB")]
-    pub cgroup: Option<String>,
-    /// Candidates to show: a number, all or none. Default: 10 as text, all as JSON.
-    #[arg(long, value_name = "N|all|none", value_parser = show)]
-    pub candidates: Option<Show>,
-    /// Use no more than this.
-    #[arg(long, value_enum, default_value_t = MaxLevel::Full, help_heading = "Debugging")]
-    pub max_level: MaxLevel,
-    /// Use kprobes instead of trampolines (fentry, fexit).
-    #[arg(long, help_heading = "Debugging")]
-    pub no_trampolines: bool,
-    /// Show on stderr what the BPF programs themselves say.
-    #[arg(long, help_heading = "Debugging")]
-    pub bpf_log: bool,
-}
-
-impl TraceArgs {
-    fn candidates(&self) -> Show {
-        let default = if self.format == Format::Json { Show::All } else { Show::Top(10) };
-        self.candidates.unwrap_or(default)
-    }
-
-    fn options(&self) -> Options {
-        Options {
-            max_level: match self.max_level {
-                MaxLevel::Full => Level::Full,
-                MaxLevel::Tracepoint => Level::Tracepoint,
-                MaxLevel::Kmsg => Level::Kmsg,
-            },
-            trampolines: !self.no_trampolines,
-            bpf_log: self.bpf_log,
-            ..Options::default()
-        }
-    }
-}
 
 /// This process or this machine does not allow it: exit status 3.
 #[derive(Debug)]
@@ -310,55 +234,4 @@ fn farewell(mut tally: Tally, filtered: u64, live: &Live, end: &Written, took: D
         let _ = write!(text, ", {} NOT WRITTEN: stdout was not read in time", end.dropped);
     }
     note(&text);
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration: jiff::SignedDuration =
-        text.parse().map_err(|_| "not a time such as 30s, 5m or 1h30m".to_owned())?;
-    match Duration::try_from(duration) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("must be more than nothing".into()),
-    }
-}
-
-fn count(text: &str) -> Result<NonZeroU64, String> {
-    text.parse().map_err(|_| "not a whole number of at least 1".to_owned())
-}
-
-fn show(text: &str) -> Result<Show, String> {
-    match text {
-        "all" => Ok(Show::All),
-        "none" => Ok(Show::None),
-        number => number.parse().map(Show::Top).map_err(|_| "neither a number nor all nor none".into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_positive() {
-        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
-        for wrong in ["0s", "-3s", "", "soon", "30"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn counts_begin_at_one() {
-        assert_eq!(count("1").map(NonZeroU64::get), Ok(1));
-        for wrong in ["0", "-1", "1.5", "", "all", "18446744073709551616"] {
-            assert!(count(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn candidates_are_a_number_all_or_none() {
-        assert_eq!(show("all"), Ok(Show::All));
-        assert_eq!(show("none"), Ok(Show::None));
-        assert_eq!(show("3"), Ok(Show::Top(3)));
-        assert!(show("-1").is_err());
-    }
 }
