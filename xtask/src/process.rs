@@ -117,6 +117,11 @@ impl Step {
     }
 }
 
+/// The cargo that runs this program, or the one in PATH.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
 fn start(command: &mut Command) -> Result<Child> {
     command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))
 }

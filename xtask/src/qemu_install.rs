@@ -5,11 +5,12 @@
 //! there the matching version is downloaded apart (see [`crate::debian`]) and installed by file name, so that all else
 //! still comes from the machine's own sources.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
+    apt,
     debian::{Archive, FULL_SUITES, Mirror, Package, SMALL_SUITES, version},
     process,
 };
@@ -22,10 +23,6 @@ const SAME_VERSION: [&str; 3] = [PACKAGE, "qemu-system-common", "qemu-system-dat
 const FIRMWARE: &str = "seabios";
 /// Packages that are built with [`PACKAGE`] and are often installed without it.
 const SIBLINGS: [&str; 3] = ["qemu-utils", "qemu-system-common", "qemu-system-data"];
-
-const SIMULATE_LIMIT: Duration = Duration::from_mins(1);
-const UPDATE_LIMIT: Duration = Duration::from_mins(3);
-const INSTALL_LIMIT: Duration = Duration::from_mins(10);
 
 /// Makes sure that QEMU for x86-64 is there: looks, and installs it only if it is missing.
 ///
@@ -43,8 +40,8 @@ pub(crate) fn ensure_qemu() -> Result<()> {
     let plan = plan().with_context(|| format!("{PROGRAM} is missing; {by_hand}"))?;
     process::run(
         &format!("QEMU: installing {} packages", plan.added.len()),
-        install(&plan.arguments).arg("-y").env("DEBIAN_FRONTEND", "noninteractive"),
-        INSTALL_LIMIT,
+        apt::get(&["install", "--no-remove"]).args(&plan.arguments),
+        apt::INSTALL,
         &crate::cache::root()?.join("qemu-install.log"),
     )
 }
@@ -60,22 +57,21 @@ struct Plan {
 
 fn plan() -> Result<Plan> {
     let own = vec![PACKAGE.to_owned()];
-    let simulation = simulate(&own).or_else(|_| {
+    let simulation = apt::simulate(&own).or_else(|_| {
         // The lists were never fetched, or are older than the mirror's packages.
         eprintln!("      qemu  apt-get update");
-        process::capture(Command::new("apt-get").arg("update"), UPDATE_LIMIT)?.ok("apt-get update")?;
-        simulate(&own)
+        process::capture(&mut apt::get(&["update"]), apt::DOWNLOAD)?.ok("apt-get update")?;
+        apt::simulate(&own)
     })?;
-    if simulation.changed.is_empty() {
-        return Ok(Plan { arguments: own, added: simulation.added });
+    let Some(changes) = simulation.changes() else {
+        return Ok(Plan { arguments: own, added: simulation.new });
+    };
+    let arguments = matching_siblings().with_context(|| format!("apt's own choice would {changes}"))?;
+    let simulation = apt::simulate(&arguments)?;
+    if let Some(changes) = simulation.changes() {
+        bail!("installing it would {changes}");
     }
-    let arguments = matching_siblings()
-        .with_context(|| format!("apt's own choice would change {}", simulation.changed.join(", ")))?;
-    let simulation = simulate(&arguments)?;
-    if !simulation.changed.is_empty() {
-        bail!("installing it would change {}", simulation.changed.join(", "));
-    }
-    Ok(Plan { arguments, added: simulation.added })
+    Ok(Plan { arguments, added: simulation.new })
 }
 
 /// Downloads [`PACKAGE`] in the version of its siblings that are installed, with the firmware of the same release.
@@ -128,64 +124,9 @@ fn installed_version(package: &str) -> Option<String> {
     text.strip_prefix("installed ").map(str::to_owned)
 }
 
-fn install(arguments: &[String]) -> Command {
-    let mut command = Command::new("apt-get");
-    command
-        .env("LC_ALL", "C.UTF-8")
-        .args(["install", "--no-install-recommends", "--no-remove"])
-        .args(arguments);
-    command
-}
-
-/// What an installation would do.
-#[derive(Debug, PartialEq, Eq)]
-struct Simulation {
-    added: Vec<String>,
-    /// Packages that are installed now and would be removed or replaced by another version.
-    changed: Vec<String>,
-}
-
-fn simulate(arguments: &[String]) -> Result<Simulation> {
-    let mut command = Command::new("apt-get");
-    command.env("LC_ALL", "C.UTF-8").args(["-s", "install", "--no-install-recommends"]).args(arguments);
-    let simulation =
-        process::capture(&mut command, SIMULATE_LIMIT)?.ok("simulating the installation of QEMU")?;
-    Ok(Simulation::parse(&simulation))
-}
-
-impl Simulation {
-    /// Reads `apt-get -s`: `Inst name (new ...)`, `Inst name [old] (new ...)`, `Remv name [old]`, `Purg name [old]`.
-    fn parse(output: &str) -> Self {
-        let (mut added, mut changed) = (Vec::new(), Vec::new());
-        for line in output.lines() {
-            let mut words = line.split(' ');
-            let (action, name, third) = (words.next(), words.next().unwrap_or_default(), words.next());
-            match (action, third) {
-                (Some("Inst"), Some(third)) if third.starts_with('(') => added.push(name.to_owned()),
-                (Some("Inst" | "Remv" | "Purg"), _) => changed.push(name.to_owned()),
-                _ => {}
-            }
-        }
-        Self { added, changed }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_removal_and_an_upgrade_are_seen_among_additions() {
-        let output = "Reading package lists...\n\
-                      Remv qemu-utils [1:10.0.2+ds-2+deb13u1~bpo12+1]\n\
-                      Inst libfdt1 (1.6.1-4+b1 Debian:12.15/oldstable [amd64])\n\
-                      Inst libc6 [2.36-9] (2.41-12 Debian:13 [amd64])\n\
-                      Inst qemu-system-x86 (1:10.0.2 local-deb [amd64])\n\
-                      Conf libfdt1 (1.6.1-4+b1 Debian:12.15/oldstable [amd64])\n";
-        let simulation = Simulation::parse(output);
-        assert_eq!(simulation.added, ["libfdt1", "qemu-system-x86"]);
-        assert_eq!(simulation.changed, ["qemu-utils", "libc6"]);
-    }
 
     #[test]
     fn the_version_of_the_installed_siblings_is_taken_with_its_releases_firmware() {

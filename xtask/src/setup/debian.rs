@@ -4,19 +4,12 @@
 
 use super::toolchain::{LINKED, Machine, compiled_core};
 use super::{TARGET, linker, log};
+use crate::apt::{self, DOWNLOAD, INSTALL, Plan, QUESTION};
 use crate::process::{self, Captured};
 use anyhow::{Context as _, Error, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
-
-/// Questions to the local package lists.
-const QUESTION: Duration = Duration::from_mins(1);
-/// Downloads: 300 MB of packages over a slow line.
-const DOWNLOAD: Duration = Duration::from_mins(10);
-/// Unpacking and configuring, which a slow disk and another apt-get (see `DPkg::Lock::Timeout`) delay.
-const INSTALL: Duration = Duration::from_mins(10);
 
 /// The packages of one Rust in Debian. They are named alike: `rustc-web`, `cargo-web`, `libstd-rust-web-dev-bpf`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,20 +150,20 @@ fn install_packages(names: &[String]) -> Result<()> {
     let mut count = fetch(&missing)?;
     if count.is_none() {
         let complaint = update()?;
-        simulate(&missing).map_err(|error| with_complaint(error, complaint))?;
+        apt::simulate(&missing).map_err(|error| with_complaint(error, complaint))?;
         count = fetch(&missing)?;
     }
     let count = count.context("the packages cannot be downloaded, also with new package lists")?;
     let title = format!("install {count} packages for {}", missing.join(" "));
-    process::run(&title, apt_get(&["install", "--no-remove"]).args(&missing), INSTALL, &log("apt-install"))
+    process::run(&title, apt::get(&["install", "--no-remove"]).args(&missing), INSTALL, &log("apt-install"))
 }
 
 /// Downloads the packages and what they need, and counts them. `None`: the package lists do not fit the mirror.
 fn fetch(names: &[&str]) -> Result<Option<usize>> {
-    let Ok(plan) = simulate(names) else { return Ok(None) };
-    plan.check(names)?;
+    let Ok(plan) = apt::simulate(names) else { return Ok(None) };
+    check(&plan, names)?;
     let count = plan.new.len();
-    let mut command = apt_get(&["install", "--download-only", "--no-remove"]);
+    let mut command = apt::get(&["install", "--download-only", "--no-remove"]);
     let downloaded = process::run(
         &format!("download {count} packages"),
         command.args(names),
@@ -184,7 +177,7 @@ fn fetch(names: &[&str]) -> Result<Option<usize>> {
 /// and matters only if what is wanted is then not there.
 fn update() -> Result<Option<String>> {
     let log = log("apt-update");
-    process::run("apt-get update", &mut apt_get(&["update"]), DOWNLOAD, &log)?;
+    process::run("apt-get update", &mut apt::get(&["update"]), DOWNLOAD, &log)?;
     let text = fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
     Ok(text.lines().find(|line| line.starts_with("W: Failed to fetch")).map(str::to_owned))
 }
@@ -196,56 +189,14 @@ fn with_complaint(error: Error, complaint: Option<String>) -> Error {
     }
 }
 
-/// Asks apt-get what it would do.
-fn simulate(names: &[&str]) -> Result<Plan> {
-    let mut command = apt_get(&["install", "--simulate"]);
-    let answer = process::capture(command.args(names), QUESTION)?;
-    Ok(Plan::parse(&answer.ok("apt-get install --simulate")?))
-}
-
-/// What apt-get would do.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Plan {
-    new: Vec<String>,
-    upgraded: Vec<String>,
-    removed: Vec<String>,
-}
-
-impl Plan {
-    /// Refuses what would change more than it adds.
-    fn check(&self, names: &[&str]) -> Result<()> {
-        let Self { new: _, upgraded, removed } = self;
-        let changes: Vec<_> = [("upgrade", upgraded), ("remove", removed)]
-            .into_iter()
-            .filter(|(_, packages)| !packages.is_empty())
-            .map(|(verb, packages)| format!("{verb} {}", packages.join(", ")))
-            .collect();
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let (names, changes) = (names.join(" "), changes.join(" and "));
-        bail!(
-            "installing {names} would {changes}. Nothing was changed. If that is what you want: \
-             apt-get install --no-install-recommends {names}. Or take another compiler: cargo xtask setup --way rustup"
-        )
-    }
-
-    /// From `Inst new (1.2 ...)`, `Inst upgraded [1.1] (1.2 ...)` and `Remv removed [1.1]`.
-    fn parse(simulation: &str) -> Self {
-        let mut plan = Self::default();
-        for line in simulation.lines() {
-            let mut words = line.split_whitespace();
-            match (words.next(), words.next(), words.next()) {
-                (Some("Inst"), Some(name), Some(version)) if version.starts_with('[') => {
-                    plan.upgraded.push(name.to_owned());
-                }
-                (Some("Inst"), Some(name), _) => plan.new.push(name.to_owned()),
-                (Some("Remv"), Some(name), _) => plan.removed.push(name.to_owned()),
-                _ => {}
-            }
-        }
-        plan
-    }
+/// Refuses what would change more than it adds.
+fn check(plan: &Plan, names: &[&str]) -> Result<()> {
+    let Some(changes) = plan.changes() else { return Ok(()) };
+    let names = names.join(" ");
+    bail!(
+        "installing {names} would {changes}. Nothing was changed. If that is what you want: \
+         apt-get install --no-install-recommends {names}. Or take another compiler: cargo xtask setup --way rustup"
+    )
 }
 
 /// Out of the names of packages those of a core library for BPF, the best first: the one that is made for building
@@ -274,56 +225,9 @@ fn ask(program: &str, args: &[&str]) -> Result<Captured> {
     process::capture(Command::new(program).env("LC_ALL", "C").args(args), QUESTION)
 }
 
-fn apt_get(args: &[&str]) -> Command {
-    let mut command = Command::new("apt-get");
-    command
-        .env("LC_ALL", "C")
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(["--yes", "--no-install-recommends"])
-        .args(["-o", "DPkg::Lock::Timeout=120", "-o", "Dpkg::Options::=--force-confold"])
-        .args([
-            "-o",
-            "Acquire::http::Timeout=30",
-            "-o",
-            "Acquire::https::Timeout=30",
-            "-o",
-            "Acquire::Retries=2",
-        ])
-        .args(args);
-    command
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_would_change_more_than_it_adds_is_refused_by_name() {
-        let plan = Plan::parse("Inst rustc-web (1.96 X)\nInst libc6 [2.36] (2.37 X)\nRemv rustc [1.63]\n");
-        let error = plan.check(&["rustc-web"]).unwrap_err().to_string();
-        assert!(
-            error.starts_with("installing rustc-web would upgrade libc6 and remove rustc. Nothing"),
-            "{error}"
-        );
-        assert!(Plan::parse("Inst rustc-web (1.96 X)\n").check(&["rustc-web"]).is_ok());
-    }
-
-    #[test]
-    fn new_upgraded_and_removed_packages_are_told_apart() {
-        let simulation = "\
-NOTE: This is only a simulation!
-Inst debootstrap (1.0.128 Debian:12.15/oldstable [all])
-Inst jq [1.6-2.1+deb12u1] (1.6-2.1+deb12u3 Debian-Security:12/oldstable-security [amd64]) []
-Remv rustc [1.63.0+dfsg1-2]
-Conf debootstrap (1.0.128 Debian:12.15/oldstable [all])
-";
-        let plan = Plan {
-            new: vec!["debootstrap".to_owned()],
-            upgraded: vec!["jq".to_owned()],
-            removed: vec!["rustc".to_owned()],
-        };
-        assert_eq!(Plan::parse(simulation), plan);
-    }
 
     #[test]
     fn the_packages_of_one_rust_belong_together() {

@@ -4,8 +4,6 @@ use super::toolchain::{LINKER, Machine, Toolchain};
 use super::{debian, log, look};
 use crate::process;
 use anyhow::{Result, bail};
-use std::env;
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -52,7 +50,7 @@ pub(super) fn check(llvm: u32) -> Result<()> {
 
 /// `cargo install bpf-linker`, as the user's own cargo would do it outside of this workspace.
 pub(super) fn install_command(llvm: u32) -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    let mut command = process::cargo();
     command
         .args(["install", LINKER, "--version", VERSION, "--locked", "--no-default-features", "--features"])
         .arg(format!("llvm-{llvm}"))

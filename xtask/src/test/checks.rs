@@ -3,7 +3,7 @@
 use super::Count;
 use crate::{process, tidy};
 use anyhow::Result;
-use std::{env, process::Command, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 const LIMIT: Duration = Duration::from_mins(20);
 
@@ -19,7 +19,7 @@ pub(super) fn run() -> Result<Count> {
     let mut count = Count::default();
     let logs = process::workspace().join("target/test");
     for (title, args) in CHECKS {
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut cargo = process::cargo();
         cargo.args(*args).current_dir(process::workspace());
         let log = logs.join(format!("{}.log", title.replace(' ', "-")));
         let done = process::run(title, &mut cargo, LIMIT, &log);

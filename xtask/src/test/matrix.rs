@@ -75,8 +75,11 @@ pub(super) fn here(only: &[String]) -> Result<Count> {
 /// The cases in VMs.
 pub(super) fn kernels(wanted: &[Wanted], only: &[String]) -> Result<Count> {
     let all = wanted.is_empty();
-    let kernels: Vec<Wanted> =
-        if all { KERNELS.iter().filter_map(|kernel| kernel.parse().ok()).collect() } else { wanted.to_vec() };
+    let kernels: Vec<Wanted> = if all {
+        KERNELS.iter().map(|kernel| kernel.parse().map_err(anyhow::Error::msg)).collect::<Result<_>>()?
+    } else {
+        wanted.to_vec()
+    };
     let runs = Mutex::new(runs(&kernels, only, all).into_iter());
     let count = Mutex::new(Count::default());
     let next = || runs.lock().ok()?.next();

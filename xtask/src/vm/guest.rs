@@ -4,7 +4,7 @@ use std::{
     env,
     io::{BufRead as _, BufReader},
     path::PathBuf,
-    process::{Command, Stdio},
+    process::Stdio,
     sync::Mutex,
 };
 
@@ -55,7 +55,7 @@ pub(crate) fn build(program: Program) -> Result<PathBuf> {
     }
     let (package, name) = program.package_and_name();
     let target = process::workspace().join("target/guest");
-    let mut child = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut child = process::cargo()
         .args(["build", "--release", "--target", TARGET, "--package", package, "--bin", name, "--target-dir"])
         .arg(&target)
         .current_dir(process::workspace())
