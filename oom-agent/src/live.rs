@@ -170,6 +170,9 @@ impl Live {
     }
 
     fn take_log(&mut self) {
+        if self.events.is_empty() {
+            return;
+        }
         let suspended = clock::suspended_ns();
         for mut event in self.events.drain(..) {
             event.time_ns = event.time_ns.map(|time| time + suspended);

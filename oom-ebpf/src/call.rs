@@ -23,7 +23,7 @@ use crate::{
 
 /// Marks of one task further apart than this are not one kill, where calls are not seen.
 const PSEUDO_CALL_GAP_NS: u64 = 1_000_000_000;
-/// A task that loops without a killable process is told once in this time.
+/// Loops in one scope without a killable process are told once in this time.
 const QUIET_NS: u64 = 1_000_000_000;
 
 /// `out_of_memory` was entered.

@@ -22,6 +22,9 @@ pub const UNKNOWN_U32: u32 = u32::MAX;
 /// Offset of a field that this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
+/// `PF_KTHREAD` of [`Task::flags`], include/linux/sched.h.
+pub const PF_KTHREAD: u32 = 0x0020_0000;
+
 /// Index of the small ring in the drop counters: what must never be lost.
 pub const RING_EVENTS: u32 = 0;
 /// Index of the bulk ring in the drop counters: candidates and cgroup names.

@@ -1,6 +1,6 @@
 //! `task_struct` to a wire record.
 
-use oom_ebpf::{Task, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
+use oom_ebpf::{PF_KTHREAD, Task, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
 
 use crate::{
     cgroup,
@@ -13,8 +13,6 @@ use crate::{
     read::{at, bytes, field, pointer},
 };
 
-/// `PF_KTHREAD`, include/linux/sched.h.
-const PF_KTHREAD: u32 = 0x0020_0000;
 /// Threads that are looked at for one that still has the mm (`find_lock_task_mm` looks at all).
 const MAX_THREADS: usize = 16;
 

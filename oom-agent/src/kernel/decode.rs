@@ -7,8 +7,6 @@ use crate::incident::{
 use oom_ebpf as wire;
 use std::fmt::Write as _;
 
-/// `PF_KTHREAD`, include/linux/sched.h.
-const PF_KTHREAD: u32 = 0x0020_0000;
 /// `MMF_OOM_SKIP`, include/linux/sched/coredump.h (`mm_types.h` from 6.8): the same bit from 5.10 to 7.3.
 const MMF_OOM_SKIP: u64 = 1 << 21;
 
@@ -96,7 +94,7 @@ impl Decoder {
                 total_vm_bytes: self.counter(task.total_vm_pages).filter(|_| mm),
             },
             has_mm: known.then_some(mm),
-            kernel_thread: task.flags & PF_KTHREAD != 0,
+            kernel_thread: task.flags & wire::PF_KTHREAD != 0,
             init: task.pid == 1,
             oom_skip: mm_flags.map(|flags| flags & MMF_OOM_SKIP != 0),
             // `in_vfork`, include/linux/sched/mm.h.

@@ -121,7 +121,8 @@ pub fn load(cgroup_v2: bool, options: &Options) -> Result<Loaded> {
     // Calls cannot be seen, so the programs must tell them apart in another way: they are loaded anew.
     let others = HOOKS.iter().filter(|hook| hook.need != Need::Full && hook.target != "oom_badness");
     let mut loaded = Attempt::new(&kernel, options, false)?.attach(others).map_err(|hooks| {
-        let failed = hooks.iter().rev().find(|hook| hook.used.is_none());
+        let optional = |target| HOOKS.iter().any(|hook| hook.target == target && hook.need == Need::Optional);
+        let failed = hooks.iter().find(|hook| hook.used.is_none() && !optional(hook.target));
         let why = failed.and_then(|hook| hook.refused.last()).map_or("", |refusal| &refusal.error);
         anyhow!("cannot attach to {}: {why}", failed.map_or("any hook", |hook| hook.target))
     })?;

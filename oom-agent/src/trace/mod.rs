@@ -12,7 +12,10 @@ pub mod output;
 use crate::{
     incident::model::{Incident, Level},
     kernel::{
-        host::{Host, privilege::Need},
+        host::{
+            Host,
+            privilege::{Capability, Need},
+        },
         load::HookStatus,
     },
     live::{Live, Start},
@@ -72,14 +75,16 @@ fn require_privileges(host: &Host, args: &TraceArgs) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let names = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+    let names = |capabilities: &[Capability]| {
+        capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+    };
     let log = host.missing_for(Need::KernelLog).unwrap_or_default();
     let more = if need == Need::BpfTracing && !log.is_empty() {
-        let log = log.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
-        format!(" Where only tracepoints can be used, {log} is needed as well.")
+        format!(" Where only tracepoints can be used, {} is needed as well.", names(&log))
     } else {
         String::new()
     };
+    let names = names(&missing);
     Err(NotPermitted(format!("not permitted: {names} missing.{more} Run it as root (sudo oom-agent trace); `oom-agent doctor` says what else helps."))
         .into())
 }

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// It says so when its programs are attached.
-const ATTACHED: &str = "tracing";
+pub(super) const ATTACHED: &str = "tracing";
 const START: Duration = Duration::from_secs(20);
 const STOP: Duration = Duration::from_secs(10);
 

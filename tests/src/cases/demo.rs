@@ -1,6 +1,7 @@
 //! `oom-guest demo`: one OOM kill in a throwaway memory cgroup, told by the agent.
 
 use super::actor::Actor;
+use super::agent::ATTACHED;
 use super::group::{Group, Hierarchy};
 use super::machine::may_lower_adj;
 use super::memcg::hog;
@@ -8,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -91,15 +92,12 @@ impl Agent {
         let mut line = String::new();
         while lines.read_line(&mut line).context("reading the agent's stderr")? > 0 {
             eprint!("{line}");
-            if line.contains("tracing") {
+            if line.contains(ATTACHED) {
                 // The rest of what it says is passed on as it comes.
                 std::thread::spawn(move || {
-                    let mut rest = String::new();
-                    while lines.read_line(&mut rest).is_ok_and(|bytes| bytes > 0) {
-                        eprint!("{rest}");
-                        rest.clear();
+                    for line in lines.lines().map_while(Result::ok) {
+                        eprintln!("{line}");
                     }
-                    lines.read_to_string(&mut rest)
                 });
                 return Ok(agent);
             }

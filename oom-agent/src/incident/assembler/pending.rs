@@ -117,9 +117,9 @@ impl Pending {
         self.left = true;
     }
 
-    /// The process that has exited is the one that made the call, so the call is over. Its end is not seen where
-    /// another fexit program is attached or detached meanwhile: tasks inside then skip all of them
-    /// (`bpf_tramp_image_put`, kernel/bpf/trampoline.c).
+    /// The process that has exited is the one that made the call, so the call is over. Its end may be missed where
+    /// another fexit program is attached or detached meanwhile: tasks inside can skip the programs of the trampoline that
+    /// is replaced (`bpf_tramp_image_put`, kernel/bpf/trampoline.c).
     pub(super) fn is_of(&self, exit: &Exit) -> bool {
         self.entry.as_ref().is_some_and(|entry| {
             let trigger = &entry.trigger;
