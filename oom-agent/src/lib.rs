@@ -3,6 +3,7 @@
 //! # Layout
 //! - [`incident`]: PURE. The model, the kernel's arithmetic, the assembler.
 //! - [`report`]: PURE. The kernel's OOM report as text.
+//! - [`logs`]: PURE. Logs as text: what stands around the kernel's messages, and the incidents that they tell of.
 //! - [`kernel`]: the only place that knows aya and BTF; what this machine allows.
 //! - [`source`]: the kernel's log.
 //! - [`live`]: sources, assembler and clock put together: incidents as they happen.
@@ -16,6 +17,7 @@ pub mod doctor;
 pub mod incident;
 pub mod kernel;
 pub mod live;
+pub mod logs;
 pub mod note;
 pub mod report;
 pub mod resident;

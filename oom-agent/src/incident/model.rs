@@ -4,6 +4,8 @@
 //! `None` was not seen: it is absent in the JSON and shown as missing, never as zero. Memory is in bytes, times
 //! are in nanoseconds; points and `total_pages` are the kernel's own pages.
 
+use super::machine::{Slab, Zone};
+use super::verdict::Verdict;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,9 @@ pub struct Incident {
     /// Wall-clock time, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
+    /// The time as the log wrote it, where that is not an instant: without a year or a time zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_time: Option<String>,
     /// Begin of the OOM path in nanoseconds since boot (`CLOCK_BOOTTIME`; the log's own clock where only a log was read).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boottime_ns: Option<u64>,
@@ -62,6 +67,15 @@ pub struct Incident {
     /// Break-down of the memory in scope, from the kernel's report: `NAME_bytes` with the names of cgroup v2's `memory.stat`.
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty", default)]
     pub memory: std::collections::BTreeMap<String, u64>,
+    /// The machine's zones, from the kernel's report of an OOM that is not a memory cgroup's.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub zones: Vec<Zone>,
+    /// Slab caches that cannot be reclaimed, largest first, where the kernel's report has them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub unreclaimable_slabs: Vec<Slab>,
+    /// Why the allocation failed, the deciding reason first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub verdict: Vec<Verdict>,
     /// Time between entry into and return from `out_of_memory`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_path_ns: Option<u64>,

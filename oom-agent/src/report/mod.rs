@@ -17,6 +17,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use crate::incident::machine::{Slab, Zone};
 use crate::incident::model::{Limits, Memory, ScopeKind};
 use std::collections::BTreeMap;
 
@@ -94,6 +95,10 @@ pub struct Report {
     pub stats: BTreeMap<String, u64>,
     /// What the machine has, in a report that is not a memory cgroup's.
     pub machine: Machine,
+    /// Its zones.
+    pub zones: Vec<Zone>,
+    /// Slab caches that cannot be reclaimed, in the order of the report.
+    pub unreclaimable_slabs: Vec<Slab>,
     /// Whether a task table was printed (`vm.oom_dump_tasks`).
     pub has_table: bool,
     /// Its rows.
