@@ -1,5 +1,5 @@
-//! The machine's memory, as far as the kernel's report tells of it (`show_mem`, mm/show_mem.c; before 6.3 lib/show_mem.c and
-//! mm/page_alloc.c).
+//! The machine's memory, as far as the kernel's report tells of it (`show_mem` in `mm/show_mem.c`; before 6.3 in
+//! `lib/show_mem.c` and `mm/page_alloc.c`).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ pub struct Zone {
     pub free_block_types: Vec<String>,
 }
 
-/// A slab cache that cannot be reclaimed (`dump_unreclaimable_slab`, mm/slab_common.c).
+/// A slab cache that cannot be reclaimed (`dump_unreclaimable_slab` in `mm/slab_common.c`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Slab {
     /// Its name.

@@ -3,11 +3,14 @@
 //!
 //! # Layout
 //! - [`Reader`]: bytes of a log to [`Found`] incidents.
+//! - [`mod@line`]: one line.
+
+pub mod line;
 
 use crate::incident::assembler::{Assembler, Config};
 use crate::incident::fact::Fact;
 use crate::incident::model::{Incident, Level};
-use crate::report::line;
+use crate::report::line as report_line;
 use crate::report::parser::Parser;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
@@ -108,7 +111,7 @@ impl Reader {
 
     fn line(&mut self, line: &[u8], out: &mut Vec<Found>) {
         self.stats.lines += 1;
-        let line = line::parse(line);
+        let line = report_line::parse(line);
         let mut events = Vec::new();
         if self.parser.wants(line.message.as_bytes()) {
             self.parser.message(line.time_ns, line.context, &line.message, &mut events);
