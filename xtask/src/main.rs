@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask <command>`.
 
 mod apt;
+mod bench;
 mod cache;
 mod debian;
 mod demo;
@@ -36,6 +37,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Prove it: checks, unit tests, real OOM kills here and on real kernels in VMs.
     Test(test::TestArgs),
+    /// Measure how fast logs are read, next to grep.
+    Bench(bench::BenchArgs),
     /// Check the project's invariants.
     Tidy,
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Kernels(args) => kernel::cli::main(&args),
         Command::Demo(args) => demo::main(&args),
         Command::Test(args) => test::main(&args),
+        Command::Bench(args) => bench::main(&args),
         Command::Tidy => tidy::main(),
     };
     done.unwrap_or_else(|error| {
