@@ -5,6 +5,7 @@ mod bench;
 mod cache;
 mod debian;
 mod demo;
+mod fuzz;
 mod kernel;
 mod process;
 mod qemu_install;
@@ -39,6 +40,8 @@ enum Command {
     Test(test::TestArgs),
     /// Measure how fast logs are read, next to grep.
     Bench(bench::BenchArgs),
+    /// Feed random logs to `explain`'s reader.
+    Fuzz(fuzz::FuzzArgs),
     /// Check the project's invariants.
     Tidy,
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::main(&args),
         Command::Test(args) => test::main(&args),
         Command::Bench(args) => bench::main(&args),
+        Command::Fuzz(args) => fuzz::main(&args),
         Command::Tidy => tidy::main(),
     };
     done.unwrap_or_else(|error| {
