@@ -41,6 +41,9 @@ impl Assembler {
     }
 
     fn report(&mut self, now_ns: u64, time_ns: Option<u64>, report: Box<Report>) {
+        if self.journal.panicked(&report) {
+            return;
+        }
         let kills = matches!(report.outcome, Outcome::Kill | Outcome::Unknown);
         let chosen = report.kill.as_ref().map(|kill| kill.pid);
         let logged = self.journal.reported(time_ns, report);

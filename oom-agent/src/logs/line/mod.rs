@@ -21,3 +21,9 @@ pub struct Line<'a> {
     /// The message; bytes that are not UTF-8 as `\xNN`.
     pub message: Cow<'a, str>,
 }
+
+/// Reads a line.
+pub fn parse(line: &[u8]) -> Line<'_> {
+    let report = crate::report::line::parse(line);
+    Line { boot_ns: report.time_ns, context: report.context, message: report.message, ..Line::default() }
+}

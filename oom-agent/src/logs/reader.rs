@@ -1,0 +1,123 @@
+//! Bytes of a log to incidents.
+
+use super::finder::Finder;
+use super::line;
+use super::streams::Streams;
+use super::{Found, Options, Stats};
+use memchr::{memchr, memrchr};
+
+/// Bytes of a line that are kept. The longest that the kernel writes is 2 KiB, and JSON may write a byte with six.
+const MOST_LINE: usize = 64 * 1024;
+/// Lines after the last one that told something that are looked at, too: what goes on there (the members of a group, a
+/// line in pieces) need not have something to be found by.
+const ATTENTION: u32 = 64;
+
+/// Reads the text of a log, in pieces of any size. Its memory does not grow with the log.
+///
+/// Almost all lines of a log have nothing to do with OOM. Until one is found that has, they are only searched for a few
+/// words; from there on they are read line by line until nothing is open any more.
+#[derive(Debug)]
+pub struct Reader {
+    finder: Finder,
+    /// The begin of a line whose end is still to come, at most [`MOST_LINE`].
+    held: Vec<u8>,
+    /// Lines still to look at.
+    attention: u32,
+    streams: Streams,
+    stats: Stats,
+}
+
+impl Reader {
+    /// A reader of one log.
+    pub fn new(options: Options) -> Self {
+        Self {
+            finder: Finder::new(),
+            held: Vec::new(),
+            attention: 0,
+            streams: Streams::new(options),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Takes the next bytes and adds the incidents that are complete to `out`.
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Found>) {
+        self.stats.bytes += bytes.len() as u64;
+        let mut rest = bytes;
+        if !self.held.is_empty() {
+            let end = memchr(b'\n', rest);
+            self.hold(&rest[..end.unwrap_or(rest.len())]);
+            let Some(end) = end else { return };
+            rest = &rest[end + 1..];
+            self.held_line(out);
+        }
+        while !rest.is_empty() {
+            if self.attention == 0 {
+                rest = match self.finder.find(rest) {
+                    Some(at) => &rest[begin_of_line(rest, at)..],
+                    None => &rest[begin_of_line(rest, rest.len())..],
+                };
+            }
+            // What a crash left in the file is no part of a line.
+            while let [0, after @ ..] = rest {
+                rest = after;
+            }
+            let Some(end) = memchr(b'\n', rest) else { break };
+            self.line(&rest[..end], out);
+            rest = &rest[end + 1..];
+        }
+        self.hold(rest);
+    }
+
+    /// Nothing follows for now: a pipe or a growing file is silent. What would be complete if nothing followed is told.
+    /// Lines that belong to it and come later all the same make no incident of their own; they are not told of.
+    pub fn pause(&mut self, out: &mut Vec<Found>) {
+        self.streams.pause(out);
+    }
+
+    /// The end of the log. The reader is ready for another one of the same machines.
+    pub fn finish(&mut self, out: &mut Vec<Found>) {
+        self.held_line(out);
+        self.streams.finish(out);
+        self.attention = 0;
+    }
+
+    /// Counts until now.
+    pub fn stats(&self) -> Stats {
+        Stats { crowded: self.streams.crowded(), ..self.stats }
+    }
+
+    /// Keeps the begin of a line.
+    fn hold(&mut self, bytes: &[u8]) {
+        let room = MOST_LINE - self.held.len();
+        self.held.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// The line that was held has its end.
+    fn held_line(&mut self, out: &mut Vec<Found>) {
+        let line = std::mem::take(&mut self.held);
+        if self.attention > 0 || self.finder.find(&line).is_some() {
+            self.line(&line, out);
+        }
+        self.held = line;
+        self.held.clear();
+    }
+
+    fn line(&mut self, bytes: &[u8], out: &mut Vec<Found>) {
+        self.stats.lines += 1;
+        let bytes = &bytes[..bytes.len().min(MOST_LINE)];
+        let told = self.streams.line(&line::parse(bytes), out);
+        if told {
+            self.attention = ATTENTION;
+        } else if self.attention > 1 || !self.streams.busy() {
+            self.attention = self.attention.saturating_sub(1);
+            if self.attention == 0 {
+                self.streams.settle();
+            }
+        }
+    }
+}
+
+/// Where the line that has the byte at `at` begins.
+fn begin_of_line(text: &[u8], at: usize) -> usize {
+    memrchr(b'\n', &text[..at]).map_or(0, |before| before + 1)
+}

@@ -1,0 +1,3 @@
+//! Whole logs.
+
+mod bounds;
