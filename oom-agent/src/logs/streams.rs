@@ -1,6 +1,6 @@
 //! Whose line it is. A log may be written by several machines, and by several CPUs of one.
 //!
-//! One machine cannot mix two reports up: the kernel prints them, and kills, under `oom_lock` (mm/oom_kill.c). So a report
+//! One machine cannot mix two reports up: the kernel prints them, and kills, under `oom_lock` (`mm/oom_kill.c`). So a report
 //! that begins while another one is open is another machine's, or the open one was cut off. Either way it gets a stream
 //! of its own, and lines go where they fit: by host and boot, by the thread that printed them, by the clock.
 
@@ -28,7 +28,7 @@ const KILLED: &str = "Killed process ";
 #[derive(Debug)]
 pub(super) struct Streams {
     /// The last one that took a line is the last.
-    streams: Vec<Stream>,
+    list: Vec<Stream>,
     sources: Vec<String>,
     lines: u64,
     crowded: u64,
@@ -41,7 +41,7 @@ pub(super) struct Streams {
 impl Streams {
     pub(super) fn new(options: Options) -> Self {
         Self {
-            streams: Vec::new(),
+            list: Vec::new(),
             sources: vec![options.source],
             lines: 0,
             crowded: 0,
@@ -53,7 +53,7 @@ impl Streams {
 
     /// A report is open.
     pub(super) fn busy(&self) -> bool {
-        self.streams.iter().any(|stream| stream.busy)
+        self.list.iter().any(|stream| stream.busy)
     }
 
     /// How many were told before their end for want of space.
@@ -74,7 +74,7 @@ impl Streams {
         let Some(at) = self.choose(line, kind) else {
             return self.fresh.wants(line.message.as_bytes()) && self.add(line, kind, out);
         };
-        let stream = &mut self.streams[at];
+        let stream = &mut self.list[at];
         let was_open = stream.is_open();
         let told = stream.line(line, kind, self.lines, out);
         let over = was_open && !stream.is_open();
@@ -83,7 +83,7 @@ impl Streams {
             self.over(at, begun);
         }
         if told {
-            self.streams[at..].rotate_left(1);
+            self.list[at..].rotate_left(1);
             self.lighten(out);
         }
         told
@@ -91,21 +91,21 @@ impl Streams {
 
     /// Nothing follows for now.
     pub(super) fn pause(&mut self, out: &mut Vec<Found>) {
-        for stream in &mut self.streams {
+        for stream in &mut self.list {
             stream.pause(out);
         }
     }
 
     /// Nothing follows.
     pub(super) fn finish(&mut self, out: &mut Vec<Found>) {
-        for stream in self.streams.drain(..) {
+        for stream in self.list.drain(..) {
             stream.finish(out);
         }
     }
 
     /// Much was passed over: what is complete stays so.
     pub(super) fn settle(&mut self) {
-        for stream in self.streams.iter_mut().filter(|stream| !stream.busy) {
+        for stream in self.list.iter_mut().filter(|stream| !stream.busy) {
             stream.settled = true;
             stream.awaits = None;
         }
@@ -113,7 +113,7 @@ impl Streams {
 
     /// Gives up what does not go on.
     fn sweep(&mut self, out: &mut Vec<Found>) {
-        for stream in &mut self.streams {
+        for stream in &mut self.list {
             let silent = self.lines - stream.touched;
             if stream.busy && silent > CUT_LINES {
                 stream.give_up(out);
@@ -148,7 +148,7 @@ impl Streams {
     /// The stream of a line. `None`: none has a use for it.
     fn choose(&self, line: &Line<'_>, kind: Kind) -> Option<usize> {
         let fitting: Vec<(usize, &Stream, u64)> = self
-            .streams
+            .list
             .iter()
             .enumerate()
             .filter(|(_, stream)| stream.is_of(line) && !stream.is_foreign(line))
@@ -187,36 +187,36 @@ impl Streams {
         let mut stream = Stream::new(line, &self.sources);
         let told = stream.line(line, kind, self.lines, out);
         if kind == Kind::Begin {
-            let rival = self.streams.iter().rfind(|stream| stream.is_of(line) && stream.is_rival(line));
+            let rival = self.list.iter().rfind(|stream| stream.is_of(line) && stream.is_rival(line));
             stream.rival = rival.map(|stream| stream.begun);
         }
-        if self.streams.len() >= MOST_STREAMS {
+        if self.list.len() >= MOST_STREAMS {
             self.end(0, out);
         }
-        self.streams.push(stream);
+        self.list.push(stream);
         told
     }
 
     /// A report, begun with this line, came to its end. If one has begun in it that nothing tells from it, it was not cut
     /// off there, so the lines of both may be in either.
     fn over(&mut self, at: usize, begun: u64) {
-        let Some(rival) = self.streams.iter().position(|stream| stream.rival == Some(begun)) else { return };
+        let Some(rival) = self.list.iter().position(|stream| stream.rival == Some(begun)) else { return };
         for at in [at, rival] {
-            self.streams[at].mixed = true;
+            self.list[at].mixed = true;
         }
     }
 
     /// Ends the longest silent streams where they hold too much.
     fn lighten(&mut self, out: &mut Vec<Found>) {
-        while self.streams.iter().map(|stream| stream.weight).sum::<usize>() > MOST_WEIGHT {
-            let last = self.streams.len().saturating_sub(1);
-            let Some(at) = self.streams[..last].iter().position(|stream| stream.weight > 0) else { return };
+        while self.list.iter().map(|stream| stream.weight).sum::<usize>() > MOST_WEIGHT {
+            let last = self.list.len().saturating_sub(1);
+            let Some(at) = self.list[..last].iter().position(|stream| stream.weight > 0) else { return };
             self.end(at, out);
         }
     }
 
     fn end(&mut self, at: usize, out: &mut Vec<Found>) {
-        let stream = self.streams.remove(at);
+        let stream = self.list.remove(at);
         self.crowded += u64::from(stream.is_open());
         stream.finish(out);
     }

@@ -31,7 +31,7 @@ use self::build::Ending;
 use self::journal::Journal;
 use self::marked::{Marked, Process};
 use self::names::Names;
-use self::pending::{Due, Pending};
+use self::pending::{Due, Pending, Shown};
 use self::recent::{Exits, Told};
 use self::scans::Scans;
 use self::storm::Storms;
@@ -165,13 +165,14 @@ impl Assembler {
     pub fn pause(&mut self) -> Vec<Incident> {
         let mut incidents = Vec::new();
         let mut entries = std::mem::take(&mut self.journal.entries);
-        for entry in entries.iter_mut().filter(|entry| !entry.shown) {
-            // The line that says that a report's process was killed comes with the report, or never.
-            if entry.awaits_line() && !std::mem::replace(&mut entry.paused, true) {
+        for entry in &mut entries {
+            // The line that says that a report's process was killed comes soon, or never.
+            if entry.shown == Shown::No && entry.awaits_line() {
+                entry.shown = Shown::Waited;
                 continue;
             }
             incidents.extend(self.tell(entry.latest_ns, entry.clone(), Ending::Complete));
-            entry.shown = true;
+            entry.shown = Shown::Told;
         }
         self.journal.entries = entries;
         incidents
@@ -302,7 +303,7 @@ impl Assembler {
 
     /// Makes the incident, unless it is one that was told already.
     fn tell(&mut self, now_ns: u64, pending: Pending, ending: Ending) -> Option<Incident> {
-        if pending.shown {
+        if pending.shown == Shown::Told {
             return None;
         }
         let scan = pending.call.map(|call| self.scans.take(call)).unwrap_or_default();

@@ -47,6 +47,17 @@ impl Logged {
     }
 }
 
+/// What pauses of the log did with an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Nothing.
+    No,
+    /// Waited for a line of it, once.
+    Waited,
+    /// Told it. It stays to take what belongs to it.
+    Told,
+}
+
 /// When an incident is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
@@ -82,10 +93,8 @@ pub(super) struct Pending {
     pub(super) closed: bool,
     /// Its call was told of already.
     pub(super) again: bool,
-    /// The log paused while a line of it was still to come.
-    pub(super) paused: bool,
-    /// It was told in a pause of the log; it stays to take what belongs to it.
-    pub(super) shown: bool,
+    /// Whether a pause of the log has told of it.
+    pub(super) shown: Shown,
 }
 
 impl Pending {
@@ -104,8 +113,7 @@ impl Pending {
             left: false,
             closed: false,
             again: false,
-            paused: false,
-            shown: false,
+            shown: Shown::No,
         }
     }
 
