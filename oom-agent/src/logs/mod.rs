@@ -4,8 +4,12 @@
 //! # Layout
 //! - [`Reader`]: bytes of a log to [`Found`] incidents.
 //! - [`mod@line`]: one line.
+//! - [`mod@stamp`]: times.
 
 pub mod line;
+pub mod stamp;
+
+pub use stamp::{Stamp, Wall, Years};
 
 use crate::incident::assembler::{Assembler, Config};
 use crate::incident::fact::Fact;
@@ -13,7 +17,6 @@ use crate::incident::model::{Incident, Level};
 use crate::report::line as report_line;
 use crate::report::parser::Parser;
 use jiff::civil::DateTime;
-use jiff::tz::Offset;
 
 /// An incident that a log tells of.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,19 +25,6 @@ pub struct Found {
     pub incident: Incident,
     /// When the log says that it was.
     pub wall: Option<Wall>,
-}
-
-/// A time as a log writes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wall {
-    /// As it stands in the log.
-    pub text: String,
-    /// Date and time of day. The year is that of [`Options::latest`] or the year before where the log has none.
-    pub civil: DateTime,
-    /// The log has the year.
-    pub has_year: bool,
-    /// Time zone. `None`: the log does not say.
-    pub offset: Option<Offset>,
 }
 
 /// What the text does not say.
