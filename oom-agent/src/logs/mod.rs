@@ -4,11 +4,15 @@
 //! # Layout
 //! - [`Reader`]: bytes of a log to [`Found`] incidents, and where lines begin and end. `finder`: what it skips by.
 //! - [`mod@line`]: one line.
-//! - `streams`: whose line it is; `stream`: one machine's messages to incidents; `times`: when they were.
+//! - [`mod@stamp`]: times as they are written.
+//! - `parts`: messages that lines have only a part of.
+//! - `streams`: whose message it is; `stream`: one machine's messages to incidents; `times`: when those were.
 
 mod finder;
 pub mod line;
+mod parts;
 mod reader;
+pub mod stamp;
 mod stream;
 mod streams;
 #[cfg(test)]
@@ -16,10 +20,10 @@ mod tests;
 mod times;
 
 pub use reader::Reader;
+pub use stamp::{Stamp, Wall, Years};
 
 use crate::incident::model::Incident;
 use jiff::civil::DateTime;
-use jiff::tz::Offset;
 
 /// An incident that a log tells of.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,19 +32,6 @@ pub struct Found {
     pub incident: Incident,
     /// When the log says that it was.
     pub wall: Option<Wall>,
-}
-
-/// A time as a log writes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wall {
-    /// As it stands in the log.
-    pub text: String,
-    /// Date and time of day. The year is that of [`Options::latest`] or the year before where the log has none.
-    pub civil: DateTime,
-    /// The log has the year.
-    pub has_year: bool,
-    /// Time zone. `None`: the log does not say.
-    pub offset: Option<Offset>,
 }
 
 /// What the text does not say.

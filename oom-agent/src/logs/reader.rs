@@ -1,7 +1,7 @@
 //! Bytes of a log to incidents.
 
 use super::finder::Finder;
-use super::line;
+use super::parts::Parts;
 use super::streams::Streams;
 use super::{Found, Options, Stats};
 use memchr::{memchr, memrchr};
@@ -19,10 +19,11 @@ const ATTENTION: u32 = 64;
 #[derive(Debug)]
 pub struct Reader {
     finder: Finder,
-    /// The begin of a line whose end is still to come, at most [`MOST_LINE`].
+    /// The begin of a line whose end is still to come, and what may belong to it before it, at most [`MOST_LINE`].
     held: Vec<u8>,
     /// Lines still to look at.
     attention: u32,
+    parts: Parts,
     streams: Streams,
     stats: Stats,
 }
@@ -34,6 +35,7 @@ impl Reader {
             finder: Finder::new(),
             held: Vec::new(),
             attention: 0,
+            parts: Parts::default(),
             streams: Streams::new(options),
             stats: Stats::default(),
         }
@@ -77,6 +79,9 @@ impl Reader {
     /// The end of the log. The reader is ready for another one of the same machines.
     pub fn finish(&mut self, out: &mut Vec<Found>) {
         self.held_line(out);
+        if let Some(message) = self.parts.finish() {
+            self.streams.line(message, out);
+        }
         self.streams.finish(out);
         self.attention = 0;
     }
@@ -96,7 +101,9 @@ impl Reader {
     fn held_line(&mut self, out: &mut Vec<Found>) {
         let line = std::mem::take(&mut self.held);
         if self.attention > 0 || self.finder.find(&line).is_some() {
-            self.line(&line, out);
+            for line in line.split(|byte| *byte == b'\n') {
+                self.line(line, out);
+            }
         }
         self.held = line;
         self.held.clear();
@@ -104,20 +111,32 @@ impl Reader {
 
     fn line(&mut self, bytes: &[u8], out: &mut Vec<Found>) {
         self.stats.lines += 1;
-        let bytes = &bytes[..bytes.len().min(MOST_LINE)];
-        let told = self.streams.line(&line::parse(bytes), out);
+        let message = self.parts.take(&bytes[..bytes.len().min(MOST_LINE)]);
+        let told = message.is_some_and(|message| self.streams.line(message, out));
         if told {
             self.attention = ATTENTION;
-        } else if self.attention > 1 || !self.streams.busy() {
+        } else if self.attention > 1 || !(self.streams.busy() || self.parts.waiting()) {
             self.attention = self.attention.saturating_sub(1);
             if self.attention == 0 {
                 self.streams.settle();
             }
+        } else {
+            self.attention = 1;
         }
     }
 }
 
-/// Where the line that has the byte at `at` begins.
+/// Where to begin reading for the sake of the byte at `at`: at its line, or some lines before one that is indented.
 fn begin_of_line(text: &[u8], at: usize) -> usize {
-    memrchr(b'\n', &text[..at]).map_or(0, |before| before + 1)
+    /// `dmesg --json` has time and message on lines of their own.
+    const LINES_BEFORE: usize = 4;
+    let line = |at: usize| memrchr(b'\n', &text[..at]).map_or(0, |before| before + 1);
+    let mut begin = line(at);
+    for _ in 0..LINES_BEFORE {
+        if begin == 0 || !matches!(text.get(begin), Some(b' ' | b'\t')) {
+            break;
+        }
+        begin = line(begin - 1);
+    }
+    begin
 }

@@ -1,8 +1,8 @@
 //! One machine's messages, or one thread's of it, to incidents.
 
 use super::Found;
-use super::line::Line;
-use super::times::{self, Clock, Marks};
+use super::stamp::Years;
+use super::times::{self, Clock, Dated, Marks};
 use crate::incident::assembler::{Assembler, Config};
 use crate::incident::fact::Fact;
 use crate::incident::model::{Incident, Level};
@@ -55,6 +55,7 @@ pub(super) struct Stream {
     /// Lines of two reports may be mixed in what it tells next.
     pub(super) mixed: bool,
     clock: Clock,
+    years: Years,
     last_ns: Option<u64>,
     parser: Parser,
     assembler: Assembler,
@@ -62,16 +63,16 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(line: &Line<'_>, sources: &[String]) -> Self {
-        let clock = Clock::of(line);
+    pub(super) fn new(message: &Dated<'_>, sources: &[String], years: Years) -> Self {
+        let clock = Clock::of(message);
         let config = Config {
             sources: sources.to_vec(),
-            log_resolution_ns: clock.resolution_ns(line),
+            log_resolution_ns: clock.resolution_ns(message),
             ..Config::new(Level::Log)
         };
         Self {
-            host: line.host.as_deref().map(Box::from),
-            boot_id: line.boot_id.as_deref().map(Box::from),
+            host: message.line.host.as_deref().map(Box::from),
+            boot_id: message.line.boot_id.as_deref().map(Box::from),
             context: None,
             awaits: None,
             begun: 0,
@@ -82,6 +83,7 @@ impl Stream {
             rival: None,
             mixed: false,
             clock,
+            years,
             last_ns: None,
             parser: Parser::new(),
             assembler: Assembler::new(config),
@@ -89,16 +91,17 @@ impl Stream {
         }
     }
 
-    pub(super) fn is_of(&self, line: &Line<'_>) -> bool {
-        self.host.as_deref() == line.host.as_deref() && self.boot_id.as_deref() == line.boot_id.as_deref()
+    pub(super) fn is_of(&self, message: &Dated<'_>) -> bool {
+        self.host.as_deref() == message.line.host.as_deref()
+            && self.boot_id.as_deref() == message.line.boot_id.as_deref()
     }
 
     /// How far a line is from its last one. `None`: it is not of this machine, or of another boot.
-    pub(super) fn distance_ns(&self, line: &Line<'_>) -> Option<u64> {
+    pub(super) fn distance_ns(&self, message: &Dated<'_>) -> Option<u64> {
         if self.settled {
             return Some(UNKNOWN_NS);
         }
-        let (Some(last), Some(time)) = (self.last_ns, self.clock.time_ns(line)) else {
+        let (Some(last), Some(time)) = (self.last_ns, self.clock.time_ns(message)) else {
             return Some(UNKNOWN_NS);
         };
         let distance = time.abs_diff(last);
@@ -113,39 +116,45 @@ impl Stream {
     }
 
     /// Whether it is open and nothing tells its lines from those that follow this one.
-    pub(super) fn is_rival(&self, line: &Line<'_>) -> bool {
-        let near = self.distance_ns(line).is_some_and(|distance| distance <= NEAR_NS);
+    pub(super) fn is_rival(&self, message: &Dated<'_>) -> bool {
+        let near = self.distance_ns(message).is_some_and(|distance| distance <= NEAR_NS);
         self.is_open()
-            && (self.context.is_none() || line.context.is_none())
+            && (self.context.is_none() || message.line.context.is_none())
             && (self.clock != Clock::Boot || near)
     }
 
     /// Whether the thread that printed a line is not the one that prints this report.
-    pub(super) fn is_foreign(&self, line: &Line<'_>) -> bool {
-        matches!((self.context, line.context), (Some(own), Some(other)) if own != other)
+    pub(super) fn is_foreign(&self, message: &Dated<'_>) -> bool {
+        matches!((self.context, message.line.context), (Some(own), Some(other)) if own != other)
     }
 
     /// Takes a line; `true` if it told something. `number` is its place among all lines.
-    pub(super) fn line(&mut self, line: &Line<'_>, kind: Kind, number: u64, out: &mut Vec<Found>) -> bool {
+    pub(super) fn line(
+        &mut self,
+        message: &Dated<'_>,
+        kind: Kind,
+        number: u64,
+        out: &mut Vec<Found>,
+    ) -> bool {
         self.settled = false;
-        let time_ns = self.clock.time_ns(line);
+        let time_ns = self.clock.time_ns(message);
         if kind == Kind::Begin || !self.busy {
-            self.marks.push(time_ns, line.wall.as_ref());
+            self.marks.push(time_ns, message.line.stamp.as_ref());
             self.begun = number;
-            self.context = line.context.or(self.context);
+            self.context = message.line.context.or(self.context);
         }
         if kind == Kind::Begin {
             self.awaits = None;
-            self.context = line.context;
+            self.context = message.line.context;
             self.rival = None;
         }
         let mut events = Vec::new();
-        self.parser.message(time_ns, line.context, &line.message, &mut events);
+        self.parser.message(time_ns, message.line.context, &message.line.message, &mut events);
         // No message is wanted when nothing is open.
         self.busy = self.parser.wants(b"");
         self.weight += usize::from(self.busy);
         self.last_ns = time_ns.or(self.last_ns);
-        let told = !events.is_empty() || kind == Kind::Begin || line.message.starts_with('[');
+        let told = !events.is_empty() || kind == Kind::Begin || message.line.message.starts_with('[');
         if told {
             self.touched = number;
         }
@@ -201,8 +210,8 @@ impl Stream {
 
     fn tell(&mut self, mut incident: Incident, out: &mut Vec<Found>) {
         self.weight = 0;
-        let wall = incident.boottime_ns.and_then(|time_ns| self.marks.take(time_ns));
-        times::fill(&mut incident, self.clock, wall.as_ref());
+        let stamp = incident.boottime_ns.and_then(|time_ns| self.marks.take(time_ns));
+        let wall = times::fill(&mut incident, self.clock, stamp, self.years);
         incident.node = self.host.as_deref().map(str::to_owned);
         incident.boot_id = self.boot_id.as_deref().map(str::to_owned);
         if std::mem::take(&mut self.mixed) {

@@ -5,7 +5,9 @@
 //! of its own, and lines go where they fit: by host and boot, by the thread that printed them, by the clock.
 
 use super::line::Line;
+use super::stamp::Years;
 use super::stream::{Kind, NEAR_NS, Stream};
+use super::times::{Dated, Dates};
 use super::{Found, Options};
 use crate::report::parser::Parser;
 use memchr::memmem::Finder;
@@ -30,6 +32,8 @@ pub(super) struct Streams {
     /// The last one that took a line is the last.
     list: Vec<Stream>,
     sources: Vec<String>,
+    years: Years,
+    dates: Dates,
     lines: u64,
     crowded: u64,
     /// Has seen nothing: says what can begin something.
@@ -40,7 +44,10 @@ pub(super) struct Streams {
 
 impl Streams {
     pub(super) fn new(options: Options) -> Self {
+        let years = Years { latest: options.latest };
         Self {
+            years,
+            dates: Dates::new(years),
             list: Vec::new(),
             sources: vec![options.source],
             lines: 0,
@@ -62,7 +69,7 @@ impl Streams {
     }
 
     /// Takes a line; `true` if it told something.
-    pub(super) fn line(&mut self, line: &Line<'_>, out: &mut Vec<Found>) -> bool {
+    pub(super) fn line(&mut self, line: Line<'_>, out: &mut Vec<Found>) -> bool {
         self.lines += 1;
         if self.lines.is_multiple_of(SWEEP_LINES) {
             self.sweep(out);
@@ -70,13 +77,14 @@ impl Streams {
         if line.is_foreign {
             return false;
         }
-        let kind = self.kind(&line.message);
-        let Some(at) = self.choose(line, kind) else {
-            return self.fresh.wants(line.message.as_bytes()) && self.add(line, kind, out);
+        let message = &self.dates.date(line);
+        let kind = self.kind(&message.line.message);
+        let Some(at) = self.choose(message, kind) else {
+            return self.fresh.wants(message.line.message.as_bytes()) && self.add(message, kind, out);
         };
         let stream = &mut self.list[at];
         let was_open = stream.is_open();
-        let told = stream.line(line, kind, self.lines, out);
+        let told = stream.line(message, kind, self.lines, out);
         let over = was_open && !stream.is_open();
         let begun = stream.begun;
         if over {
@@ -146,16 +154,17 @@ impl Streams {
     }
 
     /// The stream of a line. `None`: none has a use for it.
-    fn choose(&self, line: &Line<'_>, kind: Kind) -> Option<usize> {
+    fn choose(&self, message: &Dated<'_>, kind: Kind) -> Option<usize> {
         let fitting: Vec<(usize, &Stream, u64)> = self
             .list
             .iter()
             .enumerate()
-            .filter(|(_, stream)| stream.is_of(line) && !stream.is_foreign(line))
-            .filter_map(|(at, stream)| Some((at, stream, stream.distance_ns(line)?)))
+            .filter(|(_, stream)| stream.is_of(message) && !stream.is_foreign(message))
+            .filter_map(|(at, stream)| Some((at, stream, stream.distance_ns(message)?)))
             .collect();
         let of = |wanted: &dyn Fn(&Stream) -> bool| {
-            let by_thread = |stream: &Stream| line.context.is_some() && stream.context == line.context;
+            let by_thread =
+                |stream: &Stream| message.line.context.is_some() && stream.context == message.line.context;
             let among = || fitting.iter().filter(|(_, stream, _)| wanted(stream));
             let near = || among().filter(|(.., distance)| *distance <= NEAR_NS);
             among()
@@ -167,27 +176,27 @@ impl Streams {
         };
         match kind {
             // A thread prints one report after the other.
-            Kind::Begin => {
-                of(&|stream| !stream.settled && line.context.is_some() && stream.context == line.context)
-                    .or_else(|| of(&|stream| !stream.is_open() && !stream.settled))
-                    .or_else(|| of(&|stream| !stream.is_open()))
-            }
+            Kind::Begin => of(&|stream| {
+                !stream.settled && message.line.context.is_some() && stream.context == message.line.context
+            })
+            .or_else(|| of(&|stream| !stream.is_open() && !stream.settled))
+            .or_else(|| of(&|stream| !stream.is_open())),
             Kind::Killed(pid) => of(&|stream| pid.is_some() && stream.awaits == pid)
                 .or_else(|| of(&|stream| !stream.settled))
                 .or_else(|| of(&|stream| stream.settled)),
             Kind::Group => of(&|stream| !stream.settled).or_else(|| of(&|stream| stream.settled)),
             Kind::Part => of(&|stream| stream.busy).or_else(|| {
-                let begins = self.fresh.wants(line.message.as_bytes());
+                let begins = self.fresh.wants(message.line.message.as_bytes());
                 begins.then(|| of(&|stream| !stream.is_open())).flatten()
             }),
         }
     }
 
-    fn add(&mut self, line: &Line<'_>, kind: Kind, out: &mut Vec<Found>) -> bool {
-        let mut stream = Stream::new(line, &self.sources);
-        let told = stream.line(line, kind, self.lines, out);
+    fn add(&mut self, message: &Dated<'_>, kind: Kind, out: &mut Vec<Found>) -> bool {
+        let mut stream = Stream::new(message, &self.sources, self.years);
+        let told = stream.line(message, kind, self.lines, out);
         if kind == Kind::Begin {
-            let rival = self.list.iter().rfind(|stream| stream.is_of(line) && stream.is_rival(line));
+            let rival = self.list.iter().rfind(|stream| stream.is_of(message) && stream.is_rival(message));
             stream.rival = rival.map(|stream| stream.begun);
         }
         if self.list.len() >= MOST_STREAMS {
