@@ -140,10 +140,13 @@ impl Stream {
         let time_ns = self.clock.time_ns(message);
         if kind == Kind::Begin || !self.busy {
             self.marks.push(time_ns, message.line.stamp.as_ref());
+        }
+        if !self.is_open() {
             self.begun = number;
             self.context = message.line.context.or(self.context);
         }
         if kind == Kind::Begin {
+            self.begun = number;
             self.awaits = None;
             self.context = message.line.context;
             self.rival = None;
