@@ -4,7 +4,7 @@
 //! # Layout
 //! - [`Reader`]: bytes of a log to [`Found`] incidents.
 //! - [`mod@line`]: one line.
-//! - [`mod@stamp`]: times.
+//! - [`mod@stamp`]: times of lines.
 
 pub mod line;
 pub mod stamp;
