@@ -1,6 +1,7 @@
 //! Bytes of a log to incidents.
 
 use super::finder::Finder;
+use super::line::export::Export;
 use super::parts::Parts;
 use super::streams::Streams;
 use super::{Found, Options, Stats};
@@ -23,6 +24,8 @@ pub struct Reader {
     held: Vec<u8>,
     /// Lines still to look at.
     attention: u32,
+    /// The log has no lines.
+    export: Option<Export>,
     parts: Parts,
     streams: Streams,
     stats: Stats,
@@ -35,15 +38,27 @@ impl Reader {
             finder: Finder::new(),
             held: Vec::new(),
             attention: 0,
+            export: None,
             parts: Parts::default(),
             streams: Streams::new(options),
             stats: Stats::default(),
         }
     }
 
-    /// Takes the next bytes and adds the incidents that are complete to `out`.
+    /// Takes the next bytes (of a log's first piece at least nine, which tell what kind of log it is) and adds the incidents that are complete to `out`.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Found>) {
+        if self.stats.bytes == 0 && Export::fits(bytes) {
+            self.export = Some(Export::default());
+        }
         self.stats.bytes += bytes.len() as u64;
+        if let Some(export) = &mut self.export {
+            let Self { streams, stats, .. } = self;
+            export.push(bytes, |line| {
+                stats.lines += 1;
+                streams.line(line, out);
+            });
+            return;
+        }
         let mut rest = bytes;
         if !self.held.is_empty() {
             let end = memchr(b'\n', rest);
@@ -84,6 +99,7 @@ impl Reader {
         }
         self.streams.finish(out);
         self.attention = 0;
+        self.export = None;
     }
 
     /// Counts until now.

@@ -8,13 +8,14 @@ use crate::incident::fact::Fact;
 use crate::incident::model::{Incident, Level};
 use crate::report::parser::Parser;
 use crate::report::{Event, Outcome, What};
+use std::cmp::Reverse;
 
 /// A line of a report follows the one before within this time on its own clock, as slow as the console may be.
 const PATIENCE_NS: u64 = 30_000_000_000;
 /// CPUs stamp their messages before they get to write them, and writers of logs may swap lines.
 const BACK_NS: u64 = 1_000_000_000;
 /// A line this near may be of a stream; which one is nearer says nothing then.
-pub(super) const NEAR_NS: u64 = 1_000_000_000;
+const NEAR_NS: u64 = 1_000_000_000;
 /// The distance of a line whose time, or the stream's, is not known.
 const UNKNOWN_NS: u64 = 0;
 
@@ -91,13 +92,13 @@ impl Stream {
         }
     }
 
-    pub(super) fn is_of(&self, message: &Dated<'_>) -> bool {
+    fn is_of(&self, message: &Dated<'_>) -> bool {
         self.host.as_deref() == message.line.host.as_deref()
             && self.boot_id.as_deref() == message.line.boot_id.as_deref()
     }
 
     /// How far a line is from its last one. `None`: it is not of this machine, or of another boot.
-    pub(super) fn distance_ns(&self, message: &Dated<'_>) -> Option<u64> {
+    fn distance_ns(&self, message: &Dated<'_>) -> Option<u64> {
         if self.settled {
             return Some(UNKNOWN_NS);
         }
@@ -118,14 +119,27 @@ impl Stream {
     /// Whether it is open and nothing tells its lines from those that follow this one.
     pub(super) fn is_rival(&self, message: &Dated<'_>) -> bool {
         let near = self.distance_ns(message).is_some_and(|distance| distance <= NEAR_NS);
-        self.is_open()
+        self.is_of(message)
+            && self.is_open()
             && (self.context.is_none() || message.line.context.is_none())
             && (self.clock != Clock::Boot || near)
     }
 
     /// Whether the thread that printed a line is not the one that prints this report.
-    pub(super) fn is_foreign(&self, message: &Dated<'_>) -> bool {
+    fn is_foreign(&self, message: &Dated<'_>) -> bool {
         matches!((self.context, message.line.context), (Some(own), Some(other)) if own != other)
+    }
+
+    /// How well a message fits to it. `None`: it is another one's. The thread that printed it says most; then the
+    /// nearest clock, and of those that are near the latest report.
+    pub(super) fn fit(&self, message: &Dated<'_>) -> Option<(bool, Reverse<u64>, u64)> {
+        if !self.is_of(message) || self.is_foreign(message) {
+            return None;
+        }
+        let distance = self.distance_ns(message)?;
+        let by_thread = message.line.context.is_some() && self.context == message.line.context;
+        let distance = if by_thread || distance <= NEAR_NS { 0 } else { distance };
+        Some((by_thread, Reverse(distance), self.begun))
     }
 
     /// Takes a line; `true` if it told something. `number` is its place among all lines.

@@ -6,7 +6,7 @@
 
 use super::line::Line;
 use super::stamp::Years;
-use super::stream::{Kind, NEAR_NS, Stream};
+use super::stream::{Kind, Stream};
 use super::times::{Dated, Dates};
 use super::{Found, Options};
 use crate::report::parser::Parser;
@@ -20,6 +20,8 @@ const MOST_WEIGHT: usize = 65_536;
 const CUT_LINES: u64 = 4096;
 /// Lines within which something may still follow a kill.
 const RECENT_LINES: u64 = 512;
+/// How often it is looked how much is held, in lines.
+const LOOK_LINES: u64 = 64;
 /// How often streams are looked after, in lines.
 const SWEEP_LINES: u64 = 256;
 
@@ -34,6 +36,8 @@ pub(super) struct Streams {
     sources: Vec<String>,
     years: Years,
     dates: Dates,
+    /// How many have a report open.
+    busy: usize,
     lines: u64,
     crowded: u64,
     /// Has seen nothing: says what can begin something.
@@ -50,6 +54,7 @@ impl Streams {
             dates: Dates::new(years),
             list: Vec::new(),
             sources: vec![options.source],
+            busy: 0,
             lines: 0,
             crowded: 0,
             fresh: Parser::new(),
@@ -60,7 +65,11 @@ impl Streams {
 
     /// A report is open.
     pub(super) fn busy(&self) -> bool {
-        self.list.iter().any(|stream| stream.busy)
+        self.busy > 0
+    }
+
+    fn count(&mut self) {
+        self.busy = self.list.iter().filter(|stream| stream.busy).count();
     }
 
     /// How many were told before their end for want of space.
@@ -83,8 +92,9 @@ impl Streams {
             return self.fresh.wants(message.line.message.as_bytes()) && self.add(message, kind, out);
         };
         let stream = &mut self.list[at];
-        let was_open = stream.is_open();
+        let (was_open, was_busy) = (stream.is_open(), stream.busy);
         let told = stream.line(message, kind, self.lines, out);
+        self.busy = self.busy - usize::from(was_busy) + usize::from(stream.busy);
         let over = was_open && !stream.is_open();
         let begun = stream.begun;
         if over {
@@ -92,6 +102,8 @@ impl Streams {
         }
         if told {
             self.list[at..].rotate_left(1);
+        }
+        if self.lines.is_multiple_of(LOOK_LINES) {
             self.lighten(out);
         }
         told
@@ -109,6 +121,7 @@ impl Streams {
         for stream in self.list.drain(..) {
             stream.finish(out);
         }
+        self.busy = 0;
     }
 
     /// Much was passed over: what is complete stays so.
@@ -131,6 +144,7 @@ impl Streams {
                 stream.awaits = None;
             }
         }
+        self.count();
     }
 
     fn kind(&self, message: &str) -> Kind {
@@ -155,24 +169,19 @@ impl Streams {
 
     /// The stream of a line. `None`: none has a use for it.
     fn choose(&self, message: &Dated<'_>, kind: Kind) -> Option<usize> {
-        let fitting: Vec<(usize, &Stream, u64)> = self
-            .list
-            .iter()
-            .enumerate()
-            .filter(|(_, stream)| stream.is_of(message) && !stream.is_foreign(message))
-            .filter_map(|(at, stream)| Some((at, stream, stream.distance_ns(message)?)))
-            .collect();
+        // Almost always the report that is open goes on.
+        if kind == Kind::Part
+            && let [.., last] = &*self.list
+            && self.busy == 1
+            && last.busy
+            && last.fit(message).is_some()
+        {
+            return Some(self.list.len() - 1);
+        }
         let of = |wanted: &dyn Fn(&Stream) -> bool| {
-            let by_thread =
-                |stream: &Stream| message.line.context.is_some() && stream.context == message.line.context;
-            let among = || fitting.iter().filter(|(_, stream, _)| wanted(stream));
-            let near = || among().filter(|(.., distance)| *distance <= NEAR_NS);
-            among()
-                .filter(|(_, stream, _)| by_thread(stream))
-                .max_by_key(|(_, stream, _)| stream.begun)
-                .or_else(|| near().max_by_key(|(_, stream, _)| stream.begun))
-                .or_else(|| among().min_by_key(|(.., distance)| *distance))
-                .map(|(at, ..)| *at)
+            let among = self.list.iter().enumerate().filter(|(_, stream)| wanted(stream));
+            let fitting = among.filter_map(|(at, stream)| Some((stream.fit(message)?, at)));
+            fitting.max_by_key(|(fit, _)| *fit).map(|(_, at)| at)
         };
         match kind {
             // A thread prints one report after the other.
@@ -196,13 +205,14 @@ impl Streams {
         let mut stream = Stream::new(message, &self.sources, self.years);
         let told = stream.line(message, kind, self.lines, out);
         if kind == Kind::Begin {
-            let rival = self.list.iter().rfind(|stream| stream.is_of(message) && stream.is_rival(message));
+            let rival = self.list.iter().rfind(|stream| stream.is_rival(message));
             stream.rival = rival.map(|stream| stream.begun);
         }
         if self.list.len() >= MOST_STREAMS {
             self.end(0, out);
         }
         self.list.push(stream);
+        self.count();
         told
     }
 
@@ -228,5 +238,6 @@ impl Streams {
         let stream = self.list.remove(at);
         self.crowded += u64::from(stream.is_open());
         stream.finish(out);
+        self.count();
     }
 }

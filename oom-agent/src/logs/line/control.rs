@@ -21,15 +21,16 @@ fn is_counters(line: &str) -> bool {
     let is_name =
         |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     let is_number = |text: &str| !text.is_empty() && count_digits(text.as_bytes()) == text.len();
-    let mut words = line.split(' ').filter(|word| !word.is_empty());
     if let Some((name, value)) = line.split_once(' ')
         && is_name(name)
     {
         return is_number(value);
     }
-    words.all(|word| {
-        word.split_once(':').is_some_and(|(name, value)| {
+    let is_counter = |word: &str| {
+        let counter = word.split_once(':');
+        counter.is_some_and(|(name, value)| {
             is_name(name) && is_number(value.strip_suffix("kB").unwrap_or(value))
         })
-    })
+    };
+    line.strip_prefix(' ').unwrap_or(line).split(' ').all(is_counter)
 }

@@ -79,19 +79,25 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// Names of the fields.
+    pub(super) const FIELDS: [&'static str; 8] = [
+        "_HOSTNAME",
+        "_BOOT_ID",
+        "_TRANSPORT",
+        "SYSLOG_IDENTIFIER",
+        "SYSLOG_FACILITY",
+        "__REALTIME_TIMESTAMP",
+        "__MONOTONIC_TIMESTAMP",
+        "_SOURCE_MONOTONIC_TIMESTAMP",
+    ];
+
     /// The field of this name.
     pub(super) fn field(&mut self, name: &str) -> Option<&mut Option<Cow<'a, str>>> {
-        Some(match name {
-            "_HOSTNAME" => &mut self.host,
-            "_BOOT_ID" => &mut self.boot_id,
-            "_TRANSPORT" => &mut self.transport,
-            "SYSLOG_IDENTIFIER" => &mut self.identifier,
-            "SYSLOG_FACILITY" => &mut self.facility,
-            "__REALTIME_TIMESTAMP" => &mut self.realtime,
-            "__MONOTONIC_TIMESTAMP" => &mut self.monotonic,
-            "_SOURCE_MONOTONIC_TIMESTAMP" => &mut self.source_monotonic,
-            _ => return None,
-        })
+        let Self { host, boot_id, transport, identifier, facility, realtime, monotonic, source_monotonic } =
+            self;
+        let at = Self::FIELDS.iter().position(|field| *field == name)?;
+        let fields = [host, boot_id, transport, identifier, facility, realtime, monotonic, source_monotonic];
+        fields.into_iter().nth(at)
     }
 
     /// Another program wrote it. Programs write into the kernel's log too, with their own facility and name

@@ -96,8 +96,8 @@ pub(super) fn layer<'a>(memory: &mut Memory, text: &'a [u8], within: Inner) -> O
         (b'[', Inner::Dmesg) => dmesg::stamped(text),
         (b'[', Inner::Printk) => dmesg::printk(text),
         (b'<', Inner::Any) => dmesg::raw(text).or_else(|| syslog::with_priority(text)),
-        (b'0'..=b'9', Inner::Any) => container::stamped(text)
-            .or_else(|| dmesg::iso(text))
+        (b'0'..=b'9', Inner::Any) => dmesg::iso(text)
+            .or_else(|| container::stamped(text))
             .or_else(|| syslog::iso(text))
             .or_else(|| journal::unix(text))
             .or_else(|| syslog::protocol_23(text))

@@ -44,6 +44,8 @@ pub(super) fn writer<'a>(stamp: Option<Stamp<'a>>, text: &'a [u8]) -> Option<Hea
     if text.starts_with(INVOKED) {
         return None;
     }
+    // Behind the host there may be nothing that says who wrote it.
+    let next = |text| word(text).unwrap_or((b"", text));
     let mut host = None;
     let mut is_foreign = false;
     let (mut first, mut rest) = word(text)?;
@@ -51,12 +53,12 @@ pub(super) fn writer<'a>(stamp: Option<Stamp<'a>>, text: &'a [u8]) -> Option<Hea
     if !first.ends_with(b":") && level(first).is_none() {
         host = Some(utf8(first));
         at = rest;
-        (first, rest) = word(rest)?;
+        (first, rest) = next(rest);
     }
     if let Some(facility) = level(first) {
         is_foreign |= facility != 0;
         at = rest;
-        (first, rest) = word(rest)?;
+        (first, rest) = next(rest);
     }
     if first != b"kernel:" {
         // Who says nothing of itself is not the kernel: a user may choose any words for a tag.

@@ -19,7 +19,7 @@ fn interleave(a: &[String], b: &[String], order: &[bool]) -> Vec<String> {
 }
 
 /// Incidents without their order.
-fn sorted(found: Vec<Found>) -> Vec<String> {
+fn sorted(found: &[Found]) -> Vec<String> {
     let mut incidents: Vec<_> =
         found.iter().map(|it| serde_json::to_string_pretty(&it.incident).unwrap()).collect();
     incidents.sort();
@@ -27,10 +27,10 @@ fn sorted(found: Vec<Found>) -> Vec<String> {
 }
 
 fn same_together_as_apart(a: &[String], b: &[String], order: &[bool]) {
-    let together = sorted(read(&interleave(a, b, order)));
+    let together = sorted(&read(&interleave(a, b, order)));
     let mut apart = read(a);
     apart.extend(read(b));
-    let apart = sorted(apart);
+    let apart = sorted(&apart);
     if together != apart {
         let lines =
             |incidents: &[String]| incidents.join("\n").lines().map(str::to_owned).collect::<Vec<_>>();

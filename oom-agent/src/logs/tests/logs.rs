@@ -22,7 +22,7 @@ fn killed(pid: u32) -> String {
 #[test]
 fn reports_of_many_boots_one_after_the_other_are_as_each_alone() {
     let samples = samples();
-    for write in [&dmesg as &dyn Fn(u64, &str) -> String, &syslog("node-7"), &journal("a")] {
+    for write in [&dmesg as Writer<'_>, &syslog("node-7"), &journal("a")] {
         let logs: Vec<_> = samples.iter().map(|sample| sample.log(write)).collect();
         let mut apart: Vec<_> = logs.iter().flat_map(|log| incidents(log)).collect();
         let mut together = incidents(&logs.concat());

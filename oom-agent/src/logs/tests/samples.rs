@@ -11,6 +11,9 @@ pub(super) struct Sample {
     pub(super) lines: Vec<(u64, String)>,
 }
 
+/// A message at some microseconds since boot, as a line.
+pub(super) type Writer<'a> = &'a dyn Fn(u64, &str) -> String;
+
 /// All of them, by name.
 pub(super) fn samples() -> Vec<Sample> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/report/testdata");
