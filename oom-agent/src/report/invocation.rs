@@ -2,9 +2,12 @@
 //! `lib/dump_stack.c:dump_stack_print_info`).
 
 use super::Invocation;
-use super::scan::{COMM_BYTES, least_raw_len};
+use super::scan::{COMM_BYTES, cut, least_raw_len};
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
 
 const INVOKED: &str = " invoked oom-killer: gfp_mask=";
+static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(INVOKED));
 /// No real line is longer. A cut line whose cgroup path imitates this one would be.
 const LONGEST: usize = 768;
 
@@ -12,7 +15,9 @@ const LONGEST: usize = 768;
 ///
 /// It is the only one that begins with text that a user chooses, so it has to be recognised first and as a whole.
 pub(super) fn invoked(message: &str) -> Option<Invocation> {
-    let at = message.find(INVOKED)?;
+    // Every message comes here. A name has at most 15 bytes, each of which may be escaped.
+    let head = cut(message, 4 * COMM_BYTES + INVOKED.len());
+    let at = FINDER.find(head.as_bytes())?;
     let comm = &message[..at];
     if least_raw_len(comm) > COMM_BYTES || message.len() > LONGEST {
         return None;

@@ -114,15 +114,15 @@ fn split_cgroups<'a>(text: &'a str, stats_cgroup: Option<&str>) -> (Option<&'a s
 /// `REASON: Killed process PID (NAME) total-vm:..kB, anon-rss:..kB, ...`, and without a reason as before 5.1.
 pub(super) fn killed(message: &str) -> Option<Killed> {
     const KILLED: &str = "Killed process ";
+    let is_memcg = match message {
+        _ if message.starts_with(KILLED) => None,
+        _ if message.starts_with("Memory cgroup out of memory") => Some(true),
+        _ if message.starts_with("Out of memory") => Some(false),
+        _ => return None,
+    };
     let (reason, rest) = match message.strip_prefix(KILLED) {
         Some(rest) => ("", rest),
         None => message.split_once(": Killed process ")?,
-    };
-    let is_memcg = match reason {
-        "" => None,
-        reason if reason.starts_with("Memory cgroup out of memory") => Some(true),
-        reason if reason.starts_with("Out of memory") => Some(false),
-        _ => return None,
     };
     let (pid, rest) = number(rest)?;
     let rest = rest.strip_prefix(" (")?;

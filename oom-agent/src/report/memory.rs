@@ -11,6 +11,9 @@ const UNLIMITED_KB: u64 = i64::MAX as u64 / 1024 - 1023;
 ///
 /// Only what `limits` has a place for is kept; `true` if the line was one of these. No limit is `None`.
 pub(super) fn limits(message: &str, limits: &mut Limits) -> bool {
+    if !message.starts_with(['m', 's', 'k']) {
+        return false;
+    }
     let Some((what, rest)) = message.split_once(": usage ") else { return false };
     if !matches!(what, "memory" | "swap" | "memory+swap" | "kmem") {
         return false;

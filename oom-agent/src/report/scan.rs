@@ -45,7 +45,8 @@ pub(super) fn escape(bytes: &[u8]) -> Option<u8> {
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
     use std::fmt::Write as _;
 
-    if !text.contains(char::is_control) {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~');
+    if text.bytes().all(is_plain) || !text.contains(char::is_control) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
