@@ -55,7 +55,7 @@ impl Reader {
             let Self { streams, stats, .. } = self;
             export.push(bytes, |line| {
                 stats.lines += 1;
-                streams.line(line, out);
+                streams.line(&line, out);
             });
             return;
         }
@@ -95,7 +95,7 @@ impl Reader {
     pub fn finish(&mut self, out: &mut Vec<Found>) {
         self.held_line(out);
         if let Some(message) = self.parts.finish() {
-            self.streams.line(message, out);
+            self.streams.line(&message, out);
         }
         self.streams.finish(out);
         self.attention = 0;
@@ -105,6 +105,12 @@ impl Reader {
     /// Counts until now.
     pub fn stats(&self) -> Stats {
         Stats { crowded: self.streams.crowded(), ..self.stats }
+    }
+
+    /// Streams, and lines of reports in them.
+    #[cfg(test)]
+    pub(super) fn streams(&self) -> (usize, usize) {
+        self.streams.held()
     }
 
     /// Keeps the begin of a line.
@@ -128,7 +134,7 @@ impl Reader {
     fn line(&mut self, bytes: &[u8], out: &mut Vec<Found>) {
         self.stats.lines += 1;
         let message = self.parts.take(&bytes[..bytes.len().min(MOST_LINE)]);
-        let told = message.is_some_and(|message| self.streams.line(message, out));
+        let told = message.is_some_and(|message| self.streams.line(&message, out));
         if told {
             self.attention = ATTENTION;
         } else if self.attention > 1 || !(self.streams.busy() || self.parts.waiting()) {

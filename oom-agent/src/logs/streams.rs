@@ -72,13 +72,18 @@ impl Streams {
         self.busy = self.list.iter().filter(|stream| stream.busy).count();
     }
 
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, usize) {
+        (self.list.len(), self.list.iter().map(|stream| stream.weight).sum())
+    }
+
     /// How many were told before their end for want of space.
     pub(super) fn crowded(&self) -> u64 {
         self.crowded
     }
 
     /// Takes a line; `true` if it told something.
-    pub(super) fn line(&mut self, line: Line<'_>, out: &mut Vec<Found>) -> bool {
+    pub(super) fn line(&mut self, line: &Line<'_>, out: &mut Vec<Found>) -> bool {
         self.lines += 1;
         if self.lines.is_multiple_of(SWEEP_LINES) {
             self.sweep(out);

@@ -11,9 +11,9 @@ use std::collections::VecDeque;
 const MOST_MARKS: usize = 256;
 
 /// A message, and when its writer wrote it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Dated<'a> {
-    pub(super) line: Line<'a>,
+    pub(super) line: &'a Line<'a>,
     /// The stamp as nanoseconds since 1970, where the kernel's own clock is missing. Only differences mean something.
     pub(super) wall_ns: Option<u64>,
 }
@@ -35,7 +35,7 @@ impl Dates {
         Self { years, text: String::new(), ns: None }
     }
 
-    pub(super) fn date<'a>(&mut self, line: Line<'a>) -> Dated<'a> {
+    pub(super) fn date<'a>(&mut self, line: &'a Line<'a>) -> Dated<'a> {
         let stamp = line.stamp.as_ref().filter(|_| line.boot_ns.is_none());
         let wall_ns = stamp.and_then(|stamp| self.ns(stamp));
         Dated { line, wall_ns }
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn dates_without_a_year_have_their_order() {
         let mut dates = Dates::new(Years::default());
-        let mut ns = |line: &'static str| dates.date(crate::logs::line::parse(line.as_bytes())).wall_ns;
+        let mut ns = |line: &'static str| dates.date(&crate::logs::line::parse(line.as_bytes())).wall_ns;
         let first = ns("Nov 20 10:15:03 node-7 kernel: x").unwrap();
         assert_eq!(ns("Nov 20 10:15:03 node-7 kernel: y"), Some(first));
         assert_eq!(ns("Nov 20 10:15:04 node-7 kernel: y"), Some(first + 1_000_000_000));

@@ -10,6 +10,8 @@ use crate::incident::model::Limits;
 pub(super) const MOST_ROWS: usize = 65_536;
 /// Bytes of text that are kept.
 pub(super) const MOST_TEXT: usize = 256 * 1024;
+/// Bytes of most of them.
+const USUAL_TEXT: usize = 4 * 1024;
 /// Bytes of it that the table leaves for the lines after it.
 const TEXT_AFTER_TABLE: usize = 8 * 1024;
 /// Counters that are kept; the kernel has about 80.
@@ -52,7 +54,8 @@ pub(super) struct Open {
 
 impl Open {
     pub(super) fn new(time_ns: Option<u64>, context: Option<u32>, invocation: Option<Invocation>) -> Self {
-        let report = Report { invocation, ..Report::default() };
+        let text = String::with_capacity(USUAL_TEXT);
+        let report = Report { invocation, text, ..Report::default() };
         Self { report, context, begin_ns: time_ns, last_ns: time_ns, ..Self::default() }
     }
 

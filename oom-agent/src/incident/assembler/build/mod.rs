@@ -218,7 +218,12 @@ const V1_NAMES: [(&str, &str); 6] = [
 
 /// The break-down under v2's names, with the unit.
 fn memory(report: &Report) -> BTreeMap<String, u64> {
-    let bytes = report.stats.iter().filter(|(name, _)| BYTE_COUNTERS.binary_search(&name.as_str()).is_ok());
+    // Both are in order.
+    let mut known = BYTE_COUNTERS.iter().peekable();
+    let bytes = report.stats.iter().filter(|(name, _)| {
+        while known.next_if(|known| **known < name.as_str()).is_some() {}
+        known.peek().is_some_and(|known| **known == name.as_str())
+    });
     bytes
         .map(|(name, value)| {
             let v2 = V1_NAMES.iter().find(|(v1, _)| v1 == name).map_or(name.as_str(), |(_, v2)| v2);
