@@ -116,11 +116,7 @@ impl<'a> Entry<'a> {
         let micros = |field: &Option<Cow<'_, str>>| digits(field.as_ref()?.as_bytes())?.checked_mul(1000);
         let boot_ns = micros(&self.source_monotonic).or_else(|| micros(&self.monotonic));
         let is_number = |text: &Cow<'_, str>| digits(text.as_bytes()).is_some();
-        let stamp = self.realtime.filter(is_number).map(|text| Stamp {
-            text,
-            form: Form::Micros,
-            resolution_ns: 1000,
-        });
+        let stamp = self.realtime.filter(is_number).map(|text| Stamp::new(text, Form::Micros, 6));
         Head { host: self.host, boot_id: self.boot_id, boot_ns, stamp, is_foreign, ..Head::new(body, inner) }
     }
 }

@@ -46,6 +46,7 @@ pub(super) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
+    #[inline]
     pub(super) fn new(body: Body<'a>, inner: Inner) -> Self {
         Self {
             host: None,
@@ -61,6 +62,7 @@ impl<'a> Head<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn rest(rest: &'a [u8], inner: Inner) -> Self {
         Self::new(Body::Rest(rest), inner)
     }
