@@ -1,5 +1,7 @@
 //! Lines of each kind of log, and what is in them.
 
+mod properties;
+
 use super::{Line, Part, Peeler, parse};
 use crate::logs::Years;
 use std::fmt::Write as _;

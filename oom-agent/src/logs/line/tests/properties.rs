@@ -1,6 +1,6 @@
 //! Any message comes back from any layers, and nothing else does.
 
-use super::{Peeler, parse};
+use super::super::{MOST_LAYERS, Peeler, parse};
 use crate::report::line::utf8;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -181,7 +181,7 @@ fn nested_layers_end() {
         lines.push(object(&[("log", &lines[depth])]));
     }
     assert_eq!(parse(lines[4].as_bytes()).message, "a");
-    assert_eq!(parse(lines[12].as_bytes()).message, lines[12 - super::MOST_LAYERS]);
+    assert_eq!(parse(lines[12].as_bytes()).message, lines[12 - MOST_LAYERS]);
 }
 
 #[test]
