@@ -199,6 +199,19 @@ fn a_monotonic_journal_is_known_by_its_machine() {
 }
 
 #[test]
+fn a_monotonic_journal_may_have_no_machine() {
+    check_in_order(&[
+        (
+            "[    7.338835] kernel: [1.0] invoked oom-killer: x",
+            "7.338835 |kernel: [1.0] invoked oom-killer: x",
+        ),
+        ("[    7.338835] kernel: a", "7.338835 |a"),
+        ("[    7.338835] x[1]: Out of memory", "7.338835 |x[1]: Out of memory"),
+        ("[    7.338835] kernel: a invoked oom-killer: x", "7.338835 |a invoked oom-killer: x"),
+    ]);
+}
+
+#[test]
 fn further_lines_of_a_message_are_indented() {
     check_in_order(&[
         ("               a", "|               a"),

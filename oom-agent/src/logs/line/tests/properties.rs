@@ -91,7 +91,7 @@ fn text() -> impl Strategy<Value = String> {
 fn message() -> impl Strategy<Value = String> {
     let is_plain = |text: &String| {
         let begins_as_caller = text.starts_with("[ T12]");
-        let names_a_machine = text.split(' ').nth(1) == Some("kernel:");
+        let names_a_machine = text.split(' ').take(2).any(|word| word.starts_with("kernel:"));
         !begins_as_caller && !names_a_machine && !text.starts_with("invoked oom-killer: ")
     };
     text().prop_filter("not told apart", is_plain)
