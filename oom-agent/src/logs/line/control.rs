@@ -10,7 +10,11 @@ const ESCAPED: &str = "#012";
 /// rsyslog does not escape `#` itself, so a name may hold the same text. The messages of the kernel's that have several
 /// lines (`show_free_areas`, `mem_cgroup_print_oom_meminfo`) are made of counters only, with no name in them.
 pub(super) fn unescape(message: Cow<'_, str>) -> Cow<'_, str> {
-    if !message.contains(ESCAPED) || !message.split(ESCAPED).all(is_counters) {
+    // Most messages have no `#` at all.
+    if !message.as_bytes().contains(&b'#')
+        || !message.contains(ESCAPED)
+        || !message.split(ESCAPED).all(is_counters)
+    {
         return message;
     }
     Cow::Owned(message.replace(ESCAPED, "\n"))

@@ -1,6 +1,7 @@
 //! What printk puts before a message (`info_print_prefix` in kernel/printk/printk.c), and what dmesg of util-linux makes
 //! of it (`print_record` in sys-utils/dmesg.c).
 
+use super::super::Stamp;
 use super::layers::{Body, Head, Inner};
 use super::text::{blank, count_digits, digits, seconds, split};
 use super::{INVOKED, dates};
@@ -18,10 +19,10 @@ pub(super) fn printk(text: &[u8]) -> Option<Head<'_>> {
 
 /// The same and the other times of dmesg, which puts a blank before the caller.
 pub(super) fn stamped(text: &[u8]) -> Option<Head<'_>> {
-    let (head, rest) = stamp(text.strip_prefix(b"[")?)?;
+    let Time { boot_ns, stamp, rest } = time(text.strip_prefix(b"[")?)?;
     let (context, rest) = close(rest)?;
     let (context, rest) = if context.is_none() { spaced_caller(rest) } else { (context, rest) };
-    Some(Head { context, body: Body::Rest(rest), ..head })
+    Some(Head { boot_ns, stamp, context, ..Head::rest(rest, Inner::Nothing) })
 }
 
 /// `] ` or `][ T1234] `.
@@ -42,25 +43,28 @@ fn spaced_caller(text: &[u8]) -> Caller<'_> {
         .unwrap_or((None, text))
 }
 
-/// A time of dmesg, up to its `]`.
-fn stamp(inside: &[u8]) -> Option<(Head<'_>, &[u8])> {
-    let mut head = Head::rest(b"", Inner::Nothing);
-    let rest = if let Some((boot_ns, rest)) = seconds(inside) {
-        head.boot_ns = Some(boot_ns);
-        rest
+/// A time of dmesg, and what follows on it.
+struct Time<'a> {
+    boot_ns: Option<u64>,
+    stamp: Option<Stamp<'a>>,
+    rest: &'a [u8],
+}
+
+/// What stands before the `]`.
+fn time(inside: &[u8]) -> Option<Time<'_>> {
+    let (boot_ns, stamp, rest) = if let Some((boot_ns, rest)) = seconds(inside) {
+        (Some(boot_ns), None, rest)
     } else if let Some(stamp) = dates::ctime(inside) {
-        head.stamp = Some(stamp);
-        &inside[24..]
+        (None, Some(stamp), &inside[24..])
     } else if let Some(stamp) = dates::minute(inside) {
-        head.stamp = Some(stamp);
-        &inside[11..]
+        (None, Some(stamp), &inside[11..])
     } else if let Some(rest) = since_last(inside) {
-        rest
+        (None, None, rest)
     } else {
         // `--time-format=delta`, which has nothing before it.
-        return Some((head, delta(inside)?));
+        return Some(Time { boot_ns: None, stamp: None, rest: delta(inside)? });
     };
-    Some((head, rest.strip_prefix(b" ").and_then(delta).unwrap_or(rest)))
+    Some(Time { boot_ns, stamp, rest: rest.strip_prefix(b" ").and_then(delta).unwrap_or(rest) })
 }
 
 /// `<    0.000012>`: `dmesg --show-delta`.

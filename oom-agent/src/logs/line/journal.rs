@@ -38,16 +38,18 @@ pub(super) fn delta(text: &[u8]) -> Option<Head<'_>> {
 pub(super) fn monotonic<'a>(memory: &mut Memory, head: Head<'a>) -> Head<'a> {
     let (Body::Rest(text), Some(_), None) = (&head.body, head.boot_ns, head.context) else { return head };
     let text: &'a [u8] = text;
-    let Some((host, rest)) = word(text) else { return head };
-    let known = memory.monotonic_host.as_deref() == Some(host);
-    if !known && (!rest.starts_with(b"kernel:") || may_be_name(text)) {
+    // With `--no-hostname` there is none, and other writers look like messages of the kernel.
+    let first = if text.starts_with(b"kernel:") { Some((&b""[..], text)) } else { word(text) };
+    let Some((host, rest)) = first else { return head };
+    let is_known = memory.monotonic_host.as_deref() == Some(host);
+    if !is_known && (!rest.starts_with(b"kernel:") || may_be_name(text)) {
         return head;
     }
     let Some(writer) = syslog::writer(None, text) else { return head };
-    if !known && writer.is_foreign {
-        return head;
-    }
-    if !known {
+    if !is_known {
+        if writer.is_foreign {
+            return head;
+        }
         memory.monotonic_host = Some(host.into());
     }
     // The journal has no stamps of printk's in its messages.
@@ -116,11 +118,7 @@ impl<'a> Entry<'a> {
         let micros = |field: &Option<Cow<'_, str>>| digits(field.as_ref()?.as_bytes())?.checked_mul(1000);
         let boot_ns = micros(&self.source_monotonic).or_else(|| micros(&self.monotonic));
         let is_number = |text: &Cow<'_, str>| digits(text.as_bytes()).is_some();
-        let stamp = self.realtime.filter(is_number).map(|text| Stamp {
-            text,
-            form: Form::Micros,
-            resolution_ns: 1000,
-        });
+        let stamp = self.realtime.filter(is_number).map(|text| Stamp::new(text, Form::Micros, 6));
         Head { host: self.host, boot_id: self.boot_id, boot_ns, stamp, is_foreign, ..Head::new(body, inner) }
     }
 }

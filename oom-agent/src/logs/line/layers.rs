@@ -1,7 +1,7 @@
 //! What a layer is, and which ones there are.
 
 use super::super::Stamp;
-use super::{INVOKED, Line, Memory, Part, better, colour, container, dmesg, journal, json, syslog};
+use super::{Line, Memory, Part, better, colour, container, dmesg, journal, json, syslog};
 use std::borrow::Cow;
 
 /// What may be inside of a layer.
@@ -46,6 +46,7 @@ pub(super) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
+    #[inline]
     pub(super) fn new(body: Body<'a>, inner: Inner) -> Self {
         Self {
             host: None,
@@ -61,12 +62,13 @@ impl<'a> Head<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn rest(rest: &'a [u8], inner: Inner) -> Self {
         Self::new(Body::Rest(rest), inner)
     }
 
     /// Moves what it says to the line.
-    pub(super) fn tell(mut self, line: &mut Line<'a>) -> Self {
+    pub(super) fn tell(&mut self, line: &mut Line<'a>) {
         if let Some(host) = self.host.take() {
             line.host = Some(host);
         }
@@ -82,13 +84,12 @@ impl<'a> Head<'a> {
         if self.part != Part::Whole {
             line.part = self.part;
         }
-        self
     }
 }
 
 /// The outermost layer of a text.
 pub(super) fn layer<'a>(memory: &mut Memory, text: &'a [u8], within: Inner) -> Option<Head<'a>> {
-    let head = match (text.first()?, within) {
+    match (text.first()?, within) {
         (b'[', Inner::Any) => dmesg::stamped(text)
             .map(|head| journal::monotonic(memory, head))
             .or_else(|| container::prefix(text))
@@ -111,10 +112,5 @@ pub(super) fn layer<'a>(memory: &mut Memory, text: &'a [u8], within: Inner) -> O
         (b' ', Inner::Any) => json::dmesg(text),
         (b'\x1b', _) => colour::coloured(text, within),
         _ => None,
-    }?;
-    match head.body {
-        // It was the name of a process, which looked like a layer.
-        Body::Rest(rest) if rest.starts_with(INVOKED) => None,
-        _ => Some(head),
     }
 }

@@ -5,10 +5,10 @@
 //! peeled off what the kernel itself wrote.
 //!
 //! # Layout
-//! A layer is a function from bytes to [`Head`]; `LAYERS` says which first byte it begins with.
+//! - `layers`: a layer is a function from bytes to a `Head`; `layer` says which ones begin with which byte.
 //! - [`mod@export`]: `journalctl -o export`, which has no lines.
 //! - `dmesg`, `syslog`, `journal`, `container`, `json`, `colour`: layers by who writes them.
-//! - `dates`, `text`: what they are made of.
+//! - `dates`, `text`: what they are made of. `control`: what was done to the message itself.
 
 mod colour;
 mod container;
@@ -19,8 +19,6 @@ pub mod export;
 mod journal;
 mod json;
 mod layers;
-#[cfg(test)]
-mod properties;
 mod syslog;
 #[cfg(test)]
 mod tests;
@@ -128,12 +126,14 @@ impl Memory {
         let mut left = most;
         while inner != Inner::Nothing && left > 0 {
             left -= 1;
-            let Some(Head { body, inner: next, is_collector, .. }) =
-                layer(self, rest, inner).map(|head| head.tell(&mut line))
-            else {
+            let Some(mut head) = layer(self, rest, inner) else { break };
+            if matches!(head.body, Body::Rest(after) if after.starts_with(INVOKED)) {
+                // It was the name of a process, which looks like a layer.
                 break;
-            };
-            inner = next;
+            }
+            head.tell(&mut line);
+            let Head { body, is_collector, .. } = head;
+            inner = head.inner;
             match body {
                 Body::Rest(after) => {
                     indent = if is_collector { 0 } else { indent + rest.len() - after.len() };

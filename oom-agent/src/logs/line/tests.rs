@@ -1,5 +1,7 @@
 //! Lines of each kind of log, and what is in them.
 
+mod properties;
+
 use super::{Line, Part, Peeler, parse};
 use crate::logs::Years;
 use std::fmt::Write as _;
@@ -193,6 +195,19 @@ fn a_monotonic_journal_is_known_by_its_machine() {
             "[    7.338835] n1 kernel: [    8.000000] invoked oom-killer: x",
             "7.338835 host=n1 |[    8.000000] invoked oom-killer: x",
         ),
+    ]);
+}
+
+#[test]
+fn a_monotonic_journal_may_have_no_machine() {
+    check_in_order(&[
+        (
+            "[    7.338835] kernel: [1.0] invoked oom-killer: x",
+            "7.338835 |kernel: [1.0] invoked oom-killer: x",
+        ),
+        ("[    7.338835] kernel: a", "7.338835 |a"),
+        ("[    7.338835] x[1]: Out of memory", "7.338835 |x[1]: Out of memory"),
+        ("[    7.338835] kernel: a invoked oom-killer: x", "7.338835 |a invoked oom-killer: x"),
     ]);
 }
 

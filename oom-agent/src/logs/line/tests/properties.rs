@@ -1,6 +1,6 @@
 //! Any message comes back from any layers, and nothing else does.
 
-use super::{Peeler, parse};
+use super::super::{MOST_LAYERS, Peeler, parse};
 use crate::report::line::utf8;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -91,7 +91,7 @@ fn text() -> impl Strategy<Value = String> {
 fn message() -> impl Strategy<Value = String> {
     let is_plain = |text: &String| {
         let begins_as_caller = text.starts_with("[ T12]");
-        let names_a_machine = text.split(' ').nth(1) == Some("kernel:");
+        let names_a_machine = text.split(' ').take(2).any(|word| word.starts_with("kernel:"));
         !begins_as_caller && !names_a_machine && !text.starts_with("invoked oom-killer: ")
     };
     text().prop_filter("not told apart", is_plain)
@@ -181,5 +181,41 @@ fn nested_layers_end() {
         lines.push(object(&[("log", &lines[depth])]));
     }
     assert_eq!(parse(lines[4].as_bytes()).message, "a");
-    assert_eq!(parse(lines[12].as_bytes()).message, lines[12 - super::MOST_LAYERS]);
+    assert_eq!(parse(lines[12].as_bytes()).message, lines[12 - MOST_LAYERS]);
+}
+
+#[test]
+fn real_reports_come_back_from_every_log() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/report/testdata");
+    let mut lines = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "txt") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let messages: Vec<_> = text.lines().filter_map(|line| Some(line.split_once("] ")?.1)).collect();
+        for wrap in KERNEL.iter().chain(&SYSLOG) {
+            let mut peeler = Peeler::default();
+            for message in &messages {
+                let line = wrap(message);
+                let read = peeler.peel(line.as_bytes());
+                assert_eq!((&*read.message, read.is_foreign), (*message, false), "{line}");
+            }
+        }
+        for before in [
+            "",
+            "Nov 20 10:15:03 n1 kernel: ",
+            "[    7.338835] node-0001 kernel: ",
+            "1763630103.214123 n1 kernel: ",
+        ] {
+            let mut peeler = Peeler::default();
+            for message in &messages {
+                let line = format!("{before}{message}");
+                assert_eq!(peeler.peel(line.as_bytes()).message, *message, "{line}");
+            }
+        }
+        lines += messages.len();
+    }
+    assert!(lines > 5000, "only {lines} lines");
 }
