@@ -6,7 +6,7 @@ use aho_corasick::packed::{Config, Searcher};
 /// mean something after another one need not be found, since what follows a find is read line by line.
 ///
 /// They begin with bytes that are rare in logs, which is what makes the search fast.
-const NEEDLES: [&str; 11] = [
+const NEEDLES: [&str; 13] = [
     // `invoked oom-killer` and `oom-kill:constraint=` (since 4.19).
     "oom-kill",
     // `Out of memory: `, `Memory cgroup out of memory: `, `Out of memory and no killable processes`, and the panic.
@@ -20,10 +20,13 @@ const NEEDLES: [&str; 11] = [
     // Reports that are cut off at their beginning: mem_cgroup_print_oom_meminfo() and dump_tasks(). `Task in PATH killed as
     // a result of limit of` (before 4.19) comes before the lines with a failcnt.
     "killed as a result of limit of ",
+    "Memory limit reached of cgroup ",
     "kB, failcnt ",
     "cgroup stats for ",
     "Tasks state (memory",
     " tgid total_vm ",
+    // How many reports the rate limit suppressed.
+    "oom_kill_process: ",
     // journald's JSON has an array of numbers where a message is not plain text.
     "\"MESSAGE\":[",
 ];

@@ -55,7 +55,7 @@ impl Reader {
             let Self { streams, stats, .. } = self;
             export.push(bytes, |line| {
                 stats.lines += 1;
-                streams.line(&line, out);
+                streams.line(&line, false, out);
             });
             return;
         }
@@ -65,7 +65,7 @@ impl Reader {
             self.hold(&rest[..end.unwrap_or(rest.len())]);
             let Some(end) = end else { return };
             rest = &rest[end + 1..];
-            self.held_line(out);
+            self.held_line(false, out);
         }
         while !rest.is_empty() {
             if self.attention == 0 {
@@ -79,7 +79,7 @@ impl Reader {
                 rest = after;
             }
             let Some(end) = memchr(b'\n', rest) else { break };
-            self.line(&rest[..end], out);
+            self.line(&rest[..end], false, out);
             rest = &rest[end + 1..];
         }
         self.hold(rest);
@@ -93,9 +93,9 @@ impl Reader {
 
     /// The end of the log. The reader is ready for another one of the same machines.
     pub fn finish(&mut self, out: &mut Vec<Found>) {
-        self.held_line(out);
+        self.held_line(true, out);
         if let Some(message) = self.parts.finish() {
-            self.streams.line(&message, out);
+            self.streams.line(&message, true, out);
         }
         self.streams.finish(out);
         self.attention = 0;
@@ -119,22 +119,24 @@ impl Reader {
         self.held.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// The line that was held has its end.
-    fn held_line(&mut self, out: &mut Vec<Found>) {
+    /// The line that was held has its end, or nothing follows.
+    fn held_line(&mut self, is_cut: bool, out: &mut Vec<Found>) {
         let line = std::mem::take(&mut self.held);
         if self.attention > 0 || self.finder.find(&line).is_some() {
-            for line in line.split(|byte| *byte == b'\n') {
-                self.line(line, out);
+            let mut lines = line.split(|byte| *byte == b'\n').peekable();
+            while let Some(line) = lines.next() {
+                self.line(line, is_cut && lines.peek().is_none(), out);
             }
         }
         self.held = line;
         self.held.clear();
     }
 
-    fn line(&mut self, bytes: &[u8], out: &mut Vec<Found>) {
+    fn line(&mut self, bytes: &[u8], is_cut: bool, out: &mut Vec<Found>) {
         self.stats.lines += 1;
+        let is_cut = is_cut || bytes.len() >= MOST_LINE;
         let message = self.parts.take(&bytes[..bytes.len().min(MOST_LINE)]);
-        let told = message.is_some_and(|message| self.streams.line(&message, out));
+        let told = message.is_some_and(|message| self.streams.line(&message, is_cut, out));
         if told {
             self.attention = ATTENTION;
         } else if self.attention > 1 || !(self.streams.busy() || self.parts.waiting()) {

@@ -1,6 +1,7 @@
 //! One machine's messages, or one thread's of it, to incidents.
 
 use super::Found;
+use super::line::Line;
 use super::stamp::Years;
 use super::times::{self, Clock, Dated, Marks};
 use crate::incident::assembler::{Assembler, Config};
@@ -166,7 +167,12 @@ impl Stream {
             self.rival = None;
         }
         let mut events = Vec::new();
-        self.parser.message(time_ns, message.line.context, &message.line.message, &mut events);
+        let Line { context, message: text, .. } = message.line;
+        if message.is_cut {
+            self.parser.cut_message(time_ns, *context, text, &mut events);
+        } else {
+            self.parser.message(time_ns, *context, text, &mut events);
+        }
         // No message is wanted when nothing is open.
         self.busy = self.parser.wants(b"");
         self.weight += usize::from(self.busy);
@@ -192,7 +198,13 @@ impl Stream {
                     self.awaits = kill.map(|kill| kill.pid);
                 }
                 What::Killed(_) => self.awaits = None,
-                What::Invoked(_) | What::GroupKill { .. } | What::Reaped { .. } | What::Gap { .. } => {}
+                What::Invoked(_)
+                | What::GroupKill { .. }
+                | What::Sharing { .. }
+                | What::Reaped { .. }
+                | What::NotReaped { .. }
+                | What::Suppressed { .. }
+                | What::Gap { .. } => {}
             }
             self.assembler.push(now_ns, Fact::Log(event));
         }

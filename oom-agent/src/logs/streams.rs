@@ -82,8 +82,8 @@ impl Streams {
         self.crowded
     }
 
-    /// Takes a line; `true` if it told something.
-    pub(super) fn line(&mut self, line: &Line<'_>, out: &mut Vec<Found>) -> bool {
+    /// Takes a line, of which the end may be missing; `true` if it told something.
+    pub(super) fn line(&mut self, line: &Line<'_>, is_cut: bool, out: &mut Vec<Found>) -> bool {
         self.lines += 1;
         if self.lines.is_multiple_of(SWEEP_LINES) {
             self.sweep(out);
@@ -91,7 +91,7 @@ impl Streams {
         if line.is_foreign {
             return false;
         }
-        let message = &self.dates.date(line);
+        let message = &self.dates.date(line, is_cut);
         let kind = self.kind(&message.line.message);
         let Some(at) = self.choose(message, kind) else {
             return self.fresh.wants(message.line.message.as_bytes()) && self.add(message, kind, out);

@@ -14,6 +14,8 @@ const MOST_MARKS: usize = 256;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dated<'a> {
     pub(super) line: &'a Line<'a>,
+    /// Its end may be missing.
+    pub(super) is_cut: bool,
     /// The stamp as nanoseconds since 1970, where the kernel's own clock is missing. Only differences mean something.
     pub(super) wall_ns: Option<u64>,
 }
@@ -35,10 +37,10 @@ impl Dates {
         Self { years, text: String::new(), ns: None }
     }
 
-    pub(super) fn date<'a>(&mut self, line: &'a Line<'a>) -> Dated<'a> {
+    pub(super) fn date<'a>(&mut self, line: &'a Line<'a>, is_cut: bool) -> Dated<'a> {
         let stamp = line.stamp.as_ref().filter(|_| line.boot_ns.is_none());
         let wall_ns = stamp.and_then(|stamp| self.ns(stamp));
-        Dated { line, wall_ns }
+        Dated { line, is_cut, wall_ns }
     }
 
     fn ns(&mut self, stamp: &Stamp<'_>) -> Option<u64> {
@@ -216,7 +218,8 @@ mod tests {
     #[test]
     fn dates_without_a_year_have_their_order() {
         let mut dates = Dates::new(Years::default());
-        let mut ns = |line: &'static str| dates.date(&crate::logs::line::parse(line.as_bytes())).wall_ns;
+        let mut ns =
+            |line: &'static str| dates.date(&crate::logs::line::parse(line.as_bytes()), false).wall_ns;
         let first = ns("Nov 20 10:15:03 node-7 kernel: x").unwrap();
         assert_eq!(ns("Nov 20 10:15:03 node-7 kernel: y"), Some(first));
         assert_eq!(ns("Nov 20 10:15:04 node-7 kernel: y"), Some(first + 1_000_000_000));

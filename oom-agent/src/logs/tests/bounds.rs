@@ -27,7 +27,7 @@ fn it_does_not_matter_how_a_log_is_cut_into_pieces() {
 
 #[test]
 fn long_lines_are_cut_and_the_next_one_is_read() {
-    let report = sample("6.1.192-memcg-v2").log(dmesg).join("\n");
+    let report = sample("6.1.192-memcg-v2").log(dmesg).join("\n") + "\n";
     let expected = read_bytes(report.as_bytes(), 4096);
     for filler in [b'x', b' ', b'[', 0] {
         let mut log = vec![filler; 1 << 20];
@@ -44,8 +44,11 @@ fn long_lines_are_cut_and_the_next_one_is_read() {
 fn line_ends_do_not_matter() {
     let lines = sample("7.3.4-global").log(syslog("node-7"));
     let expected = read(&lines);
-    assert_eq!(read_bytes(lines.join("\r\n").as_bytes(), 512), expected);
-    assert_eq!(read_bytes(lines.join("\n").as_bytes(), 512), expected, "no line feed at the end");
+    assert_eq!(read_bytes((lines.join("\r\n") + "\r\n").as_bytes(), 512), expected);
+    let mut cut = expected;
+    let victim = cut.last_mut().unwrap().incident.victims.last_mut().unwrap();
+    assert_eq!(victim.oom_score_adj.take(), Some(0), "the last number of the last line");
+    assert_eq!(read_bytes(lines.join("\n").as_bytes(), 512), cut, "no line feed at the end: it may go on");
 }
 
 #[test]
