@@ -26,7 +26,8 @@ impl Assembler {
                     pending.latest_ns = now_ns;
                 }
             }
-            What::Reaped { .. } => {}
+            What::Reaped { .. } | What::NotReaped { .. } | What::Sharing { .. } | What::Suppressed { .. } => {
+            }
             What::Gap { records } => {
                 let records = records.unwrap_or(1);
                 self.totals.lost_records = self.totals.lost_records.saturating_add(records);
@@ -41,6 +42,9 @@ impl Assembler {
     }
 
     fn report(&mut self, now_ns: u64, time_ns: Option<u64>, report: Box<Report>) {
+        if self.journal.panicked(&report) {
+            return;
+        }
         let kills = matches!(report.outcome, Outcome::Kill | Outcome::Unknown);
         let chosen = report.kill.as_ref().map(|kill| kill.pid);
         let logged = self.journal.reported(time_ns, report);

@@ -1,7 +1,7 @@
 //! The kernel's log: what it says in a row belongs together, whether or not BPF tells of it too.
 
 use super::pending::{Logged, Pending};
-use crate::report::{Killed, Report, TaskRow};
+use crate::report::{Killed, Outcome, Report, TaskRow};
 use std::collections::VecDeque;
 
 /// Incidents that only the log tells of (yet).
@@ -27,9 +27,15 @@ pub(super) struct Journal {
     /// Lines are missing since the last one.
     gap: bool,
     lost: u64,
+    /// See [`super::Config::log_resolution_ns`].
+    resolution_ns: u64,
 }
 
 impl Journal {
+    pub(super) fn new(resolution_ns: u64) -> Self {
+        Self { resolution_ns, ..Self::default() }
+    }
+
     /// Log lines were lost.
     pub(super) fn gap(&mut self, records: u64) {
         self.gap = true;
@@ -56,6 +62,24 @@ impl Journal {
     pub(super) fn invoked(&mut self, time_ns: Option<u64>) {
         self.close();
         self.invoked_ns = time_ns;
+    }
+
+    /// The panic that follows where nothing is left to kill on the whole machine (`out_of_memory`) belongs to what the log
+    /// is speaking of, as far as that is not told.
+    pub(super) fn panicked(&mut self, report: &Report) -> bool {
+        let alone = report.invocation.is_none() && !report.has_table;
+        let current = self.entries.back_mut().filter(|entry| !entry.closed && alone);
+        let before = current.and_then(|entry| entry.logged.report.as_mut());
+        let Some(before) = before.filter(|before| before.outcome == Outcome::NoneKillable) else {
+            return false;
+        };
+        if report.outcome != Outcome::Panic {
+            return false;
+        }
+        before.outcome = Outcome::Panic;
+        before.text.push_str(&report.text);
+        self.close();
+        true
     }
 
     /// A report is whole, or cut off. Gives what is known of its incident.
@@ -89,9 +113,11 @@ impl Journal {
     pub(super) fn killed(&mut self, now_ns: u64, time_ns: Option<u64>, killed: Killed) {
         let gap = self.gap;
         let logged = self.before_line(time_ns);
-        let group = self.group;
+        let Self { group, resolution_ns, .. } = *self;
         let current = if self.speaking { self.entries.back_mut() } else { None };
-        if let Some(entry) = current.filter(|entry| continues(entry, group, gap, time_ns, &killed)) {
+        if let Some(entry) =
+            current.filter(|entry| continues(entry, group, gap, time_ns, &killed, resolution_ns))
+        {
             if entry.logged.lines.iter().any(|(_, known)| known.pid == killed.pid) {
                 // A group's first victim is named twice.
             } else if entry.logged.lines.len() < MAX_LINES {
@@ -145,13 +171,20 @@ impl Journal {
 }
 
 /// Whether a `Killed process` line belongs to what the log is speaking of.
-fn continues(entry: &Pending, group: bool, gap: bool, time_ns: Option<u64>, killed: &Killed) -> bool {
+fn continues(
+    entry: &Pending,
+    group: bool,
+    gap: bool,
+    time_ns: Option<u64>,
+    killed: &Killed,
+    resolution_ns: u64,
+) -> bool {
     if entry.closed {
         return false;
     }
     let Logged { lines, report, last_line_ns, .. } = &entry.logged;
     let near = |within_ns| match (last_line_ns, time_ns) {
-        (Some(last), Some(time)) => time.abs_diff(*last) <= within_ns,
+        (Some(last), Some(time)) => time.abs_diff(*last) <= within_ns + resolution_ns,
         _ => true,
     };
     if let Some((_, last)) = lines.last() {

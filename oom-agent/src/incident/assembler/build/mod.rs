@@ -89,7 +89,7 @@ pub(super) fn incident(
     let victims = victims::victims(&parts);
     let notes = notes::notes(&parts, &candidates, decision.as_ref(), total_pages);
     let report = parts.report();
-    Incident {
+    let mut incident = Incident {
         schema: SCHEMA,
         id: String::new(),
         node: None,
@@ -117,12 +117,15 @@ pub(super) fn incident(
             lost_records: notes::lost_records(&parts, candidates.lost),
             notes,
         },
-        kernel_log: report.map(|report| report.text.clone()).filter(|text| !text.is_empty()),
+        kernel_log: None,
         candidates: candidates.list,
         decision: decision.map(|told| told.decision),
         scope,
         victims,
-    }
+    };
+    let text = pending.logged.report.map(|report| report.text);
+    incident.kernel_log = text.filter(|text| !text.is_empty());
+    incident
 }
 
 fn invocation(logged: &Logged) -> Option<&crate::report::Invocation> {
@@ -156,7 +159,7 @@ fn escalation(parts: &Parts<'_>) -> Option<Escalation> {
 }
 
 /// Counters of `memory.stat` (`memory_stats` in `mm/memcontrol.c`, and v1's before 5.2) and of `show_mem` that are
-/// bytes; the others count events.
+/// bytes; the others count events. Sorted.
 const BYTE_COUNTERS: [&str; 43] = [
     "active_anon",
     "active_file",
@@ -215,11 +218,16 @@ const V1_NAMES: [(&str, &str); 6] = [
 
 /// The break-down under v2's names, with the unit.
 fn memory(report: &Report) -> BTreeMap<String, u64> {
-    let bytes = report.stats.iter().filter(|(name, _)| BYTE_COUNTERS.contains(&name.as_str()));
+    // Both are in order.
+    let mut known = BYTE_COUNTERS.iter().peekable();
+    let bytes = report.stats.iter().filter(|(name, _)| {
+        while known.next_if(|known| **known < name.as_str()).is_some() {}
+        known.peek().is_some_and(|known| **known == name.as_str())
+    });
     bytes
         .map(|(name, value)| {
             let v2 = V1_NAMES.iter().find(|(v1, _)| v1 == name).map_or(name.as_str(), |(_, v2)| v2);
-            (format!("{v2}_bytes"), *value)
+            ([v2, "_bytes"].concat(), *value)
         })
         .collect()
 }
