@@ -64,7 +64,9 @@ pub struct Incident {
     /// Reclaim before the kill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub escalation: Option<Escalation>,
-    /// Break-down of the memory in scope, from the kernel's report: `NAME_bytes` with the names of cgroup v2's `memory.stat`.
+    /// Break-down of the memory in scope, from the kernel's report: `NAME_bytes` with the names of cgroup v2's `memory.stat`;
+    /// of the machine also `ram_bytes`, what of it is not the page allocator's (`reserved_bytes`), `swap_total_bytes` and
+    /// `swap_free_bytes`.
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty", default)]
     pub memory: std::collections::BTreeMap<String, u64>,
     /// The machine's zones, from the kernel's report of an OOM that is not a memory cgroup's.
@@ -104,6 +106,12 @@ pub struct Scope {
     /// Its id (inode of its directory).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup_id: Option<u64>,
+    /// Memory nodes that the allocation's NUMA policy allows, as the kernel writes lists (`0-1,4`). Absent: no policy, or unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nodemask: Option<String>,
+    /// Memory nodes that the cpuset of the task that asked allows. Absent in a memory cgroup's OOM, where nodes play no part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mems_allowed: Option<String>,
 }
 
 /// `enum oom_constraint` and what user space can ask for.

@@ -1,9 +1,27 @@
 //! Why the allocation failed, from what the kernel's report and the counters say. Rules in the order in which the kernel
 //! comes to its OOM killer.
+//!
+//! # Layout
+//! - this file: the verdicts and their order.
+//! - `limit`: a memory cgroup's limits.
+//! - `zones`: the page allocator's watermarks and blocks.
+//! - [`request`]: what the allocation may use, and how each zone stands to it.
+//! - `nodes`: memory that was out of reach.
 
-use super::model::Incident;
+mod limit;
+mod nodes;
+pub mod request;
+#[cfg(test)]
+mod tests;
+mod zones;
+
+use super::model::{Incident, ScopeKind};
+use crate::units;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// `order` of a sysrq-f (`is_sysrq_oom`).
+const SYSRQ_ORDER: i32 = -1;
 
 /// One reason why there was no memory to give.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -12,7 +30,7 @@ pub struct Verdict {
     pub code: Code,
     /// How sure it is.
     pub confidence: Confidence,
-    /// One sentence.
+    /// One sentence, without its full stop.
     pub title: String,
     /// What it follows from, with the numbers.
     pub because: Vec<String>,
@@ -49,6 +67,47 @@ pub enum Confidence {
 }
 
 /// The reasons, the deciding one first. Empty: not enough is known.
-pub fn verdict(_incident: &Incident) -> Vec<Verdict> {
-    Vec::new()
+///
+/// Nothing in the sentences is a name that a user chose.
+pub fn verdict(incident: &Incident) -> Vec<Verdict> {
+    let order = incident.trigger.as_ref().and_then(|trigger| trigger.order);
+    match incident.scope.kind {
+        _ if order == Some(SYSRQ_ORDER) => vec![ordered()],
+        Some(ScopeKind::Sysrq) => vec![ordered()],
+        Some(ScopeKind::Memcg) => limit::verdicts(incident),
+        Some(ScopeKind::Global | ScopeKind::Cpuset | ScopeKind::MemoryPolicy) => {
+            let parts = [zones::verdict(incident), nodes::verdict(incident), swap_full(incident)];
+            parts.into_iter().flatten().collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// `is_sysrq_oom`: nothing had to fail for it.
+fn ordered() -> Verdict {
+    Verdict {
+        code: Code::Ordered,
+        confidence: Confidence::Certain,
+        title: "No allocation failed: an operator ordered the kill (sysrq-f)".to_owned(),
+        because: vec!["order -1".to_owned()],
+    }
+}
+
+/// Reclaim can only free anonymous memory while there is swap to write it to (`can_reclaim_anon_pages`, before 5.14
+/// `get_nr_swap_pages() > 0`).
+fn swap_full(incident: &Incident) -> Option<Verdict> {
+    let total = counter(incident, "swap_total").filter(|&total| total > 0)?;
+    let free = counter(incident, "swap_free")?;
+    // Exits give back some while the report is printed.
+    (free <= total / 100).then(|| Verdict {
+        code: Code::SwapFull,
+        confidence: if free == 0 { Confidence::Certain } else { Confidence::Likely },
+        title: "Swap was full, so anonymous memory could not be reclaimed".to_owned(),
+        because: vec![format!("{} of {} of swap free", units::bytes(free), units::bytes(total))],
+    })
+}
+
+/// A counter of the kernel's report.
+fn counter(incident: &Incident, name: &str) -> Option<u64> {
+    incident.memory.get(&format!("{name}_bytes")).copied()
 }

@@ -174,6 +174,7 @@ impl Sample {
                 kind: Some(self.kind),
                 cgroup: self.cgroup.clone(),
                 cgroup_id: self.cgroup.as_ref().map(|_| 4_711),
+                ..Scope::default()
             },
             trigger: self.asker.and_then(of).map(|it| Trigger {
                 pid: Some(it.pid),

@@ -16,7 +16,8 @@ use super::names::Names;
 use super::pending::{Logged, Pending};
 use super::scans::Scan;
 use crate::incident::model::{Escalation, Evidence, Incident, SCHEMA};
-use crate::report::Report;
+use crate::incident::verdict::verdict;
+use crate::report::{Machine, Report};
 use std::collections::BTreeMap;
 
 /// `order` of a sysrq-f (`is_sysrq_oom`).
@@ -89,7 +90,7 @@ pub(super) fn incident(
     let victims = victims::victims(&parts);
     let notes = notes::notes(&parts, &candidates, decision.as_ref(), total_pages);
     let report = parts.report();
-    Incident {
+    let mut incident = Incident {
         schema: SCHEMA,
         id: String::new(),
         node: None,
@@ -122,7 +123,9 @@ pub(super) fn incident(
         decision: decision.map(|told| told.decision),
         scope,
         victims,
-    }
+    };
+    incident.verdict = verdict(&incident);
+    incident
 }
 
 fn invocation(logged: &Logged) -> Option<&crate::report::Invocation> {
@@ -213,13 +216,19 @@ const V1_NAMES: [(&str, &str); 6] = [
     ("writeback", "file_writeback"),
 ];
 
-/// The break-down under v2's names, with the unit.
+/// The break-down under v2's names, with the unit, and what the machine has.
 fn memory(report: &Report) -> BTreeMap<String, u64> {
     let bytes = report.stats.iter().filter(|(name, _)| BYTE_COUNTERS.contains(&name.as_str()));
-    bytes
-        .map(|(name, value)| {
-            let v2 = V1_NAMES.iter().find(|(v1, _)| v1 == name).map_or(name.as_str(), |(_, v2)| v2);
-            (format!("{v2}_bytes"), *value)
-        })
-        .collect()
+    let counters = bytes.map(|(name, value)| {
+        let v2 = V1_NAMES.iter().find(|(v1, _)| v1 == name).map_or(name.as_str(), |(_, v2)| v2);
+        (format!("{v2}_bytes"), *value)
+    });
+    let Machine { ram_bytes, reserved_bytes, swap_total_bytes, swap_free_bytes } = report.machine;
+    let machine = [
+        ("ram_bytes", ram_bytes),
+        ("reserved_bytes", reserved_bytes),
+        ("swap_total_bytes", swap_total_bytes),
+        ("swap_free_bytes", swap_free_bytes),
+    ];
+    counters.chain(machine.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)))).collect()
 }
