@@ -74,8 +74,8 @@ fn title(incident: &Incident) -> String {
 fn swap_full(limits: &Limits) -> Option<Verdict> {
     let limit = limits.swap_bytes.filter(|&limit| limit > 0)?;
     let usage = limits.swap_usage_bytes?;
-    // Swap is charged in clusters of up to 256 KiB less what is free in them; 1 % is as good as full.
-    (usage >= limit - limit / 100).then(|| Verdict {
+    // From 6.12 on the kernel is seen to give up a little before it is full: 20248 of 20480 KiB.
+    (usage >= limit - limit / 50).then(|| Verdict {
         code: Code::SwapFull,
         confidence: if usage >= limit { Confidence::Certain } else { Confidence::Likely },
         title: "The swap that it may use was full, so anonymous memory could not be reclaimed".to_owned(),

@@ -1,10 +1,11 @@
 //! Memory on nodes that the allocation may not use.
 
-use super::request::{Request, Standing};
+use super::request::{Request, Standing, rank};
 use super::{Code, Confidence, Verdict, counter};
 use crate::incident::machine::Zone;
 use crate::incident::model::{Incident, ScopeKind};
 use crate::units::bytes;
+use std::collections::BTreeMap;
 
 /// The kernel says with its constraint that nodes were excluded (`constrained_alloc`). How much was free on them: older
 /// kernels print their zones, all print the machine's sums.
@@ -44,9 +45,11 @@ fn printed(incident: &Incident, request: &Request<'_>) -> Option<(u64, u64, Conf
 /// The machine's sums less what the report shows. Their watermarks are taken to be as high as those of the nodes that are
 /// shown, as a share of their size.
 fn not_printed(incident: &Incident, request: &Request<'_>) -> Option<(u64, u64, Confidence)> {
-    // From 6.1 on zones that are too high for the allocation are not shown either.
     let on_allowed = |zone: &Zone| request.standing(zone) != Standing::OutOfReach;
-    if !request.takes_any_zone() || incident.zones.is_empty() || !incident.zones.iter().all(on_allowed) {
+    if incident.zones.is_empty() || !incident.zones.iter().all(on_allowed) {
+        return None;
+    }
+    if !request.takes_any_zone() && !show_all(&incident.zones) {
         return None;
     }
     let sum = |of: fn(&Zone) -> Option<u64>| {
@@ -57,4 +60,17 @@ fn not_printed(incident: &Incident, request: &Request<'_>) -> Option<(u64, u64, 
     let size = counter(incident, "ram")?.checked_sub(present).filter(|&size| size > 0)?;
     let high = u128::from(sum(|zone| zone.high_bytes)?) * u128::from(size) / u128::from(present.max(1));
     (u128::from(free) > high).then_some((free, size, Confidence::Likely))
+}
+
+/// No zone above those that are shown is hidden on their nodes. From 6.1 on zones that are too high for the allocation are not
+/// shown; what a zone keeps from allocations that could use them is a share of their size (`setup_per_zone_lowmem_reserve`).
+fn show_all(zones: &[Zone]) -> bool {
+    let mut highest: BTreeMap<u32, &Zone> = BTreeMap::new();
+    for zone in zones {
+        let known = highest.entry(zone.node).or_insert(zone);
+        if rank(&known.name) < rank(&zone.name) {
+            *known = zone;
+        }
+    }
+    highest.values().all(|zone| zone.lowmem_reserve_pages.last() == Some(&0))
 }

@@ -9,13 +9,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-struct Sample {
-    name: String,
+pub(super) struct Sample {
+    pub(super) name: String,
     text: String,
-    events: Vec<Event>,
+    pub(super) events: Vec<Event>,
 }
 
-fn samples() -> Vec<Sample> {
+pub(super) fn samples() -> Vec<Sample> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/report/testdata");
     let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "txt"));
@@ -54,7 +54,7 @@ fn config(level: Level) -> Config {
     Config { total_swap_bytes: Some(98_300 << 10), ..Config::new(level) }
 }
 
-fn run(level: Level, facts: Vec<Fact>) -> Vec<Incident> {
+pub(super) fn run(level: Level, facts: Vec<Fact>) -> Vec<Incident> {
     let mut assembler = Assembler::new(config(level));
     let mut incidents = Vec::new();
     for fact in facts {
