@@ -1,6 +1,7 @@
 //! The machine's memory, as far as the kernel's report tells of it (`show_mem` in `mm/show_mem.c`; before 6.3 in
 //! `lib/show_mem.c` and `mm/page_alloc.c`).
 
+use crate::report::PAGE_SIZE;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,17 @@ pub struct Zone {
     /// I isolated. Empty: no block, or not printed (before 3.8).
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub free_block_types: Vec<String>,
+}
+
+impl Zone {
+    /// The largest free block, 0 if there is none. `None`: the buddy list was not printed.
+    pub fn largest_free_block(&self) -> Option<u64> {
+        if self.free_blocks.is_empty() {
+            return None;
+        }
+        let Some(order) = self.free_blocks.iter().rposition(|blocks| *blocks > 0) else { return Some(0) };
+        PAGE_SIZE.checked_shl(u32::try_from(order).ok()?)
+    }
 }
 
 /// A slab cache that cannot be reclaimed (`dump_unreclaimable_slab` in `mm/slab_common.c`).

@@ -66,6 +66,17 @@ pub enum Confidence {
     Possible,
 }
 
+impl Verdict {
+    /// What it follows from, without what a table of the zones shows as well.
+    pub fn because_beside_zones(&self) -> impl Iterator<Item = &str> {
+        let by_zone = matches!(self.code, Code::NoFreePages | Code::Fragmented);
+        self.because
+            .iter()
+            .map(String::as_str)
+            .filter(move |part| !(by_zone && part.starts_with(zones::ZONE)))
+    }
+}
+
 /// The reasons, the deciding one first. Empty: not enough is known.
 ///
 /// Nothing in the sentences is a name that a user chose.

@@ -1,7 +1,7 @@
 //! A memory cgroup's limits (`try_charge_memcg`, before 5.14 `try_charge`, in `mm/memcontrol.c`): the charge of the pages
 //! would exceed a limit, reclaim in the cgroup did not help, and `mem_cgroup_out_of_memory` was called.
 
-use super::{Code, Confidence, Verdict};
+use super::{Code, Confidence, Verdict, request};
 use crate::incident::model::{Incident, Limits};
 use crate::report::PAGE_SIZE;
 use crate::units::bytes;
@@ -16,10 +16,7 @@ pub(super) fn verdicts(incident: &Incident) -> Vec<Verdict> {
 fn limit_reached(incident: &Incident) -> Verdict {
     let limits = &incident.limits;
     let mut because = Vec::new();
-    let order = incident.trigger.as_ref().and_then(|trigger| trigger.order);
-    // More than MAX_ORDER is no order.
-    let charge =
-        PAGE_SIZE << order.and_then(|order| u32::try_from(order).ok()).map_or(0, |order| order.min(20));
+    let charge = PAGE_SIZE << request::order(incident).unwrap_or(0);
     let confidence = match (limits.usage_bytes, limits.memory_bytes) {
         (Some(usage), Some(limit)) => {
             because.push(format!("{} of {} used", bytes(usage), bytes(limit)));
@@ -44,7 +41,7 @@ fn limit_reached(incident: &Incident) -> Verdict {
             Confidence::Likely
         }
         (None, None) => {
-            because.push("the kernel calls it a memory cgroup's; usage and limit are not known".to_owned());
+            because.push("the kernel says so; usage and limit are not known".to_owned());
             Confidence::Likely
         }
     };

@@ -42,6 +42,15 @@ pub enum Standing {
     Unknown,
 }
 
+/// More than any kernel's `MAX_ORDER` (`MAX_PAGE_ORDER`).
+const NO_ORDER: u32 = 20;
+
+/// log2 of the pages that were asked for.
+pub(super) fn order(incident: &Incident) -> Option<u32> {
+    let order = incident.trigger.as_ref()?.order?;
+    u32::try_from(order).ok().filter(|&order| order < NO_ORDER)
+}
+
 /// Kinds of zones from the lowest (`enum zone_type`).
 pub fn rank(name: &str) -> Option<usize> {
     ["DMA", "DMA32", "Normal", "HighMem", "Movable", "Device"].iter().position(|known| *known == name)
@@ -75,7 +84,7 @@ impl<'a> Request<'a> {
             highest: known.then_some(highest),
             movable: known.then_some(movable),
             high: has(&["__GFP_HIGH", "GFP_ATOMIC"]),
-            order: trigger.and_then(|trigger| trigger.order).and_then(|order| u32::try_from(order).ok()),
+            order: order(incident),
             nodes: mask(&incident.scope.nodemask).or_else(|| mask(&incident.scope.mems_allowed)),
         }
     }
@@ -111,7 +120,7 @@ impl<'a> Request<'a> {
 
     fn watermark(&self, zone: &Zone) -> Option<Standing> {
         let order = self.order?;
-        let rest_of_block = PAGE_SIZE.checked_shl(order).map_or(u64::MAX, |block| block - PAGE_SIZE);
+        let rest_of_block = (PAGE_SIZE << order) - PAGE_SIZE;
         let cma = if self.movable == Some(false) { zone.free_cma_bytes.unwrap_or(0) } else { 0 };
         let free = zone.free_bytes?.saturating_sub(rest_of_block).saturating_sub(cma);
         let min = zone.min_bytes?;
@@ -181,9 +190,9 @@ impl<'a> Request<'a> {
 fn in_list(list: &str, number: u32) -> Option<bool> {
     let mut found = false;
     for part in list.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        found |= (first..=last).contains(&number);
+        let (low, high) = part.split_once('-').unwrap_or((part, part));
+        let range: std::ops::RangeInclusive<u32> = low.parse().ok()?..=high.parse().ok()?;
+        found |= range.contains(&number);
     }
     Some(found)
 }

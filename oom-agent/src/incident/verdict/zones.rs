@@ -7,6 +7,8 @@ use crate::incident::model::{Incident, ScopeKind};
 use crate::report::PAGE_SIZE;
 use crate::units::{bytes, count, maybe_bytes};
 
+/// What is said about single zones begins so.
+pub(super) const ZONE: &str = "zone";
 /// So many zones are named, the others counted.
 const NAMED: usize = 4;
 
@@ -30,16 +32,13 @@ pub(super) fn verdict(incident: &Incident) -> Option<Verdict> {
             return None;
         }
         let mut because = described(&standings);
-        because.insert(
-            0,
-            format!("blocks of {} in one piece were asked for", bytes(PAGE_SIZE << order.min(20))),
-        );
+        because.insert(0, format!("{} in one piece were asked for", bytes(PAGE_SIZE << order)));
         return Some(Verdict {
             code: Code::Fragmented,
             confidence: if sure { Confidence::Certain } else { Confidence::Likely },
             title: format!(
                 "There was free memory above the watermarks, but no free block of {} pages",
-                count(1 << order.min(20))
+                count(1 << order)
             ),
             because,
         });
@@ -95,7 +94,7 @@ fn described(standings: &[(&Zone, Standing)]) -> Vec<String> {
     let mut out: Vec<String> =
         standings.iter().take(NAMED).map(|(zone, standing)| describe(zone, *standing)).collect();
     if let more @ 1.. = standings.len().saturating_sub(NAMED) {
-        out.push(format!("{more} more zones are no better"));
+        out.push(format!("{ZONE}s: {more} more, no better"));
     }
     out
 }
@@ -103,11 +102,8 @@ fn described(standings: &[(&Zone, Standing)]) -> Vec<String> {
 fn describe(zone: &Zone, standing: Standing) -> String {
     let (free, min) = (maybe_bytes(zone.free_bytes), maybe_bytes(zone.min_bytes));
     let rest = match standing {
-        Standing::BelowReserve => "of which it must keep more for others".to_owned(),
-        Standing::NoBlock => match largest_block(zone) {
-            Some(block) => format!("in blocks of at most {}", bytes(block)),
-            None => "in no block".to_owned(),
-        },
+        Standing::BelowReserve => "the rest is kept for others".to_owned(),
+        Standing::NoBlock => format!("in blocks of at most {}", maybe_bytes(zone.largest_free_block())),
         Standing::BelowHigh | Standing::AboutHigh => {
             format!("high watermark {}", maybe_bytes(zone.high_bytes))
         }
@@ -115,13 +111,7 @@ fn describe(zone: &Zone, standing: Standing) -> String {
     };
     let comma = if rest.is_empty() { "" } else { ", " };
     // The name is one of the kernel's, or it would have no standing.
-    format!("node {} {}: {free} free, min {min}{comma}{rest}", zone.node, zone.name)
-}
-
-/// The largest free block of a zone.
-pub(super) fn largest_block(zone: &Zone) -> Option<u64> {
-    let order = zone.free_blocks.iter().rposition(|blocks| *blocks > 0)?;
-    PAGE_SIZE.checked_shl(u32::try_from(order).ok()?)
+    format!("{ZONE} {} of node {}: {free} free, min {min}{comma}{rest}", zone.name, zone.node)
 }
 
 /// Without swap, anonymous memory stays where it is.
