@@ -1,7 +1,6 @@
 //! The machine's memory, as far as the kernel's report tells of it (`show_mem` in `mm/show_mem.c`; before 6.3 in
 //! `lib/show_mem.c` and `mm/page_alloc.c`).
 
-use crate::report::PAGE_SIZE;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -49,13 +48,13 @@ pub struct Zone {
 }
 
 impl Zone {
-    /// The largest free block, 0 if there is none. `None`: the buddy list was not printed.
-    pub fn largest_free_block(&self) -> Option<u64> {
+    /// The largest free block in bytes, 0 if there is none. `None`: the buddy list was not printed.
+    pub fn largest_free_block(&self, page_size: u64) -> Option<u64> {
         if self.free_blocks.is_empty() {
             return None;
         }
         let Some(order) = self.free_blocks.iter().rposition(|blocks| *blocks > 0) else { return Some(0) };
-        PAGE_SIZE.checked_shl(u32::try_from(order).ok()?)
+        page_size.checked_shl(u32::try_from(order).ok()?)
     }
 }
 

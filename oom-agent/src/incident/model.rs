@@ -42,6 +42,9 @@ pub struct Incident {
     /// Who asked for memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger: Option<Trigger>,
+    /// Bytes of a page, where the kernel's report tells; else take 4096.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_size_bytes: Option<u64>,
     /// The kernel's `totalpages`: the memory that `oom_score_adj` is a share of. Not the victim's size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_pages: Option<u64>,
@@ -173,6 +176,18 @@ pub struct Limits {
     /// `memory.swap.current` in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swap_usage_bytes: Option<u64>,
+    /// `memory.memsw.limit_in_bytes`: cgroup v1's limit of memory and swap together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memsw_bytes: Option<u64>,
+    /// `memory.memsw.usage_in_bytes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memsw_usage_bytes: Option<u64>,
+    /// `memory.kmem.limit_in_bytes`: cgroup v1's limit of kernel memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kmem_bytes: Option<u64>,
+    /// `memory.kmem.usage_in_bytes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kmem_usage_bytes: Option<u64>,
 }
 
 impl Limits {

@@ -16,10 +16,13 @@ mod tests;
 mod zones;
 
 use super::model::{Incident, ScopeKind};
+use crate::report::PAGE_SIZE;
 use crate::units;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Pages are not larger on any machine that Linux runs on.
+const MOST_PAGE_SIZE: u64 = 256 << 10;
 /// `order` of a sysrq-f (`is_sysrq_oom`).
 const SYSRQ_ORDER: i32 = -1;
 
@@ -116,6 +119,11 @@ fn swap_full(incident: &Incident) -> Option<Verdict> {
         title: "Swap was full, so anonymous memory could not be reclaimed".to_owned(),
         because: vec![format!("{} of {} of swap free", units::bytes(free), units::bytes(total))],
     })
+}
+
+/// Bytes of a page.
+fn page_size(incident: &Incident) -> u64 {
+    incident.page_size_bytes.filter(|size| (1..=MOST_PAGE_SIZE).contains(size)).unwrap_or(PAGE_SIZE)
 }
 
 /// A counter of the kernel's report.

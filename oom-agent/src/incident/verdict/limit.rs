@@ -1,9 +1,8 @@
 //! A memory cgroup's limits (`try_charge_memcg`, before 5.14 `try_charge`, in `mm/memcontrol.c`): the charge of the pages
 //! would exceed a limit, reclaim in the cgroup did not help, and `mem_cgroup_out_of_memory` was called.
 
-use super::{Code, Confidence, Verdict, request};
+use super::{Code, Confidence, Verdict, page_size, request};
 use crate::incident::model::{Incident, Limits};
-use crate::report::PAGE_SIZE;
 use crate::units::bytes;
 
 pub(super) fn verdicts(incident: &Incident) -> Vec<Verdict> {
@@ -16,39 +15,44 @@ pub(super) fn verdicts(incident: &Incident) -> Vec<Verdict> {
 fn limit_reached(incident: &Incident) -> Verdict {
     let limits = &incident.limits;
     let mut because = Vec::new();
-    let charge = PAGE_SIZE << request::order(incident).unwrap_or(0);
-    let confidence = match (limits.usage_bytes, limits.memory_bytes) {
-        (Some(usage), Some(limit)) => {
+    let charge = page_size(incident) << request::order(incident).unwrap_or(0);
+    let known = [
+        ("", limits.usage_bytes, limits.memory_bytes),
+        // cgroup v1 has more of them.
+        (" of memory and swap together", limits.memsw_usage_bytes, limits.memsw_bytes),
+        (" of kernel memory", limits.kmem_usage_bytes, limits.kmem_bytes),
+    ];
+    let reached = known.into_iter().find_map(|(what, usage, limit)| {
+        let (usage, limit) = usage.zip(limit)?;
+        (usage.saturating_add(charge) > limit).then_some((what, usage, limit))
+    });
+    let (what, confidence) = match (reached, limits.usage_bytes, limits.memory_bytes) {
+        (Some((what, usage, limit)), _, _) => {
             because.push(format!("{} of {} used", bytes(usage), bytes(limit)));
-            let reached = usage.saturating_add(charge) > limit;
-            if reached {
-                because.push(format!("{} more would exceed it", bytes(charge)));
-            } else {
-                because.push(
-                    "that is less than the limit: memory was given back before it was printed, or another limit was \
-                     reached (cgroup v1 also limits memory and swap together)"
-                        .to_owned(),
-                );
-            }
-            if reached { Confidence::Certain } else { Confidence::Likely }
+            because.push(format!("{} more would exceed it", bytes(charge)));
+            (what, Confidence::Certain)
         }
-        (Some(usage), None) => {
+        (None, Some(usage), Some(limit)) => {
+            because.push(format!("{} of {} used when it was printed", bytes(usage), bytes(limit)));
+            ("", Confidence::Likely)
+        }
+        (None, Some(usage), None) => {
             because.push(format!("{} used, which limit was reached is not known", bytes(usage)));
-            Confidence::Likely
+            ("", Confidence::Likely)
         }
-        (None, Some(limit)) => {
+        (None, None, Some(limit)) => {
             because.push(format!("its limit is {}, its usage is not known", bytes(limit)));
-            Confidence::Likely
+            ("", Confidence::Likely)
         }
-        (None, None) => {
+        (None, None, None) => {
             because.push("the kernel says so; usage and limit are not known".to_owned());
-            Confidence::Likely
+            ("", Confidence::Likely)
         }
     };
     if limits.swap_bytes == Some(0) && limits.swap_usage_bytes.unwrap_or(0) == 0 {
         because.push("no swap is allowed in it".to_owned());
     }
-    Verdict { code: Code::LimitReached, confidence, title: title(incident), because }
+    Verdict { code: Code::LimitReached, confidence, title: format!("{}{what}", title(incident)), because }
 }
 
 /// Which level of the hierarchy it was, as the victim sees it.

@@ -3,7 +3,6 @@
 
 use crate::incident::machine::Zone;
 use crate::incident::model::Incident;
-use crate::report::PAGE_SIZE;
 
 /// What the allocation may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +17,8 @@ pub struct Request<'a> {
     pub order: Option<u32>,
     /// Nodes in the kernel's list format. `None`: all of the report's.
     pub nodes: Option<&'a str>,
+    /// Bytes of a page.
+    pub page_size: u64,
 }
 
 /// How a zone stands to an allocation.
@@ -85,6 +86,7 @@ impl<'a> Request<'a> {
             movable: known.then_some(movable),
             high: has(&["__GFP_HIGH", "GFP_ATOMIC"]),
             order: order(incident),
+            page_size: super::page_size(incident),
             nodes: mask(&incident.scope.nodemask).or_else(|| mask(&incident.scope.mems_allowed)),
         }
     }
@@ -120,7 +122,7 @@ impl<'a> Request<'a> {
 
     fn watermark(&self, zone: &Zone) -> Option<Standing> {
         let order = self.order?;
-        let rest_of_block = (PAGE_SIZE << order) - PAGE_SIZE;
+        let rest_of_block = (self.page_size << order) - self.page_size;
         let cma = if self.movable == Some(false) { zone.free_cma_bytes.unwrap_or(0) } else { 0 };
         let free = zone.free_bytes?.saturating_sub(rest_of_block).saturating_sub(cma);
         let min = zone.min_bytes?;
@@ -156,7 +158,7 @@ impl<'a> Request<'a> {
     /// the index; which index a kind of zone has depends on the kernel's configuration.
     fn reserve(&self, zone: &Zone) -> (u64, Option<u64>) {
         let Some(last) = zone.lowmem_reserve_pages.last() else { return (0, None) };
-        let most = last.saturating_mul(PAGE_SIZE);
+        let most = last.saturating_mul(self.page_size);
         let Some(highest) = self.highest else { return (0, Some(most)) };
         // DMA, DMA32, Normal, Movable, Device are five: the usual one of 64-bit machines.
         let index = match (highest, zone.lowmem_reserve_pages.len()) {
@@ -167,7 +169,7 @@ impl<'a> Request<'a> {
             _ => None,
         };
         match index.and_then(|index| zone.lowmem_reserve_pages.get(index)) {
-            Some(pages) => (pages.saturating_mul(PAGE_SIZE), Some(pages.saturating_mul(PAGE_SIZE))),
+            Some(pages) => (pages.saturating_mul(self.page_size), Some(pages.saturating_mul(self.page_size))),
             None => (0, Some(most)),
         }
     }

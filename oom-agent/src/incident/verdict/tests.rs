@@ -403,6 +403,30 @@ fn a_memory_cgroups_limit_is_reached_by_the_charge() {
 }
 
 #[test]
+fn cgroup_v1_has_more_limits() {
+    let mut incident = memcg(Some(40 * MIB), Some(64 * MIB));
+    let title = |it: &Incident| verdict(it)[0].title.clone();
+    (incident.limits.kmem_usage_bytes, incident.limits.kmem_bytes) = (Some(9 * MIB), Some(9 * MIB));
+    assert_eq!(codes(&incident), [(LimitReached, Certain)]);
+    assert_eq!(title(&incident), "A memory cgroup had reached its limit of kernel memory");
+    (incident.limits.memsw_usage_bytes, incident.limits.memsw_bytes) = (Some(80 * MIB), Some(80 * MIB));
+    assert_eq!(title(&incident), "A memory cgroup had reached its limit of memory and swap together");
+    incident.limits.memsw_bytes = Some(81 * MIB);
+    incident.limits.kmem_bytes = None;
+    assert_eq!(codes(&incident), [(LimitReached, Likely)]);
+}
+
+#[test]
+fn pages_may_be_larger() {
+    let mut incident = machine(ScopeKind::Global);
+    incident.page_size_bytes = Some(64 * KIB);
+    free(&mut incident, 0, 104 + 314 * 64);
+    assert_eq!(codes(&incident), [(NoFreePages, Certain)]);
+    incident.page_size_bytes = Some(u64::MAX);
+    assert_eq!(codes(&incident), [], "no such page: it is taken for 4 KiB");
+}
+
+#[test]
 fn a_memory_cgroups_swap_may_be_full() {
     for (usage, limit, expected) in [
         (Some(20 * MIB), Some(20 * MIB), Some(Certain)),

@@ -1,10 +1,9 @@
 //! The zones that the allocation may use: too little free memory, or none in one piece.
 
 use super::request::{Request, Standing};
-use super::{Code, Confidence, Verdict, counter};
+use super::{Code, Confidence, Verdict, counter, page_size};
 use crate::incident::machine::Zone;
 use crate::incident::model::{Incident, ScopeKind};
-use crate::report::PAGE_SIZE;
 use crate::units::{bytes, count, maybe_bytes};
 
 /// What is said about single zones begins so.
@@ -31,8 +30,8 @@ pub(super) fn verdict(incident: &Incident) -> Option<Verdict> {
         if any(Standing::BelowHigh) || any(Standing::AboutHigh) {
             return None;
         }
-        let mut because = described(&standings);
-        because.insert(0, format!("{} in one piece were asked for", bytes(PAGE_SIZE << order)));
+        let mut because = described(&standings, page_size(incident));
+        because.insert(0, format!("{} in one piece were asked for", bytes(page_size(incident) << order)));
         return Some(Verdict {
             code: Code::Fragmented,
             confidence: if sure { Confidence::Certain } else { Confidence::Likely },
@@ -54,7 +53,7 @@ pub(super) fn verdict(incident: &Incident) -> Option<Verdict> {
     } else {
         Confidence::Certain
     };
-    let mut because = described(&standings);
+    let mut because = described(&standings, page_size(incident));
     if confidence != Confidence::Certain && (any(Standing::BelowHigh) || any(Standing::AboutHigh)) {
         because
             .push("the report is printed after the allocation failed; some had come back by then".to_owned());
@@ -90,20 +89,22 @@ fn reserve_decides(standings: &[(&Zone, Standing)]) -> bool {
     })
 }
 
-fn described(standings: &[(&Zone, Standing)]) -> Vec<String> {
+fn described(standings: &[(&Zone, Standing)], page_size: u64) -> Vec<String> {
     let mut out: Vec<String> =
-        standings.iter().take(NAMED).map(|(zone, standing)| describe(zone, *standing)).collect();
+        standings.iter().take(NAMED).map(|(zone, standing)| describe(zone, *standing, page_size)).collect();
     if let more @ 1.. = standings.len().saturating_sub(NAMED) {
         out.push(format!("{ZONE}s: {more} more, no better"));
     }
     out
 }
 
-fn describe(zone: &Zone, standing: Standing) -> String {
+fn describe(zone: &Zone, standing: Standing, page_size: u64) -> String {
     let (free, min) = (maybe_bytes(zone.free_bytes), maybe_bytes(zone.min_bytes));
     let rest = match standing {
         Standing::BelowReserve => "the rest is kept for others".to_owned(),
-        Standing::NoBlock => format!("in blocks of at most {}", maybe_bytes(zone.largest_free_block())),
+        Standing::NoBlock => {
+            format!("in blocks of at most {}", maybe_bytes(zone.largest_free_block(page_size)))
+        }
         Standing::BelowHigh | Standing::AboutHigh => {
             format!("high watermark {}", maybe_bytes(zone.high_bytes))
         }

@@ -192,6 +192,7 @@ impl Sample {
                 usage_bytes: Some(limit),
                 swap_bytes: Some(0),
                 swap_usage_bytes: Some(0),
+                ..Limits::default()
             }),
             candidates: self.candidates.iter().cloned().map(at_home).collect(),
             candidates_evaluated: Some(self.candidates.len() as u64),

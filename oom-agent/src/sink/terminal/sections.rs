@@ -33,7 +33,13 @@ fn limits(incident: &Incident) -> String {
     }
     let usage = units::maybe_bytes(limits.usage_bytes);
     let swap = match (limits.swap_usage_bytes, limits.swap_bytes) {
-        (None, None) => "swap ?".to_owned(),
+        (None, None) => match (limits.memsw_usage_bytes, limits.memsw_bytes) {
+            (None, None) => "swap ?".to_owned(),
+            (Some(usage), None) => format!("memory and swap {}, no limit", units::bytes(usage)),
+            (usage, limit) => {
+                format!("memory and swap {} of {}", units::maybe_bytes(usage), words::limit(limit))
+            }
+        },
         (None | Some(0), Some(0)) => "no swap allowed".to_owned(),
         (usage, limit) => format!("swap {} of {}", units::maybe_bytes(usage), words::limit(limit)),
     };

@@ -47,7 +47,7 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
                 units::maybe_bytes(zone.low_bytes),
                 units::maybe_bytes(zone.high_bytes),
                 units::maybe_bytes(zone.managed_bytes),
-                units::maybe_bytes(zone.largest_free_block()),
+                units::maybe_bytes(zone.largest_free_block(request.page_size)),
                 state(*standing).to_owned(),
             ],
         );

@@ -100,6 +100,7 @@ pub(super) fn incident(
         boottime_ns: begin(&parts),
         kernel_release: invocation(&pending.logged).and_then(|invocation| invocation.kernel_release.clone()),
         trigger: trigger::trigger(&parts),
+        page_size_bytes: None,
         total_pages,
         limits: scope::limits(&parts),
         candidates_evaluated: candidates.evaluated,

@@ -82,5 +82,6 @@ pub(super) fn limits(parts: &Parts<'_>) -> Limits {
         usage_bytes: control.usage_bytes.or(logged.usage_bytes),
         swap_bytes: control.swap_limit_bytes.or(logged.swap_bytes),
         swap_usage_bytes: control.swap_usage_bytes.or(logged.swap_usage_bytes),
+        ..logged
     }
 }
