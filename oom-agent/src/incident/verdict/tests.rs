@@ -331,10 +331,10 @@ fn full_swap_is_a_further_reason() {
         ],
     );
     let because = |it: &Incident| verdict(it)[0].because.join("; ");
-    assert!(because(&machine(ScopeKind::Global)).contains("no swap: 340 MiB of anonymous memory"));
+    assert!(because(&machine(ScopeKind::Global)).contains("without swap 340 MiB of anonymous memory"));
     let mut cache = machine(ScopeKind::Global);
     cache.memory.insert("active_anon_bytes".into(), MIB);
-    assert!(!because(&cache).contains("no swap"), "it is not what fills the memory");
+    assert!(!because(&cache).contains("without swap"), "it is not what fills the memory");
 }
 
 #[test]

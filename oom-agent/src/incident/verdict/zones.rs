@@ -123,5 +123,5 @@ fn no_swap(incident: &Incident) -> Option<String> {
     let anon = counter(incident, "active_anon")?.checked_add(counter(incident, "inactive_anon")?)?;
     let ram = counter(incident, "ram")?.checked_sub(counter(incident, "reserved")?)?;
     (anon > ram / 2)
-        .then(|| format!("no swap: {} of anonymous memory and tmpfs cannot be reclaimed", bytes(anon)))
+        .then(|| format!("without swap {} of anonymous memory and tmpfs cannot be reclaimed", bytes(anon)))
 }

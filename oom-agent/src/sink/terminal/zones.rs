@@ -29,10 +29,10 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
         Column::left("ZONE").fit(Fit::Cut(7)),
         Column::right("FREE"),
         Column::right("MIN"),
-        Column::right("LOW").rank(4),
-        Column::right("HIGH").rank(3),
-        Column::right("MANAGED").rank(2),
-        Column::right("LARGEST").rank(2),
+        Column::right("LOW").rank(3),
+        Column::right("HIGH").rank(2),
+        Column::right("MANAGED").rank(1),
+        Column::right("LARGEST").rank(1),
         Column::left("STATE").fit(Fit::Cut(9)),
     ]);
     for (zone, standing) in zones.iter().take(most) {
