@@ -89,12 +89,17 @@ pub fn verdict(incident: &Incident) -> Vec<Verdict> {
         _ if order == Some(SYSRQ_ORDER) => vec![ordered()],
         Some(ScopeKind::Sysrq) => vec![ordered()],
         Some(ScopeKind::Memcg) => limit::verdicts(incident),
-        Some(ScopeKind::Global | ScopeKind::Cpuset | ScopeKind::MemoryPolicy) => {
-            let parts = [zones::verdict(incident), nodes::verdict(incident), swap_full(incident)];
-            parts.into_iter().flatten().collect()
-        }
+        Some(ScopeKind::Global | ScopeKind::Cpuset | ScopeKind::MemoryPolicy) => of_pages(incident),
+        // Before 5.0 no line names the constraint. A memory cgroup's report has no zones (`dump_header`).
+        None if order.is_some() && !incident.zones.is_empty() => of_pages(incident),
         None => Vec::new(),
     }
+}
+
+/// The page allocator had nothing to give (`__alloc_pages_may_oom`).
+fn of_pages(incident: &Incident) -> Vec<Verdict> {
+    let parts = [zones::verdict(incident), nodes::verdict(incident), swap_full(incident)];
+    parts.into_iter().flatten().collect()
 }
 
 /// `is_sysrq_oom`: nothing had to fail for it.

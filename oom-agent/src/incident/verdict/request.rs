@@ -141,7 +141,8 @@ impl<'a> Request<'a> {
         // Between the two it depends on what the report does not say.
         let most = most?;
         if usable <= min.saturating_add(most) {
-            return None;
+            // Most allocations may use the highest zone.
+            return self.highest.is_none().then_some(Standing::BelowReserve);
         }
         if order > 0 && !zone.free_blocks.is_empty() && !self.has_block(zone, order) {
             return Some(Standing::NoBlock);

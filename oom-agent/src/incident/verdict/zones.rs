@@ -73,7 +73,7 @@ pub(super) fn verdict(incident: &Incident) -> Option<Verdict> {
 /// All of the machine's zones are in the report, or those that are not were excluded by the kernel's own word. The report
 /// leaves out nodes that the task may not use (`SHOW_MEM_FILTER_NODES`) and, from 6.1 on, zones that the allocation may not.
 fn whole(incident: &Incident) -> bool {
-    if incident.scope.kind != Some(ScopeKind::Global) {
+    if matches!(incident.scope.kind, Some(ScopeKind::Cpuset | ScopeKind::MemoryPolicy)) {
         return true;
     }
     let present: Option<u64> =

@@ -25,7 +25,7 @@ const CGROUP: [&str; 11] = [
 const CGROUP_PARTS: [&str; 2] = ["shmem", "unevictable"];
 
 /// Counters of the machine that do not overlap (`Mem-Info:`). Its anonymous lists hold tmpfs too.
-const MACHINE: [&str; 15] = [
+const MACHINE: [&str; 16] = [
     "active_anon",
     "inactive_anon",
     "isolated_anon",
@@ -39,6 +39,7 @@ const MACHINE: [&str; 15] = [
     "pagetables",
     "sec_pagetables",
     "bounce",
+    "hugetlb",
     "free",
     "free_pcp",
 ];

@@ -16,24 +16,28 @@ pub(super) struct Sample {
 }
 
 pub(super) fn samples() -> Vec<Sample> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/report/testdata");
-    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "txt"));
-    let samples: Vec<Sample> = logs
-        .map(|path| {
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
-            let (mut parser, mut events) = (Parser::new(), Vec::new());
-            for line in text.lines() {
-                let line = line::parse(line.as_bytes());
-                parser.message(line.time_ns, line.context, &line.message, &mut events);
-            }
-            parser.finish(&mut events);
-            Sample { name, text, events }
-        })
-        .collect();
+    let samples = samples_in("src/report/testdata");
     assert!(samples.len() >= 90);
     samples
+}
+
+/// The logs of a directory.
+pub(super) fn samples_in(dir: &str) -> Vec<Sample> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    logs.map(|path| {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        let (mut parser, mut events) = (Parser::new(), Vec::new());
+        for line in text.lines() {
+            let line = line::parse(line.as_bytes());
+            parser.message(line.time_ns, line.context, &line.message, &mut events);
+        }
+        parser.finish(&mut events);
+        Sample { name, text, events }
+    })
+    .collect()
 }
 
 /// What the text says in the simplest way: all killed pids, and how many kills they were (a group's are one).
