@@ -45,7 +45,9 @@ pub(super) fn escape(bytes: &[u8]) -> Option<u8> {
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
     use std::fmt::Write as _;
 
-    if !text.contains(char::is_control) {
+    // C1 controls begin with 0xc2 in UTF-8. Bytes are much faster to look at than characters.
+    let suspect = text.bytes().any(|byte| byte < b' ' || byte == 0x7f || byte == 0xc2);
+    if !suspect || !text.contains(char::is_control) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
@@ -60,6 +62,16 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// A record this long was cut by printk (`LOG_LINE_MAX` is 976 or 992), perhaps within a number.
+pub(super) const CUT_RECORD: usize = 970;
+
+/// `123kB` in bytes; some lines have `KB`.
+pub(super) fn kb(text: &str) -> Option<u64> {
+    let digits = text.strip_suffix('B')?.strip_suffix(['k', 'K'])?;
+    let (value, rest) = number(digits)?;
+    if rest.is_empty() { kilobytes(value) } else { None }
 }
 
 /// At most `limit` bytes of `text`, cut between characters.

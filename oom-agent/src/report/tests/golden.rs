@@ -1,5 +1,6 @@
-use super::super::{Killed, PAGE_SIZE, TaskRow};
+use super::super::{Chosen, Counter, Invocation, PAGE_SIZE, TaskRow};
 use super::*;
+use crate::incident::machine::Slab;
 use crate::incident::model::{Limits, Memory};
 use crate::report::line::Record;
 use expect_test::expect_file;
@@ -14,7 +15,7 @@ fn render(events: &[Event]) -> String {
         match what {
             What::Invoked(asked) => writeln!(
                 out,
-                "invoked comm={:?} tid={} gfp={}({}) order={} adj={} release={}",
+                "invoked comm={:?} tid={} gfp={}({}) order={} adj={} release={}{}",
                 asked.comm,
                 or(asked.tid),
                 asked.gfp_mask.map_or_else(|| "-".into(), |mask| format!("{mask:#x}")),
@@ -22,26 +23,43 @@ fn render(events: &[Event]) -> String {
                 or(asked.order),
                 or(asked.oom_score_adj),
                 or(asked.kernel_release.as_deref()),
+                asked_where(asked),
             ),
             What::Report(report) => write_report(&mut out, report),
             What::Killed(killed) => {
-                let Killed { is_memcg, message, pid, comm, memory, uid, oom_score_adj } = &**killed;
+                let Killed { is_memcg, message, pid, comm, memory, uid, oom_score_adj, chosen } = &**killed;
                 writeln!(
                     out,
-                    "killed {message:?} memcg={} pid={pid} comm={comm:?} uid={} adj={} {}",
+                    "killed {message:?} memcg={} pid={pid} comm={comm:?} uid={} adj={} {}{}",
                     or(*is_memcg),
                     or(*uid),
                     or(*oom_score_adj),
                     bytes(memory),
+                    chosen.as_ref().map_or_else(String::new, |chosen| format!(" for {}", score(chosen))),
                 )
             }
             What::GroupKill { cgroup } => writeln!(out, "group {cgroup}"),
             What::Reaped { pid, comm } => writeln!(out, "reaped pid={pid} comm={comm:?}"),
+            What::NotReaped { pid, comm } => writeln!(out, "not reaped pid={pid} comm={comm:?}"),
+            What::Sharing { pid, comm } => writeln!(out, "sharing pid={pid} comm={comm:?}"),
+            What::Suppressed { reports } => writeln!(out, "suppressed {reports}"),
             What::Gap { records } => writeln!(out, "gap {}", or(*records)),
         }
         .unwrap();
     }
     out
+}
+
+/// What only older kernels say of the task that asked.
+fn asked_where(asked: &Invocation) -> String {
+    let values = [("nodemask", &asked.nodemask), ("cpuset", &asked.cpuset), ("mems", &asked.mems_allowed)];
+    let known =
+        values.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!(" {name}={value}")));
+    known.collect()
+}
+
+fn score(chosen: &Chosen) -> String {
+    format!("{:?} pid={} comm={:?} score={}", chosen.message, chosen.pid, chosen.comm, chosen.score)
 }
 
 fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
@@ -62,12 +80,12 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
             or(swap_usage_bytes)
         )?;
     }
-    let machine = &report.machine;
-    if machine.ram_bytes.is_some() {
-        let (ram, reserved) = (or(machine.ram_bytes), or(machine.reserved_bytes));
-        let (free, total) = (or(machine.swap_free_bytes), or(machine.swap_total_bytes));
-        writeln!(out, "  machine ram={ram} reserved={reserved} swap_free={free} swap_total={total}")?;
+    for (name, counter) in [("memsw", report.memsw), ("kmem", report.kmem)] {
+        if counter != Counter::default() {
+            writeln!(out, "  {name} {}/{}", or(counter.usage_bytes), or(counter.limit_bytes))?;
+        }
     }
+    write_machine(out, report)?;
     if !report.stats.is_empty() {
         let cgroup = or(report.stats_cgroup.as_deref());
         let stats: Vec<_> = report.stats.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -79,6 +97,9 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
             "  task pid={pid} tgid={tgid} uid={uid} adj={oom_score_adj} {} comm={comm:?}",
             bytes(memory)
         )?;
+    }
+    if let Some(chosen) = &report.chosen {
+        writeln!(out, "  chosen {}", score(chosen))?;
     }
     if let Some(kill) = &report.kill {
         writeln!(
@@ -94,6 +115,47 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
             kill.pid,
             or(kill.uid),
         )?;
+    }
+    Ok(())
+}
+
+fn write_machine(out: &mut String, report: &Report) -> std::fmt::Result {
+    let machine = &report.machine;
+    if machine.ram_bytes.is_some() {
+        let (ram, reserved) = (or(machine.ram_bytes), or(machine.reserved_bytes));
+        let (free, total) = (or(machine.swap_free_bytes), or(machine.swap_total_bytes));
+        writeln!(out, "  machine ram={ram} reserved={reserved} swap_free={free} swap_total={total}")?;
+        writeln!(
+            out,
+            "  page_size={} swap_cache={} cma={} hwpoisoned={} hugetlb={} hugetlb_free={}",
+            or(report.page_size),
+            or(machine.swap_cache_bytes),
+            or(machine.cma_bytes),
+            or(machine.hwpoisoned_bytes),
+            or(machine.hugetlb_bytes),
+            or(machine.hugetlb_free_bytes)
+        )?;
+    }
+    for zone in &report.zones {
+        writeln!(
+            out,
+            "  zone {} {} free={} min={} low={} high={} present={} managed={} highatomic={} cma={} reserve={:?}",
+            zone.node,
+            zone.name,
+            or(zone.free_bytes),
+            or(zone.min_bytes),
+            or(zone.low_bytes),
+            or(zone.high_bytes),
+            or(zone.present_bytes),
+            or(zone.managed_bytes),
+            or(zone.reserved_highatomic_bytes),
+            or(zone.free_cma_bytes),
+            zone.lowmem_reserve_pages,
+        )?;
+        writeln!(out, "    blocks {:?} {}", zone.free_blocks, zone.free_block_types.join(","))?;
+    }
+    for Slab { name, used_bytes, total_bytes } in &report.unreclaimable_slabs {
+        writeln!(out, "  slab {name:?} {used_bytes}/{total_bytes}")?;
     }
     Ok(())
 }
@@ -121,7 +183,7 @@ fn bytes(memory: &Memory) -> String {
 /// `UPDATE_EXPECT=1 cargo test` writes them anew; read the difference.
 #[test]
 fn every_log_is_read_as_expected() {
-    for sample in samples() {
+    for sample in all_samples() {
         let golden = sample.path.with_extension("expect");
         let events = render(&sample.events());
         expect_file![golden].assert_eq(&events);
@@ -131,7 +193,7 @@ fn every_log_is_read_as_expected() {
 /// `/dev/kmsg` escapes what dmesg prints as it is.
 #[test]
 fn a_log_gives_the_same_events_as_records_of_kmsg() {
-    for sample in samples() {
+    for sample in all_samples() {
         let mut parser = Parser::new();
         let mut out = Vec::new();
         for (seq, line) in lines(&sample.text).enumerate() {

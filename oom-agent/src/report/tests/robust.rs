@@ -6,7 +6,7 @@ use crate::report::line::Record;
 use proptest::prelude::*;
 
 /// Pieces of lines that mean something, so that what is made of them goes far into the parser.
-const PIECES: [&str; 24] = [
+const PIECES: [&str; 45] = [
     " invoked oom-killer: gfp_mask=0x",
     ", order=",
     ", oom_score_adj=",
@@ -31,6 +31,27 @@ const PIECES: [&str; 24] = [
     "Out of memory: Killed process ",
     ") total-vm:",
     "Tasks in ",
+    "Task in /",
+    " killed as a result of limit of /",
+    "Memory limit reached of cgroup /",
+    "hog cpuset=",
+    " mems_allowed=0",
+    "hog invoked oom-killer: gfp_mask=0xd0, order=0, oom_score_adj=0",
+    "Out of memory: Kill process ",
+    " score 1 or sacrifice child",
+    ") sharing same memory",
+    "Killed process 1 (a), UID 0, total-vm:4kB",
+    "[ pid ]   uid  tgid total_vm      rss nr_ptes nr_pmds swapents oom_score_adj name",
+    "Mem-Info:",
+    "free:1 free_pcp:2",
+    "Node 0 ",
+    "DMA free:1kB min:2kB",
+    "lowmem_reserve[]: 0 1 2",
+    "Normal: 1*4kB (UM) 1*8kB = 12kB",
+    "hugepages_total=1 hugepages_free=1 hugepages_surp=0 hugepages_size=4kB",
+    "Unreclaimable slab info:",
+    "x 1KB 2KB",
+    " pages RAM",
 ];
 
 /// A line of such pieces and anything in between.
@@ -49,7 +70,8 @@ fn feed(messages: &[String]) -> Vec<Event> {
     let mut out = Vec::new();
     for (at, message) in messages.iter().enumerate() {
         parser.wants(message.as_bytes());
-        parser.message(Some(at as u64), (at % 3 == 0).then_some(7), message, &mut out);
+        let take = if at % 5 == 0 { Parser::cut_message } else { Parser::message };
+        take(&mut parser, Some(at as u64), (at % 3 == 0).then_some(7), message, &mut out);
     }
     parser.gap(None, &mut out);
     parser.finish(&mut out);
@@ -73,7 +95,7 @@ proptest! {
 
     #[test]
     fn a_damaged_log_is_read(
-        sample in prop::sample::select(samples().iter().map(|sample| sample.text.clone()).collect::<Vec<_>>()),
+        sample in prop::sample::select(all_samples().iter().map(|sample| sample.text.clone()).collect::<Vec<_>>()),
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..40_usize), 0..40),
     ) {
         let mut text = sample;

@@ -32,6 +32,9 @@ fn kinds(events: &[Event]) -> Vec<String> {
         What::Killed(killed) => format!("killed {}", killed.pid),
         What::GroupKill { cgroup } => format!("group {cgroup}"),
         What::Reaped { pid, .. } => format!("reaped {pid}"),
+        What::NotReaped { pid, .. } => format!("not reaped {pid}"),
+        What::Sharing { pid, .. } => format!("sharing {pid}"),
+        What::Suppressed { reports } => format!("suppressed {reports}"),
         What::Gap { records } => format!("gap {records:?}"),
     };
     events.iter().map(kind).collect()

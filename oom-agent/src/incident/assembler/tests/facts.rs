@@ -223,6 +223,7 @@ pub(super) fn invocation(trigger: &Task) -> Invocation {
         order: Some(0),
         oom_score_adj: trigger.oom_score_adj,
         kernel_release: Some("6.12.117".to_owned()),
+        ..Invocation::default()
     }
 }
 
@@ -285,6 +286,7 @@ pub(super) fn killed_line(task: &Task) -> Killed {
         memory: Memory { swap_bytes: None, ..task.memory },
         uid: task.uid,
         oom_score_adj: task.oom_score_adj,
+        chosen: None,
     }
 }
 

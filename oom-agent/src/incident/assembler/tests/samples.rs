@@ -135,7 +135,12 @@ fn with_bpf(events: Vec<Event>, oom_group: bool) -> Vec<Fact> {
                 })));
                 facts.push(Fact::Exit(exit));
             }
-            What::Report(_) | What::Reaped { .. } | What::Gap { .. } => {}
+            What::Report(_)
+            | What::Reaped { .. }
+            | What::NotReaped { .. }
+            | What::Sharing { .. }
+            | What::Suppressed { .. }
+            | What::Gap { .. } => {}
         }
         facts.push(Fact::Log(event));
     }
