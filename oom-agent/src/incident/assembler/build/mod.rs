@@ -100,7 +100,7 @@ pub(super) fn incident(
         boottime_ns: begin(&parts),
         kernel_release: invocation(&pending.logged).and_then(|invocation| invocation.kernel_release.clone()),
         trigger: trigger::trigger(&parts),
-        page_size_bytes: None,
+        page_size_bytes: report.and_then(|report| report.page_size),
         total_pages,
         limits: scope::limits(&parts),
         candidates_evaluated: candidates.evaluated,
@@ -224,12 +224,27 @@ fn memory(report: &Report) -> BTreeMap<String, u64> {
         let v2 = V1_NAMES.iter().find(|(v1, _)| v1 == name).map_or(name.as_str(), |(_, v2)| v2);
         (format!("{v2}_bytes"), *value)
     });
-    let Machine { ram_bytes, reserved_bytes, swap_total_bytes, swap_free_bytes } = report.machine;
+    let Machine {
+        ram_bytes,
+        reserved_bytes,
+        swap_total_bytes,
+        swap_free_bytes,
+        swap_cache_bytes,
+        cma_bytes,
+        hwpoisoned_bytes,
+        hugetlb_bytes,
+        hugetlb_free_bytes,
+    } = report.machine;
     let machine = [
         ("ram_bytes", ram_bytes),
         ("reserved_bytes", reserved_bytes),
         ("swap_total_bytes", swap_total_bytes),
         ("swap_free_bytes", swap_free_bytes),
+        ("swapcached_bytes", swap_cache_bytes),
+        ("cma_bytes", cma_bytes),
+        ("hwpoisoned_bytes", hwpoisoned_bytes),
+        ("hugetlb_bytes", hugetlb_bytes),
+        ("hugetlb_free_bytes", hugetlb_free_bytes),
     ];
     counters.chain(machine.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)))).collect()
 }

@@ -3,6 +3,7 @@
 use super::{Parts, SYSRQ_ORDER, invocation};
 use crate::incident::fact::Call;
 use crate::incident::model::{Limits, Scope, ScopeKind};
+use crate::report::Report;
 
 /// `oc->constraint`, where the call got as far as `constrained_alloc`: before that it is 0, which means another thing.
 fn constraint(parts: &Parts<'_>) -> Option<ScopeKind> {
@@ -74,7 +75,7 @@ fn logged(parts: &Parts<'_>) -> Scope {
 }
 
 pub(super) fn limits(parts: &Parts<'_>) -> Limits {
-    let logged = parts.report().map(|report| report.limits.clone()).unwrap_or_default();
+    let logged = parts.report().map(reported_limits).unwrap_or_default();
     let control = parts.pending.entry.as_deref().and_then(|Call { control, .. }| control.as_ref());
     let Some(control) = control else { return logged };
     Limits {
@@ -83,5 +84,17 @@ pub(super) fn limits(parts: &Parts<'_>) -> Limits {
         swap_bytes: control.swap_limit_bytes.or(logged.swap_bytes),
         swap_usage_bytes: control.swap_usage_bytes.or(logged.swap_usage_bytes),
         ..logged
+    }
+}
+
+/// A report's, cgroup v1's among them.
+fn reported_limits(report: &Report) -> Limits {
+    let Report { limits, memsw, kmem, .. } = report;
+    Limits {
+        memsw_bytes: memsw.limit_bytes,
+        memsw_usage_bytes: memsw.usage_bytes,
+        kmem_bytes: kmem.limit_bytes,
+        kmem_usage_bytes: kmem.usage_bytes,
+        ..limits.clone()
     }
 }

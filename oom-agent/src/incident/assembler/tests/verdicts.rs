@@ -1,46 +1,11 @@
 //! Why each allocation of the real logs failed.
 
-use super::samples::{run, samples};
+use super::samples::{run, samples, samples_in};
 use crate::incident::fact::Fact;
-use crate::incident::machine::Zone;
 use crate::incident::model::{Incident, Level};
-use crate::incident::verdict::{Confidence, verdict};
+use crate::incident::verdict::Confidence;
 use expect_test::expect_file;
 use std::fmt::Write as _;
-
-/// The zones of a report in the simplest way.
-fn zones(text: &str) -> Vec<Zone> {
-    let mut zones: Vec<Zone> = Vec::new();
-    for line in text.lines() {
-        if let Some(pages) = line.strip_prefix("lowmem_reserve[]: ") {
-            zones.last_mut().unwrap().lowmem_reserve_pages =
-                pages.split(' ').map(|pages| pages.parse().unwrap()).collect();
-        }
-        let Some((node, rest)) = line.strip_prefix("Node ").and_then(|rest| rest.split_once(' ')) else {
-            continue;
-        };
-        let value = |name: &str| {
-            let rest = line.split_once(&format!(" {name}:"))?.1;
-            Some(rest[..rest.find(['k', 'K'])?].parse::<u64>().unwrap() * 1024)
-        };
-        if let Some((name, _)) = rest.split_once(" free:") {
-            zones.push(Zone {
-                node: node.parse().unwrap(),
-                name: name.to_owned(),
-                free_bytes: value("free"),
-                min_bytes: value("min"),
-                low_bytes: value("low"),
-                high_bytes: value("high"),
-                managed_bytes: value("managed"),
-                present_bytes: value("present"),
-                reserved_highatomic_bytes: value("reserved_highatomic"),
-                free_cma_bytes: value("free_cma"),
-                ..Zone::default()
-            });
-        }
-    }
-    zones
-}
 
 fn line(incident: &Incident) -> String {
     let codes = incident.verdict.iter().map(|verdict| {
@@ -61,15 +26,10 @@ fn line(incident: &Incident) -> String {
 fn the_logs_say_why() {
     let mut table = String::new();
     let mut samples = samples();
+    samples.extend(samples_in("src/report/testdata/old"));
     samples.sort_by(|a, b| a.name.cmp(&b.name));
     for sample in samples {
-        let mut incidents = run(Level::Log, sample.events.into_iter().map(Fact::Log).collect());
-        for incident in &mut incidents {
-            if incident.zones.is_empty() {
-                incident.zones = incident.kernel_log.as_deref().map(zones).unwrap_or_default();
-                incident.verdict = verdict(incident);
-            }
-        }
+        let incidents = run(Level::Log, sample.events.into_iter().map(Fact::Log).collect());
         let lines: Vec<_> = incidents.iter().map(line).collect();
         writeln!(table, "{}: {}", sample.name, lines.join(" | ")).unwrap();
     }
