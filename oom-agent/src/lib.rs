@@ -11,6 +11,7 @@
 //! - [`sink`]: an incident as text or JSON.
 //! - [`trace`], [`doctor`]: the commands.
 //! - [`note`]: what they say on stderr.
+//! - [`units`]: PURE. Quantities as people read them.
 
 pub mod clock;
 pub mod doctor;
@@ -24,3 +25,4 @@ pub mod resident;
 pub mod sink;
 pub mod source;
 pub mod trace;
+pub mod units;

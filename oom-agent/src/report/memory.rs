@@ -156,6 +156,7 @@ mod tests {
             usage_bytes: Some(51200 * 1024),
             swap_bytes: Some(0),
             swap_usage_bytes: Some(4096),
+            ..Limits::default()
         };
         assert_eq!(read.limits, expected);
     }

@@ -71,7 +71,7 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
         report.text.lines().count()
     )?;
     if report.limits != Limits::default() {
-        let Limits { memory_bytes, usage_bytes, swap_bytes, swap_usage_bytes } = report.limits;
+        let Limits { memory_bytes, usage_bytes, swap_bytes, swap_usage_bytes, .. } = report.limits;
         let (limit, swap_limit) = (or(memory_bytes), or(swap_bytes));
         writeln!(
             out,

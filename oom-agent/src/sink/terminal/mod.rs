@@ -3,20 +3,25 @@
 //! # Layout
 //! - [`style`]: how wide, in colour, how many candidates; the only part that asks the environment.
 //! - `headline`: the sentences on top.
-//! - `sections`: where, asked, memory, before, kill.
+//! - `sections`: where, asked, before, kill.
+//! - `failed`: why there was no memory to give.
+//! - `memory`: what it was used for, swap, slab caches; `zones`: the page allocator's zones.
 //! - `victims`, `candidates`: the tables.
 //! - `why`: the decision in words.
 //! - `missing`: what was not seen.
 //! - `words`: names and phrases that they share.
 
 mod candidates;
+mod failed;
 mod headline;
+mod memory;
 mod missing;
 mod sections;
 pub mod style;
 mod victims;
 mod why;
 mod words;
+mod zones;
 
 pub use style::{Show, Style};
 
@@ -37,7 +42,11 @@ pub fn render(incident: &Incident, style: &Style) -> String {
     for (label, section) in [
         ("Where", sections::place(incident, &page)),
         ("Asked", sections::asked(incident, &page)),
-        ("Memory", sections::memory(incident, &page)),
+        ("Failed", failed::lines(incident, &page)),
+        ("Memory", memory::lines(incident, &page)),
+        ("Zones", zones::lines(incident, &page)),
+        ("Swap", memory::swap(incident, &page)),
+        ("Slab", memory::slabs(incident, &page)),
         ("Before", sections::before(incident, &page)),
         (sections::kill_label(incident), sections::kill(incident, &page)),
     ] {

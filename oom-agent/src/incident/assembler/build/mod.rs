@@ -16,7 +16,8 @@ use super::names::Names;
 use super::pending::{Logged, Pending};
 use super::scans::Scan;
 use crate::incident::model::{Escalation, Evidence, Incident, SCHEMA};
-use crate::report::Report;
+use crate::incident::verdict::verdict;
+use crate::report::{Machine, Report};
 use std::collections::BTreeMap;
 
 /// `order` of a sysrq-f (`is_sysrq_oom`).
@@ -99,6 +100,7 @@ pub(super) fn incident(
         boottime_ns: begin(&parts),
         kernel_release: invocation(&pending.logged).and_then(|invocation| invocation.kernel_release.clone()),
         trigger: trigger::trigger(&parts),
+        page_size_bytes: report.and_then(|report| report.page_size),
         total_pages,
         limits: scope::limits(&parts),
         candidates_evaluated: candidates.evaluated,
@@ -123,6 +125,7 @@ pub(super) fn incident(
         scope,
         victims,
     };
+    incident.verdict = verdict(&incident);
     let text = pending.logged.report.map(|report| report.text);
     incident.kernel_log = text.filter(|text| !text.is_empty());
     incident
@@ -216,7 +219,7 @@ const V1_NAMES: [(&str, &str); 6] = [
     ("writeback", "file_writeback"),
 ];
 
-/// The break-down under v2's names, with the unit.
+/// The break-down under v2's names, with the unit, and what the machine has.
 fn memory(report: &Report) -> BTreeMap<String, u64> {
     // Both are in order.
     let mut known = BYTE_COUNTERS.iter().peekable();
@@ -224,10 +227,31 @@ fn memory(report: &Report) -> BTreeMap<String, u64> {
         while known.next_if(|known| **known < name.as_str()).is_some() {}
         known.peek().is_some_and(|known| **known == name.as_str())
     });
-    bytes
-        .map(|(name, value)| {
-            let v2 = V1_NAMES.iter().find(|(v1, _)| v1 == name).map_or(name.as_str(), |(_, v2)| v2);
-            ([v2, "_bytes"].concat(), *value)
-        })
-        .collect()
+    let counters = bytes.map(|(name, value)| {
+        let v2 = V1_NAMES.iter().find(|(v1, _)| v1 == name).map_or(name.as_str(), |(_, v2)| v2);
+        ([v2, "_bytes"].concat(), *value)
+    });
+    let Machine {
+        ram_bytes,
+        reserved_bytes,
+        swap_total_bytes,
+        swap_free_bytes,
+        swap_cache_bytes,
+        cma_bytes,
+        hwpoisoned_bytes,
+        hugetlb_bytes,
+        hugetlb_free_bytes,
+    } = report.machine;
+    let machine = [
+        ("ram_bytes", ram_bytes),
+        ("reserved_bytes", reserved_bytes),
+        ("swap_total_bytes", swap_total_bytes),
+        ("swap_free_bytes", swap_free_bytes),
+        ("swapcached_bytes", swap_cache_bytes),
+        ("cma_bytes", cma_bytes),
+        ("hwpoisoned_bytes", hwpoisoned_bytes),
+        ("hugetlb_bytes", hugetlb_bytes),
+        ("hugetlb_free_bytes", hugetlb_free_bytes),
+    ];
+    counters.chain(machine.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)))).collect()
 }

@@ -252,6 +252,7 @@ pub(super) fn report(trigger: &Task, tasks: &[Task], chosen: &Task) -> Report {
             usage_bytes: Some(TOTAL * PAGE),
             swap_bytes: Some(0),
             swap_usage_bytes: Some(0),
+            ..Default::default()
         },
         stats_cgroup: Some("/a".to_owned()),
         stats: [("anon".to_owned(), 1 << 20), ("pgfault".to_owned(), 7)].into(),

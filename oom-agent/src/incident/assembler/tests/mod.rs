@@ -9,3 +9,4 @@ mod log_only;
 mod properties;
 mod samples;
 mod tracepoint;
+mod verdicts;
