@@ -19,6 +19,7 @@ mod why;
 mod words;
 
 pub use style::{Show, Style};
+pub(crate) use words::{main_victim, resident};
 
 use super::text::{Line, Tone};
 use crate::incident::model::Incident;
