@@ -54,7 +54,7 @@ impl Work {
         let file = name(files);
         let mut reader = reader(files);
         let mut found = Vec::new();
-        let (told, failed) = (teller.found(), self.failures.len());
+        let (read, failed) = (teller.read(), self.failures.len());
         for input in files {
             let whole = match input.open() {
                 Ok(open) => self.file(input, open, &file, &mut reader, teller)?,
@@ -77,7 +77,7 @@ impl Work {
         }
         reader.finish(&mut found);
         let ended = self.tell(&mut found, &file, teller)?;
-        if teller.found() == told && self.failures.len() == failed {
+        if teller.read() == read && self.failures.len() == failed {
             self.empty.extend(files.iter().map(Input::shown));
         }
         Ok(ended)

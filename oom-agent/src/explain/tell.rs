@@ -87,6 +87,11 @@ impl<'a> Teller<'a> {
         self.stamp.count()
     }
 
+    /// The same with those that an earlier log had.
+    pub(super) fn read(&self) -> u64 {
+        self.stamp.count() + self.stamp.doubles()
+    }
+
     /// What comes now is from another log.
     pub(super) fn next_log(&mut self) {
         self.stamp.next_log();

@@ -18,23 +18,30 @@ enum Age {
     Current,
 }
 
+/// Files of one log.
+struct Log {
+    /// Its path without what rotation adds. `None`: nothing else belongs to it.
+    base: Option<PathBuf>,
+    files: Vec<(Age, Input)>,
+}
+
 /// The inputs by log: each log at the place of its first file, its files from the oldest to the newest.
 ///
 /// Files called `dmesg` are ordered but not put together: each is the log of another boot.
 pub(in crate::explain) fn logs(inputs: Vec<Input>) -> Vec<Vec<Input>> {
-    let mut logs: Vec<(Option<PathBuf>, Vec<(Age, Input)>)> = Vec::new();
+    let mut logs: Vec<Log> = Vec::new();
     for input in inputs {
         let (base, age) = match &input {
             Input::Stdin => (None, Age::Current),
             Input::File(path) => parts(path),
         };
-        match logs.iter_mut().find(|(other, _)| base.is_some() && *other == base) {
-            Some((_, files)) => files.push((age, input)),
-            None => logs.push((base, vec![(age, input)])),
+        match logs.iter_mut().find(|log| base.is_some() && log.base == base) {
+            Some(log) => log.files.push((age, input)),
+            None => logs.push(Log { base, files: vec![(age, input)] }),
         }
     }
     let mut out = Vec::new();
-    for (base, mut files) in logs {
+    for Log { base, mut files } in logs {
         // Stable: what cannot be told apart stays in the order that was given.
         files.sort_by(|(a, _), (b, _)| a.cmp(b));
         let files = files.into_iter().map(|(_, input)| input);

@@ -68,7 +68,7 @@ fn a_restart_loop_is_one_place_and_said_first() {
     ];
     check(
         &summary(again.chain(others)),
-        &expect![[r#"
+        &expect![[r"
             8 OOM incidents and 10 victims, 2026-11-20 10:15:03 +01:00 to
             2026-11-20 11:25:03 +01:00, on node-7. In 1 of them nothing could be killed.
             Again and again: 5 in 8 min 40 s from 2026-11-20 10:15:03 on,
@@ -101,7 +101,7 @@ fn a_restart_loop_is_one_place_and_said_first() {
             8  2026-11-20 11:25:03  none                       /n
 
             One in full: --id N. All: --all. Fewer: --since, --until, --cgroup, --victim.
-        "#]],
+        "]],
     );
 }
 
@@ -118,7 +118,7 @@ fn several_machines_are_told_apart() {
             (on(Some("node-8"), samples::pod()), wall(2, false, None)),
             (on(None, samples::suppressed_report()), Moment::default()),
         ]),
-        &expect![[r#"
+        &expect![[r"
             4 OOM incidents and 4 victims, Nov 20 10:15:03 to Nov 20 10:15:05, 1 at a time
             that the log does not say, on 2 machines.
 
@@ -142,7 +142,7 @@ fn several_machines_are_told_apart() {
             4  ?                hog[7001]     61 MiB  ?        (a memory cgroup)
 
             One in full: --id N. All: --all. Fewer: --since, --until, --cgroup, --victim.
-        "#]],
+        "]],
     );
 }
 
@@ -150,7 +150,7 @@ fn several_machines_are_told_apart() {
 fn logs_with_only_the_kernels_clock_say_so() {
     check(
         &summary([(samples::sysrq(), boot(7.5)), (samples::cpuset(), boot(99.123_456))]),
-        &expect![[r#"
+        &expect![[r"
         2 OOM incidents and 2 victims, 7.500 s after boot to 99.123 s after boot, on
         node-7.
 
@@ -170,7 +170,7 @@ fn logs_with_only_the_kernels_clock_say_so() {
         2  99.123 s  solver[1502]  481 MiB  (nodes of a cpuset)
 
         One in full: --id N. All: --all. Fewer: --since, --until, --cgroup, --victim.
-    "#]],
+    "]],
     );
     let another_log = Moment { log: 1, ..boot(1.0) };
     let logs = summary([(samples::sysrq(), boot(7.5)), (samples::cpuset(), another_log)]);
@@ -181,7 +181,7 @@ fn logs_with_only_the_kernels_clock_say_so() {
     let unknown = summary((0..2).map(|_| (Incident::default(), Moment::default())));
     check(
         &unknown,
-        &expect![[r#"
+        &expect![[r"
         2 OOM incidents and 0 victims, at times that the log does not say.
 
         By cgroup that was full
@@ -198,7 +198,7 @@ fn logs_with_only_the_kernels_clock_say_so() {
         2  ?     none          (not known)
 
         One in full: --id N. All: --all. Fewer: --since, --until, --cgroup, --victim.
-    "#]],
+    "]],
     );
 }
 
