@@ -1,5 +1,11 @@
 //! `oom-agent explain` as a user runs it.
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, also in what it is made of"
+)]
+
 mod follow;
 mod support;
 

@@ -17,7 +17,7 @@ pub(crate) const TWO: &str = include_str!("../../src/report/testdata/6.12.117-me
 pub(crate) fn one() -> &'static str {
     let killed = TWO.find("Killed process").expect("a kill");
     let end = killed + TWO[killed..].find("invoked oom-killer").expect("another");
-    &TWO[..TWO[..end].rfind('\n').expect("lines") + 1]
+    &TWO[..=TWO[..end].rfind('\n').expect("lines")]
 }
 
 /// How a command ended.
