@@ -57,7 +57,7 @@ pub struct Told {
     pub moment: Moment,
 }
 
-/// Gives incidents their numbers, ids and times.
+/// Gives incidents their numbers and ids.
 #[derive(Debug, Default)]
 pub(super) struct Stamp {
     number: u64,
@@ -96,12 +96,6 @@ impl Stamp {
     pub(super) fn next(&mut self, found: Found, file: &str) -> Option<Told> {
         let Found { mut incident, wall } = found;
         let moment = Moment { boot_ns: incident.boottime_ns, wall, log: self.log };
-        if incident.time.is_none() && incident.log_time.is_none() {
-            match &moment.wall {
-                Some(wall) if wall.has_year && wall.offset.is_some() => incident.time = rfc3339(wall),
-                wall => incident.log_time = wall.as_ref().map(|wall| wall.text.clone()),
-            }
-        }
         let wall = moment.wall.as_ref().map(wall_ns);
         let unix_ms = wall.and_then(|ns| u64::try_from(ns / 1_000_000).ok()).unwrap_or(0);
         let at = incident.boottime_ns.or_else(|| wall.and_then(|ns| u64::try_from(ns).ok()));
@@ -123,11 +117,6 @@ impl Stamp {
         self.number += 1;
         Some(Told { number: self.number, incident, moment })
     }
-}
-
-fn rfc3339(wall: &Wall) -> Option<String> {
-    let zoned = wall.civil.to_zoned(jiff::tz::TimeZone::fixed(wall.offset?)).ok()?;
-    Some(zoned.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string())
 }
 
 #[cfg(test)]
@@ -179,20 +168,6 @@ mod tests {
         stamp.next_log();
         assert_eq!((next(&mut stamp), next(&mut stamp), next(&mut stamp)), (None, None, Some(3)));
         assert_eq!((stamp.count(), stamp.doubles()), (3, 2));
-    }
-
-    #[test]
-    fn a_time_is_an_instant_only_if_the_log_says_so() {
-        let times = |wall| {
-            let told = Stamp::default().next(found(wall), "a").unwrap();
-            (told.incident.time, told.incident.log_time)
-        };
-        let text = Some("as written".to_owned());
-        assert_eq!(times(None), (None, None));
-        assert_eq!(times(Some(wall(true, None))), (None, text.clone()));
-        assert_eq!(times(Some(wall(false, Some(Offset::UTC)))), (None, text));
-        let instant = times(Some(wall(true, Some(Offset::constant(1)))));
-        assert_eq!(instant, (Some("2026-11-20T10:15:03.25+01:00".to_owned()), None));
     }
 
     #[test]
