@@ -1,9 +1,11 @@
 //! The project's own commands: `cargo xtask <command>`.
 
 mod apt;
+mod bench;
 mod cache;
 mod debian;
 mod demo;
+mod fuzz;
 mod kernel;
 mod process;
 mod qemu_install;
@@ -36,6 +38,10 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Prove it: checks, unit tests, real OOM kills here and on real kernels in VMs.
     Test(test::TestArgs),
+    /// Measure how fast logs are read, next to grep.
+    Bench(bench::BenchArgs),
+    /// Feed random logs to `explain`'s reader.
+    Fuzz(fuzz::FuzzArgs),
     /// Check the project's invariants.
     Tidy,
 }
@@ -47,6 +53,8 @@ fn main() -> ExitCode {
         Command::Kernels(args) => kernel::cli::main(&args),
         Command::Demo(args) => demo::main(&args),
         Command::Test(args) => test::main(&args),
+        Command::Bench(args) => bench::main(&args),
+        Command::Fuzz(args) => fuzz::main(&args),
         Command::Tidy => tidy::main(),
     };
     done.unwrap_or_else(|error| {

@@ -1,0 +1,101 @@
+//! `cargo xtask bench`: how fast `explain` reads, next to grep, in one run on this machine.
+//!
+//! Times are those of whole processes. Both programs take turns, so that what else the machine does meets both; the
+//! ratios count, not the seconds.
+
+mod input;
+mod measure;
+
+use crate::process;
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use measure::{Measured, measure, spread};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+/// A release build from nothing.
+const BUILD: Duration = Duration::from_mins(15);
+
+/// Measure how fast `explain` reads logs.
+#[derive(Debug, Parser)]
+pub(crate) struct BenchArgs {
+    /// Rounds; each runs every program once.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// MiB of the log with a report every 10 MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(10..))]
+    size: u64,
+}
+
+/// Runs the command.
+pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
+    let root = process::workspace();
+    let target = root.join("target");
+    let directory = target.join("bench");
+    let mut build = process::cargo();
+    build.args(["build", "--release", "--package", "oom-agent"]).current_dir(&root);
+    process::run("build the agent, optimised", &mut build, BUILD, &directory.join("build.log"))?;
+    let agent = target.join("release/oom-agent");
+
+    let samples = input::samples(&root)?;
+    let sparse = input::sparse(&directory, &samples, args.size * MIB)?;
+    let dense = input::dense(&directory, &samples, 100 * MIB)?;
+    next_to_grep(&agent, &sparse, args.rounds)?;
+    only_reports(&agent, &dense, args.rounds)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explain(agent: &Path, input: &input::Input) -> Command {
+    let mut command = Command::new(agent);
+    command.arg("explain").arg(&input.path);
+    command
+}
+
+fn next_to_grep(agent: &Path, input: &input::Input, rounds: u32) -> Result<()> {
+    input.warm()?;
+    let mut grep = Command::new("grep");
+    grep.args(["-c", "oom-kill:"]).arg(&input.path);
+    let (mut greps, mut explains) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        greps.push(measure(&mut grep)?);
+        explains.push(measure(&mut explain(agent, input))?);
+    }
+    let ratios = greps.iter().zip(&explains).map(|(grep, explain)| explain.seconds / grep.seconds);
+    println!("{} MiB of syslog, {} reports in it:", input.bytes / MIB, input.reports);
+    println!("  grep -c oom-kill:   {} s", spread(greps.iter().map(|it| it.seconds), 2));
+    println!("  oom-agent explain   {} s", spread(explains.iter().map(|it| it.seconds), 2));
+    println!("  ratio               {}", spread(ratios, 2));
+    println!("  memory              {} MiB", memory(&explains));
+    complete(agent, input)
+}
+
+fn only_reports(agent: &Path, input: &input::Input, rounds: u32) -> Result<()> {
+    input.warm()?;
+    let mut explains = Vec::new();
+    for _ in 0..rounds {
+        explains.push(measure(&mut explain(agent, input))?);
+    }
+    let mib = input.bytes as f64 / MIB as f64;
+    println!("{mib:.0} MiB of nothing but reports, {} of them:", input.reports);
+    println!("  oom-agent explain   {} s", spread(explains.iter().map(|it| it.seconds), 2));
+    println!("                      {} MiB/s", spread(explains.iter().map(|it| mib / it.seconds), 0));
+    println!("  memory              {} MiB", memory(&explains));
+    complete(agent, input)
+}
+
+fn memory(runs: &[Measured]) -> String {
+    spread(runs.iter().map(|it| it.peak_bytes as f64 / MIB as f64), 1)
+}
+
+/// Fast is worth nothing if something is missing.
+fn complete(agent: &Path, input: &input::Input) -> Result<()> {
+    let mut command = explain(agent, input);
+    command.args(["--format", "json", "--candidates", "none"]);
+    let lines = measure::lines(&mut command).with_context(|| process::shown(&command))?;
+    let expected = input.reports;
+    ensure!(lines == expected, "{lines} incidents were told of {expected} in {}", input.path.display());
+    println!("  all {lines} incidents told");
+    Ok(())
+}
