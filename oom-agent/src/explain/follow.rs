@@ -42,7 +42,8 @@ pub(super) fn run(input: &Input, mut teller: Teller<'_>) -> Result<()> {
     reader.finish(&mut found);
     let _ = teller.all(found, &file)?;
     let (tally, filtered) = teller.tally();
-    let left = if filtered > 0 { format!(", {filtered} not shown") } else { String::new() };
+    let narrowed = teller.narrowed_by();
+    let left = if filtered > 0 { format!(", {filtered} not shown ({narrowed})") } else { String::new() };
     note(&format!("{}{left}", summary(&tally, began.elapsed())));
     done.with_context(|| format!("cannot read {}", input.shown()))
 }

@@ -202,6 +202,11 @@ impl<'a> Teller<'a> {
         units::plural(self.found(), "incident", "incidents")
     }
 
+    /// The options that leave incidents out.
+    pub(super) fn narrowed_by(&self) -> String {
+        self.args.narrowed_by()
+    }
+
     /// What was shown, for the last line, and how many were not.
     pub(super) fn tally(&self) -> (Tally, u64) {
         (self.tally, self.filtered)

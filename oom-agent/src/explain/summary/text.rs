@@ -111,7 +111,9 @@ impl Summary {
         let mut prose = Prose::new();
         let Burst { count, ns, from, at_least } = burst;
         let least = if *at_least { "at least " } else { "" };
-        prose.say(Tone::Alarm, &format!("Again and again: {least}{count} in {}", units::nanoseconds(*ns)));
+        // Most logs have seconds.
+        let within = if *ns < 1_000_000_000 { "less than 1 s".to_owned() } else { units::nanoseconds(*ns) };
+        prose.say(Tone::Alarm, &format!("Again and again: {least}{count} in {within}"));
         prose.say(Tone::Plain, " from ").atom(Tone::Plain, &from.short()).say(Tone::Plain, " on, ");
         prose.atom(Tone::Plain, &path::shorten(&place.scope, 70));
         if self.several_machines() {
