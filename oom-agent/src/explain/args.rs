@@ -14,24 +14,27 @@ use std::path::PathBuf;
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
-  dmesg | oom-agent explain                          what the running kernel's log still has
-  journalctl -k -o short-precise | oom-agent explain the journal of this boot
-  oom-agent explain /var/log/syslog*                 a log and its rotated files, packed or not
-  oom-agent explain kern.log --id 7                  the seventh one in full
-  oom-agent explain kern.log --since '2026-11-20 10:15' --cgroup '*kubepods*'
-  kubectl logs -n logging collector-x | oom-agent explain --format json
-  oom-agent explain --follow /var/log/kern.log       each one in full as it comes, until Ctrl-C
+  dmesg | oom-agent explain                      what the running kernel's log still has
+  journalctl -ko short-precise | oom-agent explain
+  oom-agent explain /var/log/syslog*             a log and its rotated files, packed or not
+  oom-agent explain kern.log --id 7              the seventh one in full
+  oom-agent explain kern.log --since -2h --cgroup '*kubepods*'
+  kubectl logs collector-x | oom-agent explain --format json
+  oom-agent explain --follow /var/log/kern.log   what is there and what comes, until Ctrl-C
 
-One incident is shown in full, several as a summary. Numbers are those of the whole log, whatever is filtered.
+One incident is shown in full, several as a summary. Numbers are those of the whole log,
+whatever is left out.
 
 Times for --since and --until:
-  2026-11-20T10:15:00Z   an instant, with its offset; -2h: so long before now. Logs that write no offset are taken
-                         to be in this machine's time zone.
-  '2026-11-20 10:15'     by the log's own clock; 2026-11-20: from 00:00 on; 10:15: today
-  1234.5s                after boot, for logs that have only the kernel's clock
-An incident whose time is not known in that way is not shown, and counted on stderr.
+  2026-11-20T10:15:00Z   an instant, with its offset
+  -2h                    so long before now
+  '2026-11-20 10:15'     by the clock of the log; 2026-11-20: 00:00 of that day; 10:15: today
+  1234.5s                after boot, for logs with only the kernel's clock
+Where a log has no offsets, instants are compared as if it were of this machine's time zone.
+An incident that has no such time is not shown, and counted on stderr.
 
-Memory stays below 32 MiB whatever the size of the files; xz -9 and zstd --ultra take up to 64 MiB more to unpack.
+Memory stays below 32 MiB, whatever the size of the files; unpacking what was made by xz -9 or
+zstd --ultra takes up to 64 MiB more.
 
 Exit status: 0 done (also if there was no OOM report), 1 something could not be read, 2 usage.")]
 pub struct ExplainArgs {
@@ -62,7 +65,7 @@ pub struct ExplainArgs {
     /// Candidates to show: a number, all or none. Default: 10 as text, all as JSON.
     #[arg(long, value_name = "N|all|none", value_parser = show)]
     pub candidates: Option<Show>,
-    /// Go on when the end is reached: a file that grows (also when it is rotated), or a pipe.
+    /// Show each incident in full and go on at the end: a file that grows (also when it is rotated), or a pipe.
     #[arg(long, short)]
     pub follow: bool,
 }
