@@ -69,13 +69,19 @@ fn parts(path: &Path) -> (Option<PathBuf>, Age) {
                 (true, 1..=4) if name[at..].starts_with('.') => {
                     (base, Age::Numbered(Reverse(digits.parse().unwrap_or(0))))
                 }
-                (true, 8..=14) => (base, Age::Dated(digits.len(), digits.to_owned())),
+                (true, 8..=14) if is_date(digits) => (base, Age::Dated(digits.len(), digits.to_owned())),
                 _ => (name, Age::Current),
             }
         }
         _ => (name, Age::Current),
     };
     (Some(path.with_file_name(base)), age)
+}
+
+/// `20261119`, perhaps with a time of day; not any other number that a file may have, such as seconds since 1970.
+fn is_date(digits: &str) -> bool {
+    let (year, month, day) = (&digits[..4], &digits[4..6], &digits[6..8]);
+    ("2000".."2100").contains(&year) && ("01"..="12").contains(&month) && ("01"..="31").contains(&day)
 }
 
 #[cfg(test)]
@@ -109,6 +115,8 @@ mod tests {
             ("dmesg dmesg.0 dmesg.1.gz", "dmesg.1.gz | dmesg.0 | dmesg"),
             ("node-7 node-8", "node-7 | node-8"),
             ("6.12.117-memcg.txt 6.12.117-global.txt", "6.12.117-memcg.txt | 6.12.117-global.txt"),
+            ("kmsg-1700000500 kmsg-1700000000", "kmsg-1700000500 | kmsg-1700000000"),
+            ("a-2026111913 a-2026111912", "a-2026111912 a-2026111913"),
             ("- - a", "stdin | stdin | a"),
             (".1 .2", ".1 | .2"),
             ("a a", "a a"),
