@@ -14,13 +14,15 @@ pub(super) struct Progress {
     /// Somebody looks.
     wanted: bool,
     began: Instant,
-    /// When it was written. `None`: there is no line.
+    /// When it was written last.
     written: Option<Instant>,
+    /// There is a line.
+    visible: bool,
 }
 
 impl Progress {
     pub(super) fn new() -> Self {
-        Self { wanted: io::stderr().is_terminal(), began: Instant::now(), written: None }
+        Self { wanted: io::stderr().is_terminal(), began: Instant::now(), written: None, visible: false }
     }
 
     /// Brings the line up to date if it is time to.
@@ -34,12 +36,13 @@ impl Progress {
             // It only helps; there is nobody to tell that it failed.
             let _ = io::stderr().write_all(format!("\r{}\x1b[K", line(bytes, took, incidents)).as_bytes());
             self.written = Some(now);
+            self.visible = true;
         }
     }
 
     /// Takes the line away.
     pub(super) fn clear(&mut self) {
-        if self.written.take().is_some() {
+        if std::mem::replace(&mut self.visible, false) {
             let _ = io::stderr().write_all(b"\r\x1b[K");
         }
     }

@@ -119,7 +119,9 @@ impl Work {
         file: &str,
         teller: &mut Teller<'_>,
     ) -> Result<ControlFlow<()>> {
-        self.progress.clear();
+        if teller.writes_at_once() {
+            self.progress.clear();
+        }
         teller.all(found.drain(..), file)
     }
 }

@@ -82,6 +82,11 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// Whether incidents are written as they come.
+    pub(super) fn writes_at_once(&self) -> bool {
+        !matches!(self.mode, Mode::Together { .. })
+    }
+
     /// How many incidents there were, also of those that are not wanted.
     pub(super) fn found(&self) -> u64 {
         self.stamp.count()
