@@ -29,6 +29,8 @@ impl Packed {
 pub(super) enum Head {
     /// It is packed.
     Packed(Packed),
+    /// It is something else that holds logs; what to do about it.
+    Foreign(&'static str),
     /// It is not, or as none of these.
     Plain,
     /// So few bytes do not tell.
@@ -36,7 +38,18 @@ pub(super) enum Head {
 }
 
 /// Bytes that are needed to tell the formats apart.
-pub(super) const LONGEST: usize = 6;
+pub(super) const LONGEST: usize = 10;
+
+/// What else logs are kept in: a journal (systemd's `journal-def.h`, `HEADER_SIGNATURE`), and other packers.
+const FOREIGN: [(&[u8], &str); 4] = [
+    (
+        b"LPKSHHRH",
+        "it is a journal: `journalctl --file FILE -o short-precise _TRANSPORT=kernel | oom-agent explain`",
+    ),
+    (b"\x04\x22\x4d\x18", "it is packed with lz4: `lz4 -dc FILE | oom-agent explain`"),
+    (b"LZIP\x01", "it is packed with lzip: `lzip -dc FILE | oom-agent explain`"),
+    (b"BZh91AY&SY", "it is packed with bzip2: `bzip2 -dc FILE | oom-agent explain`"),
+];
 
 /// Looks at the first bytes.
 pub(super) fn head(bytes: &[u8]) -> Head {
@@ -47,6 +60,12 @@ pub(super) fn head(bytes: &[u8]) -> Head {
     for (magic, packed) in magics {
         if bytes.starts_with(magic) {
             return Head::Packed(packed);
+        }
+        short |= magic.starts_with(bytes);
+    }
+    for (magic, what) in FOREIGN {
+        if bytes.starts_with(magic) {
+            return Head::Foreign(what);
         }
         short |= magic.starts_with(bytes);
     }
@@ -82,7 +101,9 @@ mod tests {
             (b"Process", Head::Plain),
             (b"\x1f\x8b\x00", Head::Plain),
             (b"[    7.5] x", Head::Plain),
-            (b"BZh9", Head::Plain),
+            (b"BZh9", Head::Short),
+            (b"BZh9 is a name", Head::Plain),
+            (b"LPKSHHRH\0\0", Head::Foreign(FOREIGN[0].1)),
         ] {
             assert_eq!(head(bytes), expected, "{bytes:?}");
         }

@@ -14,10 +14,10 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use std::fs::{File, Metadata};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 pub(super) use text::Text;
@@ -67,7 +67,10 @@ impl Input {
             }
             Self::File(path) => {
                 let name = path.display();
-                let open = File::open(path).with_context(|| format!("cannot open {name}"))?;
+                let open = File::open(path).map_err(|error| {
+                    let who = if error.kind() == ErrorKind::PermissionDenied { " as this user" } else { "" };
+                    anyhow!(error).context(format!("cannot open {name}{who}"))
+                })?;
                 file(open).with_context(|| format!("cannot read {name}"))
             }
         }

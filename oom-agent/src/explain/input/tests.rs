@@ -111,6 +111,13 @@ fn what_follows_packed_data_must_be_packed() {
 }
 
 #[test]
+fn what_is_not_read_says_how_it_can_be() {
+    let (text, error) = read(b"BZh91AY&SY\x01\x02\x03");
+    assert_eq!(text, "");
+    expect!["it is packed with bzip2: `bzip2 -dc FILE | oom-agent explain`"].assert_eq(&error.unwrap());
+}
+
+#[test]
 fn windows_beyond_the_limit_are_refused_before_they_are_allocated() {
     // A frame header with a window of 128 MiB (RFC 8878, 3.1.1.1.2: exponent 17, mantissa 0), and an empty last block.
     let zstd = b"\x28\xb5\x2f\xfd\x00\x88\x01\x00\x00";

@@ -142,9 +142,10 @@ fn start(mut source: Source, after: Option<Packed>) -> io::Result<Member> {
                     error => explained(Packed::Zstd, &io::Error::other(error)),
                 })?))
             }
+            (Head::Foreign(what), None) => return Err(io::Error::new(ErrorKind::InvalidData, what)),
             (Head::Plain | Head::Short, None) => Member::Plain(source),
             (Head::Plain | Head::Short, Some(_)) if source.peek(1)?.is_empty() => Member::Done,
-            (Head::Plain | Head::Short, Some(packed)) => {
+            (Head::Plain | Head::Short | Head::Foreign(_), Some(packed)) => {
                 let (name, at) = (packed.name(), source.taken());
                 let text = format!("the {name} data ends at byte {at}, and what follows is not packed");
                 return Err(io::Error::new(ErrorKind::InvalidData, text));
