@@ -24,6 +24,7 @@ mod words;
 mod zones;
 
 pub use style::{Show, Style};
+pub(crate) use words::{main_victim, resident};
 
 use super::text::{Line, Tone};
 use crate::incident::model::Incident;
