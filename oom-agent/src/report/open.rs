@@ -9,6 +9,8 @@ use super::{Chosen, Event, Invocation, Outcome, PAGE_SIZE, Report, What, chosen,
 pub(super) const MOST_ROWS: usize = 65_536;
 /// Bytes of text that are kept.
 pub(super) const MOST_TEXT: usize = 256 * 1024;
+/// Bytes of text of a usual report.
+const USUAL_TEXT: usize = 4 * 1024;
 /// Bytes of it that the table leaves for the lines after it.
 const TEXT_AFTER_TABLE: usize = 8 * 1024;
 /// Counters that are kept; the kernel has about 80.
@@ -55,7 +57,8 @@ pub(super) struct Open {
 
 impl Open {
     pub(super) fn new(time_ns: Option<u64>, context: Option<u32>, invocation: Option<Invocation>) -> Self {
-        let report = Report { invocation, ..Report::default() };
+        let text = String::with_capacity(USUAL_TEXT);
+        let report = Report { invocation, text, ..Report::default() };
         Self { report, context, begin_ns: time_ns, last_ns: time_ns, ..Self::default() }
     }
 
@@ -186,10 +189,14 @@ impl Open {
             }
             _ => {}
         }
+        // The counters' names begin with small letters as well.
         self.counter(message, cut)
-            || memory::limits(message, &mut self.report)
-            || memory::machine(message, &mut self.report)
-            || self.zone(message, cut)
+            || match message.as_bytes().first() {
+                Some(b'm' | b's' | b'k') => memory::limits(message, &mut self.report),
+                Some(b'0'..=b'9' | b'F' | b'T' | b'S') => memory::machine(message, &mut self.report),
+                Some(b'N' | b'D' | b'H' | b'M' | b'l') => self.zone(message, cut),
+                _ => false,
+            }
     }
 
     /// Lines about the cgroup whose limit was hit.
