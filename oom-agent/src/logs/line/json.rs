@@ -4,7 +4,7 @@
 use super::super::Stamp;
 use super::journal::Entry;
 use super::layers::{Body, Head, Inner};
-use super::text::seconds;
+use super::text::{digits, seconds, split};
 use super::{Part, dates};
 use crate::report::line::utf8;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -184,16 +184,30 @@ impl<'de> Deserialize<'de> for Element {
     }
 }
 
-/// A line of `dmesg --json`: a field of an object, in the order of time, caller and message.
+/// A line of `dmesg --json`: a field of an object, in the order of priority, time, caller and message.
 pub(super) fn dmesg(text: &[u8]) -> Option<Head<'_>> {
     // Objects are two levels deep, each of three blanks (`ul_jsonwrt_indent`).
     let field = text.strip_prefix(b"         \"")?;
     let field = field.strip_suffix(b",").unwrap_or(field);
-    if let Some(value) = field.strip_prefix(b"time\": ") {
-        let (boot_ns, rest) = seconds(value)?;
-        let head = Head::new(Body::Message(Cow::Borrowed("")), Inner::Nothing);
-        return rest.is_empty().then_some(Head { boot_ns: Some(boot_ns), part: Part::Head, ..head });
+    let (name, value) = split(field, b'"')?;
+    let value = value.strip_prefix(b": ")?;
+    let string = || serde_json::from_slice::<&str>(value).ok();
+    let mut head = Head::new(Body::Message(Cow::Borrowed("")), Inner::Nothing);
+    head.part = Part::Head;
+    match name {
+        b"time" => head.boot_ns = Some(seconds(value).filter(|(_, rest)| rest.is_empty())?.0),
+        b"caller" => head.context = string()?.strip_prefix('T').and_then(|tid| tid.parse().ok()),
+        // A number, or with `--decode` the name of a level behind that of a facility.
+        b"pri" => match digits(value) {
+            Some(pri) => head.is_foreign = pri >> 3 != 0,
+            None => drop(string()?),
+        },
+        b"fac" => head.is_foreign = string()? != "kern",
+        b"msg" => {
+            let Value(message) = serde_json::from_slice(value).ok()?;
+            return Some(Head::new(Body::Message(message?), Inner::Nothing));
+        }
+        _ => return None,
     }
-    let Value(value) = serde_json::from_slice(field.strip_prefix(b"msg\": ")?).ok()?;
-    Some(Head::new(Body::Message(value?), Inner::Nothing))
+    Some(head)
 }

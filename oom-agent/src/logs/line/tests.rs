@@ -110,7 +110,13 @@ fn dmesg_in_colours() {
 fn dmesg_as_json() {
     check(&[
         ("      },{", "|      },{"),
-        ("         \"pri\": 4,", "|         \"pri\": 4,"),
+        ("         \"pri\": 4,", "head |"),
+        ("         \"pri\": 30,", "foreign head |"),
+        ("         \"fac\": \"kern\",", "head |"),
+        ("         \"pri\": \"warn\",", "head |"),
+        ("         \"fac\": \"daemon\",", "foreign head |"),
+        ("         \"caller\": \"T123\",", "T123 head |"),
+        ("         \"caller\": \"C1\",", "head |"),
         ("         \"time\":     7.338835,", "7.338835 head |"),
         ("         \"msg\": \" a \\\"b\\\"\"", "| a \"b\""),
         ("         \"msg\": \"a\" b", "|         \"msg\": \"a\" b"),
