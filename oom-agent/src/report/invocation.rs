@@ -10,14 +10,24 @@ const LONGEST: usize = 768;
 
 /// Bytes of a name of 15 bytes, each escaped.
 const LONGEST_COMM: usize = 4 * COMM_BYTES;
+/// The rest of the line, with numbers of one digit.
+const SHORTEST: usize = INVOKED.len() + "1, order=1, oom_score_adj=1".len();
+
+/// The place of ` invoked oom-killer: ` in a message, which may still be escaped. Asked of every line of a log, so most
+/// are told from their ends.
+pub(super) fn invoked_at(message: &[u8]) -> Option<usize> {
+    if message.len() < SHORTEST || !message.last()?.is_ascii_digit() {
+        return None;
+    }
+    let begins = |at: &usize| message[*at] == b' ' && message[*at..].starts_with(INVOKED.as_bytes());
+    (0..=LONGEST_COMM.min(message.len() - SHORTEST)).find(begins)
+}
 
 /// The line that a report begins with.
 ///
 /// It begins with text that a user chooses, so it has to be recognised first and as a whole.
 pub(super) fn invoked(message: &str, cut: bool) -> Option<Invocation> {
-    let bytes = message.as_bytes();
-    let begins = |at: &usize| bytes[*at] == b' ' && bytes[*at..].starts_with(INVOKED.as_bytes());
-    let at = (0..bytes.len().min(LONGEST_COMM + 1)).find(begins)?;
+    let at = invoked_at(message.as_bytes())?;
     let comm = &message[..at];
     if least_raw_len(comm) > COMM_BYTES || message.len() > LONGEST {
         return None;

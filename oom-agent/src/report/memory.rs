@@ -61,9 +61,11 @@ pub(super) fn stats_header(message: &str, cut: bool) -> Option<(&str, &str)> {
 
 /// `name value` (v2, and v1 since 5.2): memory in bytes, events as counts.
 pub(super) fn counter(message: &str) -> Option<(&str, u64)> {
-    let (name, value) = message.split_once(' ')?;
-    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    if name.is_empty() || !name.bytes().all(is_name) || !name.as_bytes()[0].is_ascii_lowercase() {
+    let is_name = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_';
+    let end = message.bytes().position(|byte| !is_name(&byte))?;
+    let (name, value) = message.split_at(end);
+    let value = value.strip_prefix(' ')?;
+    if !name.as_bytes().first()?.is_ascii_lowercase() {
         return None;
     }
     let (value, rest) = number(value)?;

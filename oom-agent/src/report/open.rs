@@ -9,7 +9,7 @@ use super::{Chosen, Event, Invocation, Outcome, PAGE_SIZE, Report, What, chosen,
 pub(super) const MOST_ROWS: usize = 65_536;
 /// Bytes of text that are kept.
 pub(super) const MOST_TEXT: usize = 256 * 1024;
-/// Bytes of most of them.
+/// Bytes of text of a usual report.
 const USUAL_TEXT: usize = 4 * 1024;
 /// Bytes of it that the table leaves for the lines after it.
 const TEXT_AFTER_TABLE: usize = 8 * 1024;
@@ -189,10 +189,14 @@ impl Open {
             }
             _ => {}
         }
+        // The counters' names begin with small letters as well.
         self.counter(message, cut)
-            || memory::limits(message, &mut self.report)
-            || memory::machine(message, &mut self.report)
-            || self.zone(message, cut)
+            || match message.as_bytes().first() {
+                Some(b'm' | b's' | b'k') => memory::limits(message, &mut self.report),
+                Some(b'0'..=b'9' | b'F' | b'T' | b'S') => memory::machine(message, &mut self.report),
+                Some(b'N' | b'D' | b'H' | b'M' | b'l') => self.zone(message, cut),
+                _ => false,
+            }
     }
 
     /// Lines about the cgroup whose limit was hit.

@@ -53,14 +53,10 @@ impl Parser {
             b"oom_reaper: ",
             b"swap: usage ",
         ];
-        const INVOKED: &[u8] = b" invoked oom-killer: ";
-        // A name of 15 bytes, each escaped.
-        let invoked =
-            || message.iter().take(4 * 15 + 1).enumerate().any(|(at, _)| message[at..].starts_with(INVOKED));
         self.open.is_some()
             || self.pieces.waiting()
             || BEGINS.iter().any(|begin| message.starts_with(begin))
-            || invoked()
+            || invocation::invoked_at(message).is_some()
     }
 
     /// Takes the next message.

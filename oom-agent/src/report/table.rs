@@ -61,8 +61,10 @@ impl Columns {
         let mut row = TaskRow { pid: id(pid.trim_start())?, ..TaskRow::default() };
         let mut rss = None;
         for column in &self.0 {
-            rest = rest.trim_start_matches(' ');
-            let (word, after) = rest.split_at(rest.find(' ').unwrap_or(rest.len()));
+            let blanks = rest.bytes().position(|byte| byte != b' ').unwrap_or(rest.len());
+            rest = &rest[blanks..];
+            let (word, after) =
+                rest.split_at(rest.bytes().position(|byte| byte == b' ').unwrap_or(rest.len()));
             rest = after;
             let unsigned = || word.parse::<u64>().ok();
             let pages = || unsigned().and_then(|pages| pages.checked_mul(page_size));

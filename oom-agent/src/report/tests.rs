@@ -5,6 +5,7 @@ mod independent;
 mod old;
 mod points;
 mod robust;
+mod speed;
 mod states;
 
 use super::line;

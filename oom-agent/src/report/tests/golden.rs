@@ -1,4 +1,4 @@
-use super::super::{Chosen, Counter, Invocation, PAGE_SIZE, TaskRow};
+use super::super::{Chosen, Counter, Invocation, TaskRow};
 use super::*;
 use crate::incident::machine::Slab;
 use crate::incident::model::{Limits, Memory};
@@ -214,43 +214,6 @@ fn a_log_gives_the_same_events_as_records_of_kmsg() {
     }
 }
 
-/// The number after `key` in a line, taken without the parser.
-fn after(line: &str, key: &str) -> u64 {
-    let rest = &line[line.rfind(key).unwrap_or_else(|| panic!("{key} in {line}")) + key.len()..];
-    rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
-}
-
-#[test]
-fn every_kill_line_is_a_kill() {
-    for sample in samples() {
-        let lines: Vec<_> =
-            sample.messages().into_iter().filter(|line| line.contains(": Killed process ")).collect();
-        let events = sample.events();
-        let kills = events.iter().filter_map(|event| match &event.what {
-            What::Killed(killed) => Some(killed),
-            _ => None,
-        });
-        let mut seen = 0;
-        for (killed, line) in kills.zip(&lines) {
-            seen += 1;
-            let kb = |key| Some(after(line, key) * 1024);
-            assert_eq!(u64::from(killed.pid), after(line, "Killed process "), "{line}");
-            assert_eq!(killed.memory.total_vm_bytes, kb("total-vm:"), "{line}");
-            assert_eq!(killed.memory.anon_bytes, kb("anon-rss:"), "{line}");
-            assert_eq!(killed.memory.file_bytes, kb("file-rss:"), "{line}");
-            assert_eq!(killed.memory.shmem_bytes, kb("shmem-rss:"), "{line}");
-            assert_eq!(killed.memory.pgtables_bytes, kb("pgtables:"), "{line}");
-            assert_eq!(killed.is_memcg, Some(line.starts_with("Memory cgroup")), "{line}");
-            assert!(line.contains(&format!(" ({}) ", killed.comm)), "{line}");
-            assert!(line.ends_with(&format!(" oom_score_adj:{}", killed.oom_score_adj.unwrap())), "{line}");
-        }
-        let kills = events.iter().filter(|event| matches!(event.what, What::Killed(_))).count();
-        assert_eq!((seen, kills), (lines.len(), lines.len()), "{}", sample.name);
-        let groups = events.iter().filter(|event| matches!(event.what, What::GroupKill { .. })).count();
-        assert_eq!(groups, sample.messages().iter().filter(|line| line.starts_with("Tasks in /")).count());
-    }
-}
-
 #[test]
 fn every_report_is_told_once_with_its_beginning_and_its_end() {
     for sample in samples() {
@@ -284,39 +247,6 @@ fn every_report_is_told_once_with_its_beginning_and_its_end() {
             assert!(asked.kernel_release.as_ref().unwrap().starts_with(&format!("{series}.")), "{release}");
         }
     }
-}
-
-#[test]
-fn every_row_of_the_table_is_a_task() {
-    for sample in samples() {
-        let messages = sample.messages();
-        let is_row = |line: &&String| {
-            let pid = line.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(pid, _)| pid.trim());
-            pid.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
-        };
-        // `total_vm` and `rss` are the 5th and 6th word of the row as they are of the header, after `[ pid ]`.
-        let word = |line: &str, at: usize| -> u64 {
-            line.split_once(']').unwrap().1.split_whitespace().nth(at).unwrap().parse().unwrap()
-        };
-        let rows: Vec<_> = messages.iter().filter(is_row).collect();
-        let events = sample.events();
-        let tasks: Vec<_> = reports(&events).into_iter().flat_map(|report| &report.tasks).collect();
-        assert_eq!(tasks.len(), rows.len(), "{}", sample.name);
-        let bytes = |at| rows.iter().map(|row| word(row, at) * PAGE_SIZE).sum::<u64>();
-        let vm: u64 = tasks.iter().map(|task| task.memory.total_vm_bytes.unwrap()).sum();
-        let rss: u64 = tasks.iter().map(|task| rss(&task.memory)).sum();
-        assert_eq!((vm, rss), (bytes(2), bytes(3)), "{}", sample.name);
-        for (task, row) in tasks.iter().zip(rows) {
-            assert!(row.ends_with(&format!(" {} {}", task.oom_score_adj, task.comm)), "{row}");
-        }
-        let tables = reports(&events).iter().filter(|report| report.has_table).count();
-        assert_eq!(tables, messages.iter().filter(|line| line.starts_with("Tasks state")).count());
-    }
-}
-
-fn rss(memory: &Memory) -> u64 {
-    let Memory { anon_bytes, file_bytes, shmem_bytes, rss_bytes, .. } = memory;
-    rss_bytes.unwrap_or_else(|| anon_bytes.unwrap() + file_bytes.unwrap() + shmem_bytes.unwrap())
 }
 
 #[test]

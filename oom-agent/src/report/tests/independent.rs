@@ -163,6 +163,7 @@ fn every_column_of_every_row_is_in_the_text() {
         for (report, text) in reports(&sample.events()).into_iter().zip(texts(&sample)) {
             let page = if sample.name.ends_with("-64k") { 65_536 } else { 4096 };
             let header = text.iter().position(|line| line.starts_with('[') && line.ends_with(" name"));
+            assert_eq!(report.has_table, header.is_some());
             let Some(header) = header else {
                 assert!(report.tasks.is_empty());
                 continue;
@@ -233,8 +234,14 @@ fn every_number_of_a_kill_is_in_the_text() {
             let adj = between(line, "oom_score_adj:", " ");
             assert_eq!(killed.oom_score_adj.map(|adj| adj.to_string()).as_deref(), adj);
             assert!(line.contains(&format!(" ({})", killed.comm)), "{line}");
+            // Up to 5.0 the line before says it.
+            if !line.starts_with("Killed process ") {
+                assert_eq!(killed.is_memcg, Some(line.starts_with("Memory cgroup")), "{line}");
+            }
             seen += 1;
         }
+        let groups = events.iter().filter(|event| matches!(event.what, What::GroupKill { .. })).count();
+        assert_eq!(groups, sample.messages().iter().filter(|line| line.starts_with("Tasks in /")).count());
     }
     assert!(seen >= 180, "only {seen}");
 }

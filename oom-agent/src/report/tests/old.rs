@@ -91,7 +91,7 @@ fn pages_may_be_larger() {
     assert_eq!(report.machine.ram_bytes, Some(221_184 * 65_536));
 }
 
-/// pr_cont of 4.x: what another CPU prints between splits the line into records.
+/// `pr_cont` of 4.x: what another CPU prints between splits the line into records.
 #[test]
 fn counters_may_go_on_in_a_record_of_their_own() {
     let mut parser = Parser::new();
