@@ -17,7 +17,8 @@ pub(super) type Writer<'a> = &'a dyn Fn(u64, &str) -> String;
 /// All of them, by name.
 pub(super) fn samples() -> Vec<Sample> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/report/testdata");
-    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let within = |folder: &str| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let paths = within(folder).chain(within(&format!("{folder}/old")));
     let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|it| it == "txt")).collect();
     paths.sort();
     assert!(paths.len() >= 100);
