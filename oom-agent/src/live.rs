@@ -9,17 +9,21 @@ use crate::{
         model::{Incident, Level},
     },
     kernel::{
-        host::Host,
+        host::{self, Host},
         load::{self, HookStatus, Logger, Options},
         rings::{Dropped, Rings},
     },
     note::note,
-    report::Event,
-    source::kmsg::{From, Kmsg},
+    report::{Event, Outcome, What},
+    source::kmsg::{From, Kmsg, Pace},
 };
 use anyhow::{Context as _, Result};
-use std::{future, time::Duration};
+use std::{future, path::Path, time::Duration};
 use tokio::{io::Interest, io::unix::AsyncFd, time::sleep};
+
+/// At the full level BPF tells of kills, and the log is read at once when it does. Otherwise it wakes the agent no more
+/// often than this, so that it does not overflow with what has nothing to do with OOM.
+const LOG_PACE: Duration = Duration::from_secs(1);
 
 /// Incidents of this machine, as they happen.
 pub struct Live {
@@ -29,6 +33,7 @@ pub struct Live {
     logger: Option<AsyncFd<Logger>>,
     assembler: Assembler,
     stamp: Stamp,
+    past: Vec<Incident>,
 }
 
 /// How it was started: what the operator is told.
@@ -50,12 +55,20 @@ struct Stamp {
 }
 
 impl Live {
-    /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime.
+    /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `since_boot`: what the
+    /// kernel's log holds from before is told too, see [`Self::past`].
     ///
     /// # Errors
     /// If neither BPF nor the kernel's log can be used.
-    pub fn start(host: &Host, options: &Options) -> Result<(Self, Start)> {
+    pub fn start(host: &Host, options: &Options, since_boot: bool) -> Result<(Self, Start)> {
         let mut warnings = Vec::new();
+        // Before anything is attached: what comes in the meantime is in the log. What is read here BPF never sees.
+        let mut kmsg = Kmsg::open(if since_boot { From::Start } else { From::Now });
+        let mut past = Past::default();
+        if let (true, Ok(source)) = (since_boot, &mut kmsg) {
+            past = Past::read(source, &Config { log: true, ..config(host, Level::Kmsg, &[], true) })?;
+            warnings.extend(past.warning.take());
+        }
         let loaded = match options.max_level {
             Level::Full | Level::Tracepoint => load::load(host.memory_cgroup_is_v2(), options),
             Level::Kmsg | Level::Log => Err(anyhow::anyhow!("not wanted (--max-level kmsg)")),
@@ -68,16 +81,23 @@ impl Live {
             }
         };
         let level = loaded.as_ref().map_or(Level::Kmsg, |loaded| loaded.level);
-        let kmsg = match level {
-            Level::Full => None,
-            _ => match Kmsg::open(From::Now) {
-                Ok(kmsg) => Some(kmsg),
-                Err(error) if loaded.is_some() => {
-                    warnings.push(format!("victims only: {error:#}"));
-                    None
+        let kmsg = match kmsg {
+            Ok(mut kmsg) => {
+                if level == Level::Full {
+                    kmsg.set_pace(Pace::AtMostEvery(LOG_PACE));
                 }
-                Err(error) => return Err(error.context(warnings.join("; "))),
-            },
+                Some(kmsg)
+            }
+            Err(error) => {
+                let lacking = match level {
+                    Level::Full => "no break-down of the memory",
+                    Level::Tracepoint => "victims only",
+                    Level::Kmsg | Level::Log => return Err(error.context(warnings.join("; "))),
+                };
+                let past = if since_boot { ", nothing from before" } else { "" };
+                warnings.push(format!("{lacking}{past}: {error:#}"));
+                None
+            }
         };
         let hooks = loaded.as_ref().map(|loaded| loaded.hooks.clone()).unwrap_or_default();
         if let Some(fields) = loaded.as_ref().map(|loaded| &loaded.missing_fields).filter(|it| !it.is_empty())
@@ -86,7 +106,7 @@ impl Live {
         }
         let config = config(host, level, &hooks, kmsg.is_some());
         let logger = loaded.as_mut().and_then(|loaded| loaded.logger.take()).map(register).transpose()?;
-        let live = Self {
+        let mut live = Self {
             rings: loaded.map(Rings::new).transpose()?,
             kmsg,
             events: Vec::new(),
@@ -99,8 +119,18 @@ impl Live {
                 kernel_release: host.kernel_release.value().cloned(),
                 number: 0,
             },
+            past: Vec::new(),
         };
+        let Past { incidents, held, warning: _ } = past;
+        live.past = incidents.into_iter().map(|incident| live.stamp.on(incident)).collect();
+        live.events = held;
+        live.take_log();
         Ok((live, Start { level, hooks, warnings }))
+    }
+
+    /// The incidents that the kernel's log held when this was started, in their order. Once.
+    pub fn past(&mut self) -> Vec<Incident> {
+        std::mem::take(&mut self.past)
     }
 
     /// The next incident. Cancel-safe: nothing that was read is lost.
@@ -164,6 +194,7 @@ impl Live {
             // Without the log incidents still stand; they say what they lack.
             note(&format!("the kernel's log is not read any more: {error:#}"));
             *kmsg = None;
+            assembler.without_log();
         }
         self.take_log();
         Ok(())
@@ -175,9 +206,66 @@ impl Live {
         }
         let suspended = clock::suspended_ns();
         for mut event in self.events.drain(..) {
-            event.time_ns = event.time_ns.map(|time| time + suspended);
+            event.time_ns = event.time_ns.map(|time| time.saturating_add(suspended));
             self.assembler.push(clock::boottime_ns(), Fact::Log(event));
         }
+    }
+}
+
+/// What the kernel's log tells of the time before this agent.
+#[derive(Default)]
+struct Past {
+    incidents: Vec<Incident>,
+    /// What it was saying when it was read: the rest comes later, with what BPF sees.
+    held: Vec<Event>,
+    warning: Option<String>,
+}
+
+impl Past {
+    fn read(kmsg: &mut Kmsg, config: &Config) -> Result<Self> {
+        let mut events = Vec::new();
+        kmsg.read_available(&mut events)?;
+        let warning = kmsg.first_seq().filter(|&first| first > 0).map(|first| {
+            format!("since boot: the kernel's log has lost its first {first} records, and earlier kills with them")
+        });
+        // The line that names the victim follows a report.
+        let whole = events.iter().rposition(|event| !is_open(event)).map_or(0, |last| last + 1);
+        let held = events.split_off(whole);
+        let suspended = clock::suspended_ns();
+        let mut assembler = Assembler::new(config.clone());
+        let mut incidents = Vec::new();
+        let mut now_ns = 0;
+        for mut event in events {
+            event.time_ns = event.time_ns.map(|time| time.saturating_add(suspended));
+            now_ns = event.time_ns.unwrap_or(now_ns);
+            assembler.push(now_ns, Fact::Log(event));
+            incidents.extend(std::iter::from_fn(|| assembler.ready(now_ns)));
+        }
+        incidents.extend(assembler.finish());
+        if suspended > 0 {
+            let seconds = suspended / 1_000_000_000;
+            for incident in &mut incidents {
+                incident.evidence.notes.push(format!(
+                    "The machine was suspended for {seconds} s since boot: the time may be late by as much."
+                ));
+            }
+        }
+        Ok(Self { incidents, held, warning })
+    }
+}
+
+/// The log has more to say of this kill.
+fn is_open(event: &Event) -> bool {
+    match &event.what {
+        What::Invoked(_) => true,
+        What::Report(report) => report.outcome == Outcome::Kill,
+        What::Killed(_)
+        | What::GroupKill { .. }
+        | What::Reaped { .. }
+        | What::NotReaped { .. }
+        | What::Sharing { .. }
+        | What::Suppressed { .. }
+        | What::Gap { .. } => false,
     }
 }
 
@@ -213,6 +301,7 @@ fn config(host: &Host, level: Level, hooks: &[HookStatus], log: bool) -> Config 
         log,
         page_size: rustix::param::page_size() as u64,
         total_swap_bytes: host.swap.value().map(|swap| swap.total_bytes),
+        cpus: host::online_cpus(Path::new("/")).unwrap_or(1),
         ..Config::new(level)
     }
 }

@@ -166,6 +166,17 @@ impl Host {
     }
 }
 
+/// How many CPUs are online. `None`: not known.
+pub fn online_cpus(root: &Path) -> Option<u32> {
+    let list = line(root, "sys/devices/system/cpu/online").ok()?;
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        last.checked_sub(first)?.checked_add(1)
+    };
+    list.split(',').map(range).sum()
+}
+
 /// Opens a file below the root and reads at most 1 MiB of it.
 fn read_file(root: &Path, path: &str) -> std::io::Result<String> {
     const LONGEST: u64 = 1 << 20;

@@ -8,9 +8,11 @@ use follower::{Drained, Follower};
 use rustix::fs::{Mode, OFlags, SeekFrom};
 use std::fs::File;
 use std::io;
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
 
 const PATH: &str = "/dev/kmsg";
 
@@ -23,13 +25,32 @@ pub enum From {
     Start,
 }
 
+/// How often the log may wake the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// With every record: the log is what tells of kills.
+    EachRecord,
+    /// Not within this time after it was read: something else tells of kills, and then the log is read at once. Between,
+    /// it is only read so that it does not overflow.
+    AtMostEvery(Duration),
+}
+
+/// Records that are read without a pause, at most: more than a ring of a megabyte holds. Whoever floods the log must
+/// not keep incidents from being told.
+const MOST_BATCHES: usize = 16;
+
 /// Follows the kernel's log and tells what it says about OOM.
 ///
-/// Sleeps until the kernel logs something; there is no timer.
+/// Sleeps until the kernel logs something; while it logs nothing, there is no timer.
 #[derive(Debug)]
 pub struct Kmsg {
-    file: AsyncFd<File>,
+    file: File,
     follower: Follower,
+    pace: Pace,
+    /// The same open file, registered: only then does a record wake the agent.
+    watch: Option<AsyncFd<File>>,
+    /// Not to be registered before.
+    rests_until: Option<Instant>,
 }
 
 impl Kmsg {
@@ -40,13 +61,18 @@ impl Kmsg {
     /// says what to do.
     pub fn open(from: From) -> anyhow::Result<Self> {
         ensure!(Handle::try_current().is_ok(), "cannot follow {PATH}: not in a tokio runtime");
-        let file = open(from)?;
-        // The kernel reports what it has overwritten as an error too, always together with "readable".
-        // SAFETY: a `File` is open until it is dropped and keeps its descriptor; it is not replaced in the `AsyncFd`.
-        let file = unsafe { AsyncFd::register_with_interest(file, Interest::READABLE) }
-            .map_err(io::Error::from)
-            .with_context(|| format!("cannot wait for {PATH}: registering it with epoll failed"))?;
-        Ok(Self { file, follower: Follower::new() })
+        Ok(Self {
+            file: open(from)?,
+            follower: Follower::new(),
+            pace: Pace::EachRecord,
+            watch: None,
+            rests_until: None,
+        })
+    }
+
+    /// From now on it wakes the agent no more often than this.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
     }
 
     /// Waits until the log says something about OOM and adds it to `out`, together with all that follows and can be
@@ -59,10 +85,19 @@ impl Kmsg {
     pub async fn next(&mut self, out: &mut Vec<Event>) -> anyhow::Result<()> {
         let before = out.len();
         loop {
-            let mut ready = self.file.readable_mut().await.context("cannot wait for /dev/kmsg")?;
+            if let Some(until) = self.rests_until {
+                sleep_until(until).await;
+                self.rests_until = None;
+            }
+            let watch = match &mut self.watch {
+                Some(watch) => watch,
+                none => none.insert(register(&self.file)?),
+            };
+            let mut ready = watch.readable_mut().await.context("cannot wait for /dev/kmsg")?;
             let drained = self.follower.drain(&mut ready.get_inner(), out).map_err(read_error)?;
             if drained == Drained::All {
                 ready.clear_ready();
+                self.rest();
             }
             if out.len() > before {
                 return Ok(());
@@ -79,14 +114,42 @@ impl Kmsg {
     /// # Errors
     /// If the log cannot be read.
     pub fn read_available(&mut self, out: &mut Vec<Event>) -> anyhow::Result<()> {
-        while self.follower.drain(&mut self.file.get_ref(), out).map_err(read_error)? == Drained::More {}
+        for _ in 0..MOST_BATCHES {
+            if self.follower.drain(&mut &self.file, out).map_err(read_error)? == Drained::All {
+                self.rest();
+                break;
+            }
+        }
         Ok(())
+    }
+
+    /// Everything was read: what comes now may wait for a while.
+    fn rest(&mut self) {
+        if let Pace::AtMostEvery(time) = self.pace {
+            self.watch = None;
+            self.rests_until = Some(Instant::now() + time);
+        }
+    }
+
+    /// Number of the first record that was read: more than 0 if the ring had overwritten older ones by then.
+    pub fn first_seq(&self) -> Option<u64> {
+        self.follower.first_seq()
     }
 
     /// Tells a report whose end has not come as far as it goes.
     pub fn finish(&mut self, out: &mut Vec<Event>) {
         self.follower.finish(out);
     }
+}
+
+fn register(file: &File) -> anyhow::Result<AsyncFd<File>> {
+    let failed = || format!("cannot wait for {PATH}: registering it with epoll failed");
+    let same = file.try_clone().with_context(failed)?;
+    // The kernel reports what it has overwritten as an error too, always together with "readable".
+    // SAFETY: a `File` is open until it is dropped and keeps its descriptor; it is not replaced in the `AsyncFd`.
+    unsafe { AsyncFd::register_with_interest(same, Interest::READABLE) }
+        .map_err(io::Error::from)
+        .with_context(failed)
 }
 
 fn open(from: From) -> anyhow::Result<File> {

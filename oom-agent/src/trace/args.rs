@@ -26,6 +26,7 @@ pub enum MaxLevel {
 Examples:
   oom-agent trace                                   every OOM kill from now on, until Ctrl-C
   oom-agent trace --cgroup '*kubepods*'             only those that hit a pod
+  oom-agent trace --since-boot                      also those before, as far as the kernel's log holds them
   oom-agent trace --format json --count 1           wait for one, as JSON
   oom-agent trace --format json | jq .victims       in a pipe; each line is flushed at once
 
@@ -43,6 +44,9 @@ pub struct TraceArgs {
     /// Only incidents of a cgroup (the full one's or a victim's path); * and ? match anything.
     #[arg(long, value_name = "GLOB")]
     pub cgroup: Option<String>,
+    /// First those since boot that the kernel's log still holds.
+    #[arg(long)]
+    pub since_boot: bool,
     /// Candidates to show: a number, all or none. Default: 10 as text, all as JSON.
     #[arg(long, value_name = "N|all|none", value_parser = show)]
     pub candidates: Option<Show>,

@@ -92,15 +92,20 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     // Before anything else: a signal during the start must end it cleanly too.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let (mut live, start) = Live::start(host, &args.options())
+    let (mut live, start) = Live::start(host, &args.options(), args.since_boot)
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
-    resident::settle();
     let (output, mut pipe) = Output::start().context("cannot start the output thread")?;
-    announce(&start, host, began.elapsed());
-
     let printer = Printer::new(args.format, args.candidates);
     let filter = Filter::new(args.cgroup.as_deref(), None);
     let mut shown = Shown { args, printer, filter, output, tally: Tally::default(), filtered: 0 };
+    for incident in live.past() {
+        if shown.wanted() {
+            shown.incident(&incident);
+        }
+    }
+    resident::settle();
+    announce(&start, host, began.elapsed());
+
     let mut deadline = pin!(timeout(args.duration));
     let mut failed = None;
     while shown.wanted() {
@@ -208,6 +213,9 @@ fn farewell(mut tally: Tally, filtered: u64, live: &Live, end: &Written, took: D
     let mut text = summary(&tally, took);
     if filtered > 0 {
         let _ = write!(text, ", {filtered} not shown (--cgroup)");
+    }
+    if totals.lost_lines > 0 {
+        let _ = write!(text, ", {} log records missed", totals.lost_lines);
     }
     if end.dropped > 0 {
         let _ = write!(text, ", {} NOT WRITTEN: stdout was not read in time", end.dropped);

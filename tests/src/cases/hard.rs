@@ -211,7 +211,7 @@ pub(super) fn clock(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 /// Seconds since 1970 of an RFC 3339 time in UTC, as a VM's is.
-fn unix_seconds(time: &str) -> Option<i64> {
+pub(super) fn unix_seconds(time: &str) -> Option<i64> {
     let number = |range: std::ops::Range<usize>| time.get(range)?.parse::<i64>().ok();
     if !(time.ends_with("+00:00") || time.ends_with('Z')) {
         return None;

@@ -94,6 +94,7 @@ pub(super) fn privileges(stage: &mut Stage<'_>) -> Result<()> {
         .collect();
     let mut enough = without(&[most.as_slice(), &["8"]].concat(), trace);
     ends(stage, "with CAP_BPF and CAP_PERFMON only", &mut enough, 0, ": everything, fentry")?;
+    ends(stage, "the same", &mut enough, 0, "no break-down of the memory: cannot open /dev/kmsg")?;
     stage.hold(Setting::new(RESTRICT, "0")?);
     ends(stage, "nobody with an open log", &mut nobody(log), 0, "only what the kernel's log says")
 }

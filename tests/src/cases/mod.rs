@@ -4,7 +4,7 @@
 //! - [`table`]: the cases and what they need.
 //! - [`demo`]: one kill to look at.
 //! - [`memcg`], [`wide`]: one function a case.
-//! - [`hard`], [`hard_input`]: what goes wrong around the agent.
+//! - [`hard`], [`hard_input`]: what goes wrong around the agent. [`since_boot`]: what was before it.
 //! - [`latency`]: how long incidents take to be told.
 //! - [`stage`]: what one case plays on.
 //! - [`actor`], [`agent`], [`group`], [`machine`]: its parts.
@@ -19,6 +19,7 @@ mod latency;
 mod machine;
 mod memcg;
 mod run;
+mod since_boot;
 mod stage;
 mod table;
 mod wide;

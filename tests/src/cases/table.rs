@@ -3,7 +3,7 @@
 use super::group::Hierarchy;
 use super::machine::{Swap, is_throwaway, may_lower_adj, memory_nodes};
 use super::stage::{Machine, Stage};
-use super::{hard, hard_input, memcg, wide};
+use super::{hard, hard_input, memcg, since_boot, wide};
 use anyhow::Result;
 
 /// What a case needs.
@@ -87,6 +87,7 @@ pub(crate) const CASES: &[Case] = &[
     case("burst", &[], memcg::burst),
     Case { name: "burst1000", needs: &[], heavy: true, hard: false, run: memcg::burst1000 },
     about_agent("idle", &[Need::Throwaway], hard::idle),
+    about_agent("since_boot", &[Need::Throwaway], since_boot::since_boot),
     about_agent("usage", &[], hard_input::usage),
     about_agent("privileges", &[Need::Throwaway], hard_input::privileges),
     about_agent("glob", &[], hard_input::glob),

@@ -1,14 +1,14 @@
 //! One incident against one kill.
 
 use super::{Findings, points};
-use crate::truth::model::{Kill, Truth, Victim};
+use crate::truth::model::{Kill, Report, Truth, Victim};
 use serde_json::Value;
 
 /// Compares. What the truth does not know is not compared.
 pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &mut Findings) {
     let has_kprobes = truth.sources.iter().any(|source| source == "kprobes");
     let mut check = Check { pid: kill.decision.pid, incident, findings };
-    let Kill { victims, trigger, scope, total_pages, decision, candidates: _, table: _ } = kill;
+    let Kill { victims, trigger, scope, total_pages, decision, candidates: _, table: _, report } = kill;
     if has_kprobes {
         check.equal("/evidence/level", "full");
     }
@@ -37,6 +37,7 @@ pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &m
     check.equal("/decision/pid", decision.pid);
     check.known("/decision/points", decision.points);
     reason(&scope.kind, &mut check);
+    self::report(report.as_ref(), &mut check);
     self::victims(truth, victims, &mut check);
     points::compare(truth, kill, incident, findings);
 }
@@ -81,6 +82,36 @@ impl Check<'_> {
         if let Some(expected) = expected {
             self.equal(pointer, expected);
         }
+    }
+}
+
+/// What the kernel's report says is in the incident, or the incident says that there was none.
+fn report(expected: Option<&Report>, check: &mut Check<'_>) {
+    let notes = check.incident.pointer("/evidence/notes").and_then(Value::as_array);
+    let notes: Vec<String> =
+        notes.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    for note in notes.iter().filter(|note| note.contains("disagree")) {
+        check.fail(&format!("the log and BPF tell of the same kernel, but: {note}"));
+    }
+    let log = check.incident.pointer("/kernel_log").and_then(Value::as_str).map(str::to_owned);
+    let Some(Report { gfp_flags, counter, summary }) = expected else {
+        if let Some(log) = log {
+            check.fail(&format!("it has a report that the kernel did not print: {log}"));
+        }
+        if !notes.iter().any(|note| note.contains("printed no report")) {
+            check.fail(&format!("the kernel printed no report, which it does not say: {notes:?}"));
+        }
+        return;
+    };
+    check.equal("/trigger/gfp_flags", gfp_flags.as_slice());
+    match counter {
+        Some((name, bytes)) => check.equal(&format!("/memory/{name}"), *bytes),
+        None => check.fail("the kernel's report has no break-down of the memory: the case proves nothing"),
+    }
+    // Who chose the names in it may have chosen bytes that are escaped in another way.
+    let plain = summary.split('\\').next().unwrap_or_default();
+    if plain.is_empty() || !log.as_deref().is_some_and(|log| log.contains(plain)) {
+        check.fail(&format!("kernel_log has no line {plain:?}: {log:?}"));
     }
 }
 

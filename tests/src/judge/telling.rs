@@ -26,6 +26,7 @@ pub(super) fn compare(
             told(&Truth { kills, ..truth.clone() }, incidents, &mut findings);
         }
         Expect::Log => told(&logged(truth), incidents, &mut findings),
+        Expect::SinceBoot { before, log } => since_boot(truth, before, log, incidents, &mut findings),
         Expect::LossyUntil(from) => lossy(truth, from, incidents, stderr, &mut findings),
     }
     all.agents += 1;
@@ -58,6 +59,34 @@ fn logged(truth: &Truth) -> Truth {
     Truth { kills: truth.kills.iter().map(kill).collect(), sources, ..truth.clone() }
 }
 
+/// What happened before it started is told from the log, once and first.
+fn since_boot(truth: &Truth, before: usize, log: bool, incidents: &[Value], findings: &mut Findings) {
+    let is_ours = |told: &&Value| {
+        killed(told) && truth.kills.iter().any(|kill| chose(told) == Some(kill.decision.pid))
+    };
+    let level = |told: &Value| told.pointer("/evidence/level").and_then(Value::as_str).map(str::to_owned);
+    let ours: Vec<Value> = incidents.iter().filter(is_ours).cloned().collect();
+    let (past, later) = ours.split_at(before.min(ours.len()));
+    let kills = |kills: &[Kill]| Truth { kills: kills.to_vec(), none_killable: 0, ..truth.clone() };
+    let (first, rest) = truth.kills.split_at(before.min(truth.kills.len()));
+    if first.is_empty() || rest.is_empty() {
+        findings.wrong("no kill before its start, or none after it: the case proves nothing");
+    }
+    told(&logged(&kills(first)), past, findings);
+    told(&if log { logged(&kills(rest)) } else { kills(rest) }, later, findings);
+    // Whatever came before that, of other cases.
+    let older = incidents.iter().position(|told| is_ours(&told)).unwrap_or(incidents.len());
+    let from_log = incidents.iter().take(older + past.len());
+    if !from_log.clone().all(|told| level(told).as_deref() == Some("kmsg")) {
+        findings.wrong("what happened before its start is not told from the log alone, or not first");
+    }
+    let times: Vec<Option<u64>> =
+        from_log.map(|told| told.get("boottime_ns").and_then(Value::as_u64)).collect();
+    if !times.is_sorted() || times.contains(&None) {
+        findings.wrong(format!("what happened before its start is not in order: {times:?}"));
+    }
+}
+
 /// Records were lost: nothing may be invented, and the sum has to be right.
 fn lossy(truth: &Truth, from: usize, incidents: &[Value], stderr: &str, findings: &mut Findings) {
     let comms: BTreeMap<u64, Option<String>> = truth
@@ -68,7 +97,7 @@ fn lossy(truth: &Truth, from: usize, incidents: &[Value], stderr: &str, findings
         .collect();
     let mut seen = BTreeMap::new();
     for told in incidents {
-        let victims = told.get("victims").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let victims = victims_of(told);
         for victim in victims {
             let pid = victim.get("pid").and_then(Value::as_u64).unwrap_or_default();
             let comm = victim.get("comm").and_then(Value::as_str);
@@ -94,8 +123,11 @@ fn lossy(truth: &Truth, from: usize, incidents: &[Value], stderr: &str, findings
     for (pid, times) in seen.iter().filter(|(_, times)| **times > 1) {
         findings.wrong(format!("victim {pid} is told {times} times"));
     }
+    // The log may tell of a kill that BPF has lost.
+    let log_only = |told: &&Value| told.pointer("/evidence/level").and_then(Value::as_str) == Some("kmsg");
+    let saved: usize = incidents.iter().filter(log_only).map(|told| victims_of(told).len()).sum();
     let said = incidents.iter().filter_map(|told| told.pointer("/evidence/lost_records")?.as_u64()).max();
-    let untold = (comms.len() - seen.len()) as u64;
+    let untold = (comms.len() + saved - seen.len()) as u64;
     if untold == 0 {
         findings.wrong("nothing was lost: the case proves nothing");
     }
@@ -123,6 +155,10 @@ fn lossy(truth: &Truth, from: usize, incidents: &[Value], stderr: &str, findings
     }
 }
 
+fn victims_of(incident: &Value) -> &[Value] {
+    incident.get("victims").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
 /// The number before `LOST` in the summary.
 fn summed(stderr: &str) -> Option<u64> {
     let (before, _) = stderr.lines().last()?.split_once(" LOST")?;
@@ -147,7 +183,7 @@ mod tests {
 
     fn incident(pid: u32, lost: u64) -> Value {
         json!({"decision": {"rule": "highest_points", "pid": pid}, "scope": {"kind": ""},
-               "victims": [{"pid": pid, "tid": pid, "role": "selected"}], "evidence": {"lost_records": lost}})
+               "victims": [{"pid": pid, "tid": pid, "role": "selected"}], "evidence": {"lost_records": lost, "notes": ["The kernel printed no report."]}})
     }
 
     fn wrong(incidents: &[Value], summary: &str) -> Vec<String> {
@@ -176,5 +212,40 @@ mod tests {
         assert_eq!(wrong(&told, "2 incidents in 1 s: 2 victims, no records lost").len(), 1);
         assert_eq!(wrong(&told, "2 incidents in 1 s: 2 victims, 1,009 records LOST").len(), 1);
         assert!(!wrong(&(1..5).map(|pid| incident(pid, 9)).collect::<Vec<_>>(), summary).is_empty());
+    }
+
+    #[test]
+    fn what_was_before_is_told_once_first_and_from_the_log() {
+        let told = |pid: u32, level: &str, at: u64| {
+            let mut told = incident(pid, 0);
+            told["evidence"]["level"] = json!(level);
+            told["boottime_ns"] = json!(at);
+            told
+        };
+        let telling = Telling { name: "x".into(), expect: Expect::SinceBoot { before: 2, log: false } };
+        let wrong = |incidents: &[Value]| {
+            let mut truth = truth(1..5);
+            truth.kills.iter_mut().for_each(|kill| kill.scope.kind = "unknown".into());
+            let mut findings = Findings::default();
+            compare(&truth, &telling, incidents, "", &mut findings);
+            findings.wrong.len()
+        };
+        let older = told(99, "kmsg", 1);
+        let [one, two] = [told(1, "kmsg", 2), told(2, "kmsg", 3)];
+        let [three, four] = [told(3, "full", 4), told(4, "full", 5)];
+        let all = |list: &[&Value]| list.iter().map(|told| (*told).clone()).collect::<Vec<_>>();
+        assert_eq!(wrong(&all(&[&older, &one, &two, &three, &four])), 0);
+        assert_eq!(wrong(&all(&[&one, &two, &three, &four])), 0, "the log holds no more");
+        for bad in [
+            all(&[&older, &one, &three, &four]),
+            all(&[&older, &one, &two, &two, &three, &four]),
+            all(&[&older, &one, &two, &three, &three, &four]),
+            all(&[&older, &two, &one, &three, &four]),
+            all(&[&one, &older, &two, &three, &four]),
+            all(&[&older, &told(1, "full", 2), &two, &three, &four]),
+            all(&[&told(99, "full", 1), &one, &two, &three, &four]),
+        ] {
+            assert_ne!(wrong(&bad), 0, "{bad:?}");
+        }
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::truth::model::{Candidate, Check, Decision, Kill, Row, Scope, Trigger, Victim};
+use crate::truth::model::{Candidate, Check, Decision, Kill, Report, Row, Scope, Trigger, Victim};
 use serde_json::json;
 
 /// A group kill in a nested cgroup, with an exempt member and a name that is no UTF-8.
@@ -28,6 +28,11 @@ fn truth() -> Truth {
         decision: Decision { rule: "highest_points".into(), pid: 10, points: Some(1020) },
         candidates: vec![Candidate { pid: 10, points: Some(1020) }, Candidate { pid: 14, points: None }],
         table: vec![Row { pid: 10, rss: 1010, pgtables_bytes: 40960, swapents: 0, oom_score_adj: 0 }],
+        report: Some(Report {
+            gfp_flags: vec!["GFP_KERNEL".into()],
+            counter: Some(("anon_bytes".into(), 4096)),
+            summary: r"oom-kill:constraint=X,task=a\x0a".into(),
+        }),
     };
     let sources = ["kmsg", "ftrace", "kprobes"].map(str::to_owned).to_vec();
     Truth { case: "group".into(), cpus: 2, sources, kills: vec![kill], ..Truth::default() }
@@ -40,7 +45,9 @@ fn incident() -> Value {
     };
     json!({
         "scope": {"kind": "memcg", "cgroup": "/pod", "cgroup_id": 7},
-        "trigger": {"pid": 12, "tid": 13, "comm": "asks", "gfp_mask": 0xcc0, "order": 0},
+        "trigger": {"pid": 12, "tid": 13, "comm": "asks", "gfp_mask": 0xcc0, "gfp_flags": ["GFP_KERNEL"], "order": 0},
+        "memory": {"anon_bytes": 4096},
+        "kernel_log": "b invoked oom-killer\noom-kill:constraint=X,task=a\n",
         "total_pages": 10_000,
         "verdict": [{"code": "limit_reached"}],
         "candidates": [
@@ -51,7 +58,7 @@ fn incident() -> Value {
         ],
         "decision": {"rule": "highest_points", "pid": 10, "points": 1020},
         "victims": [victim(10, 11, "a\n\\xff", "selected"), victim(12, 12, "b", "group")],
-        "evidence": {"level": "full", "lost_records": 0}
+        "evidence": {"level": "full", "lost_records": 0, "notes": []}
     })
 }
 
@@ -89,6 +96,10 @@ fn every_deviation_fails() {
         ("/trigger/tid", json!(12)),
         ("/trigger/comm", json!("b")),
         ("/trigger/gfp_mask", json!(0)),
+        ("/trigger/gfp_flags", json!([])),
+        ("/memory/anon_bytes", json!(0)),
+        ("/kernel_log", json!("another one's")),
+        ("/evidence/notes", json!(["The kernel's log and BPF disagree about the order."])),
         ("/trigger/order", json!(-1)),
         ("/trigger", Value::Null),
         ("/total_pages", json!(10_001)),

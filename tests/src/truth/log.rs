@@ -6,13 +6,15 @@ use super::model::Row;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Line {
     /// `NAME invoked oom-killer`.
-    Invoked { comm: Vec<u8>, gfp_mask: u32, order: i32 },
+    Invoked { comm: Vec<u8>, gfp_mask: u32, gfp_flags: Vec<String>, order: i32 },
+    /// A counter that a break-down of the memory begins with: its name in an incident, and bytes.
+    Counter(&'static str, u64),
     /// The `CPU:` line that follows it.
     Cpu { tid: u32 },
     /// A row of the task table.
     Row(Row),
     /// `oom-kill:`.
-    Kill { constraint: String, oom_memcg: Option<String>, pid: u32 },
+    Kill { constraint: String, oom_memcg: Option<String>, pid: u32, text: String },
     /// `Killed process`.
     Killed { is_memcg: bool, pid: u32, comm: Vec<u8>, rss_kb: [u64; 3] },
     /// `Tasks in .. are going to be killed`.
@@ -26,7 +28,9 @@ pub(super) fn line(text: &str) -> Option<Line> {
     if let Some((comm, rest)) = text.rsplit_once(" invoked oom-killer: gfp_mask=0x") {
         let gfp_mask = u32::from_str_radix(rest.split(['(', ',']).next()?, 16).ok()?;
         let order = rest.split_once(" order=")?.1.split(',').next()?.parse().ok()?;
-        return Some(Line::Invoked { comm: unescape(comm), gfp_mask, order });
+        let names = rest.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(names, _)| names);
+        let gfp_flags = names.split('|').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        return Some(Line::Invoked { comm: unescape(comm), gfp_mask, gfp_flags, order });
     }
     if let Some(rest) = text.strip_prefix("oom-kill:constraint=") {
         let constraint = rest.split(',').next()?.to_owned();
@@ -36,7 +40,7 @@ pub(super) fn line(text: &str) -> Option<Line> {
             .map(|(path, _)| path.to_owned());
         // The command name comes before these and may look like anything.
         let pid = rest.rsplit_once(",pid=")?.1.split(',').next()?.parse().ok()?;
-        return Some(Line::Kill { constraint, oom_memcg, pid });
+        return Some(Line::Kill { constraint, oom_memcg, pid, text: text.to_owned() });
     }
     if let Some((_, rest)) = text.split_once("Killed process ") {
         let (pid, rest) = rest.split_once(" (")?;
@@ -51,6 +55,13 @@ pub(super) fn line(text: &str) -> Option<Line> {
     }
     if text.starts_with("Out of memory and no killable processes") {
         return Some(Line::NoneKillable);
+    }
+    // A memory cgroup's counters are bytes, the machine's pages.
+    for (begin, name, unit) in [("anon ", "anon_bytes", 1), ("active_anon:", "active_anon_bytes", 4096)] {
+        if let Some(rest) = text.strip_prefix(begin) {
+            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            return Some(Line::Counter(name, rest.get(..end)?.parse::<u64>().ok()? * unit));
+        }
     }
     if text.starts_with("CPU: ") {
         let tid = text.split_once(" PID: ")?.1.split(' ').next()?.parse().ok()?;
@@ -112,9 +123,25 @@ mod tests {
         };
         assert_eq!(line(text), Some(expected));
         let text = "x invoked oom-killer: gfp_mask=0x1 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0";
-        let expected =
-            Line::Invoked { comm: b"x invoked oom-killer: gfp_mask=0x1".to_vec(), gfp_mask: 0xcc0, order: 0 };
+        let expected = Line::Invoked {
+            comm: b"x invoked oom-killer: gfp_mask=0x1".to_vec(),
+            gfp_mask: 0xcc0,
+            gfp_flags: vec!["GFP_KERNEL".into()],
+            order: 0,
+        };
         assert_eq!(line(text), Some(expected));
+    }
+
+    #[test]
+    fn a_break_down_begins_with_anonymous_memory() {
+        for (text, expected) in [
+            ("anon 8253440", Line::Counter("anon_bytes", 8_253_440)),
+            (r"anon 8253440\x0afile 0", Line::Counter("anon_bytes", 8_253_440)),
+            ("active_anon:3 inactive_anon:5", Line::Counter("active_anon_bytes", 3 * 4096)),
+        ] {
+            assert_eq!(line(text), Some(expected), "{text}");
+        }
+        assert_eq!(line("Node 0 active_anon:3kB"), None);
     }
 
     #[test]
@@ -131,8 +158,12 @@ mod tests {
     #[test]
     fn the_decision_names_its_cgroup() {
         let text = "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,b,task_memcg=/a,b/c,task=x,pid=1,pid=154,uid=0";
-        let expected =
-            Line::Kill { constraint: "CONSTRAINT_MEMCG".into(), oom_memcg: Some("/a,b".into()), pid: 154 };
+        let expected = Line::Kill {
+            constraint: "CONSTRAINT_MEMCG".into(),
+            oom_memcg: Some("/a,b".into()),
+            pid: 154,
+            text: text.into(),
+        };
         assert_eq!(line(text), Some(expected));
     }
 }

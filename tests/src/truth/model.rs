@@ -73,6 +73,14 @@ pub enum Expect {
     First(usize),
     /// All kills, as far as the kernel's log tells of them.
     Log,
+    /// All kills; of the first so many the agent has only the kernel's log, as it was not there yet. Whatever else the log
+    /// holds may be told before.
+    SinceBoot {
+        /// How many happened before its start.
+        before: usize,
+        /// Of the others too.
+        log: bool,
+    },
     /// Records were lost: nothing untrue, what is lost is said, and all kills from this one on are told fully.
     LossyUntil(usize),
 }
@@ -98,6 +106,20 @@ pub struct Kill {
     /// The task table of the kernel's report. Empty where there was none.
     #[serde(default)]
     pub table: Vec<Row>,
+    /// The rest of the kernel's report. Absent where it printed none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub report: Option<Report>,
+}
+
+/// What only the kernel's report tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Names of the gfp flags.
+    pub gfp_flags: Vec<String>,
+    /// The first counter of the break-down of the memory: its name in an incident, and bytes.
+    pub counter: Option<(String, u64)>,
+    /// Its `oom-kill:` line.
+    pub summary: String,
 }
 
 /// A process that died.

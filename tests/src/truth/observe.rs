@@ -1,7 +1,7 @@
 //! From what was seen to the truth. Pure.
 
 use super::log::{self, Line};
-use super::model::{Candidate, Decision, Kill, Row, Scope, Trigger, Victim};
+use super::model::{Candidate, Decision, Kill, Report, Row, Scope, Trigger, Victim};
 use super::procfs::Processes;
 use super::trace::{self, Call, KillCall, Trace};
 use std::collections::BTreeSet;
@@ -39,6 +39,7 @@ struct Logged {
     chosen: Option<u32>,
     killed: Vec<(u32, Vec<u8>, [u64; 3])>,
     table: Vec<Row>,
+    report: Option<Report>,
     is_group: bool,
     is_memcg: bool,
 }
@@ -73,9 +74,15 @@ fn read_log(messages: &[String]) -> (Vec<Logged>, u32) {
     let mut none_killable = 0;
     for line in messages.iter().filter_map(|message| log::line(message)) {
         match line {
-            Line::Invoked { comm, gfp_mask, order } => {
+            Line::Invoked { comm, gfp_mask, gfp_flags, order } => {
                 let trigger = Trigger { pid: None, tid: 0, comm: Some(comm), gfp_mask, order };
-                report = Logged { trigger: Some(trigger), ..Logged::default() };
+                let its = Report { gfp_flags, ..Report::default() };
+                report = Logged { trigger: Some(trigger), report: Some(its), ..Logged::default() };
+            }
+            Line::Counter(name, bytes) => {
+                if let Some(its) = &mut report.report {
+                    its.counter.get_or_insert((name.to_owned(), bytes));
+                }
             }
             Line::Cpu { tid } => {
                 if let Some(trigger) = report.trigger.as_mut().filter(|trigger| trigger.tid == 0) {
@@ -83,7 +90,10 @@ fn read_log(messages: &[String]) -> (Vec<Logged>, u32) {
                 }
             }
             Line::Row(row) => report.table.push(row),
-            Line::Kill { constraint, oom_memcg, pid } => {
+            Line::Kill { constraint, oom_memcg, pid, text } => {
+                if let Some(its) = &mut report.report {
+                    its.summary = text;
+                }
                 report.constraint = Some(constraint);
                 report.oom_memcg = oom_memcg;
                 report.chosen = Some(pid);
@@ -106,7 +116,10 @@ fn read_log(messages: &[String]) -> (Vec<Logged>, u32) {
                     kill.is_group = true;
                 }
             }
-            Line::NoneKillable => none_killable += 1,
+            Line::NoneKillable => {
+                none_killable += 1;
+                report = Logged::default();
+            }
         }
     }
     (kills, none_killable)
@@ -207,6 +220,7 @@ fn from_call(
             })
             .collect(),
         table: log.table.clone(),
+        report: log.report.clone(),
     }
 }
 
@@ -246,6 +260,7 @@ fn from_log(seen: &Seen<'_>, log: &Logged) -> Kill {
         decision: Decision { rule: rule("", order).into(), pid, points: None },
         candidates: Vec::new(),
         table: log.table.clone(),
+        report: log.report.clone(),
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Config {
     /// The machine's `SwapTotal`, where known: a memory cgroup's `totalpages` counts the smaller of it and the
     /// cgroup's swap limit (`mem_cgroup_get_max`).
     pub total_swap_bytes: Option<u64>,
+    /// Online CPUs: each may hold back a part of a counter.
+    pub cpus: u32,
 }
 
 impl Config {
@@ -43,11 +45,12 @@ impl Config {
             kernel_points: level == Level::Full,
             victims,
             exits: victims,
-            log: level != Level::Full,
+            log: true,
             wait_ns: 250_000_000,
             log_resolution_ns: 0,
             page_size: PAGE_SIZE,
             total_swap_bytes: None,
+            cpus: 1,
         }
     }
 }
@@ -59,8 +62,10 @@ pub struct Totals {
     pub incidents: u64,
     /// Victims in them.
     pub victims: u64,
-    /// Records and log lines lost or dropped, of which is known.
+    /// Records, and log lines where the log is needed, that are lost or dropped and of which is known.
     pub lost_records: u64,
+    /// Log lines that were missed where BPF tells of the kills: an incident that may lack something for it says so.
+    pub lost_lines: u64,
     /// Calls with nothing to kill, also those that were not told one by one.
     pub none_killable: u64,
 }

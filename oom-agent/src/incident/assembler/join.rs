@@ -3,7 +3,7 @@
 //! Both tell of kills in the kernel's order and name the same processes; their clocks differ by some milliseconds, so
 //! the names decide. What belongs to no call (yet) waits in the journal.
 
-use super::marked::Marked;
+use super::marked::{Marked, Process};
 use super::pending::{Logged, Pending};
 use super::{Assembler, journal};
 use crate::report::{Event, Killed, Outcome, Report, What};
@@ -12,6 +12,9 @@ impl Assembler {
     /// Takes what the log said.
     pub(super) fn log(&mut self, now_ns: u64, event: Event) {
         let Event { time_ns, what } = event;
+        if self.config.calls {
+            self.journal.forget_gap(now_ns);
+        }
         match what {
             What::Invoked(_) => self.journal.invoked(time_ns),
             What::Report(report) => self.report(now_ns, time_ns, report),
@@ -26,18 +29,28 @@ impl Assembler {
                     pending.latest_ns = now_ns;
                 }
             }
-            What::Reaped { .. } | What::NotReaped { .. } | What::Sharing { .. } | What::Suppressed { .. } => {
-            }
-            What::Gap { records } => {
-                let records = records.unwrap_or(1);
-                self.totals.lost_records = self.totals.lost_records.saturating_add(records);
-                self.journal.gap(records);
-            }
+            What::Reaped { .. } | What::NotReaped { .. } | What::Sharing { .. } | What::Suppressed { .. } => {}
+            What::Gap { records } => self.gap(now_ns, records.unwrap_or(1)),
         }
         while self.journal.entries.len() > journal::MAX_ENTRIES {
             if let Some(oldest) = self.journal.entries.pop_front() {
                 self.force(now_ns, oldest);
             }
+        }
+    }
+
+    /// Lines of the log are missing.
+    fn gap(&mut self, now_ns: u64, records: u64) {
+        self.journal.gap(now_ns, records);
+        if !self.config.calls {
+            self.totals.lost_records = self.totals.lost_records.saturating_add(records);
+            return;
+        }
+        // BPF tells of the kills. It matters to a call whose report may be among them, and to one that comes next.
+        self.totals.lost_lines = self.totals.lost_lines.saturating_add(records);
+        for pending in self.calls.values_mut().filter(|pending| pending.logged.report.is_none()) {
+            pending.logged.gap = true;
+            pending.logged.lost = pending.logged.lost.saturating_add(records);
         }
     }
 
@@ -48,22 +61,48 @@ impl Assembler {
         let kills = matches!(report.outcome, Outcome::Kill | Outcome::Unknown);
         let chosen = report.kill.as_ref().map(|kill| kill.pid);
         let logged = self.journal.reported(time_ns, report);
-        let asked = logged.report.as_ref().and_then(|report| report.invocation.as_ref()?.tid);
+        let asked = asked(&logged);
+        let calls = self.config.calls;
         let mine = |pending: &&mut Pending| {
             let open = pending.logged.report.is_none();
             let nothing = pending.end.is_some_and(|end| end.none_killable);
             let trigger = pending.entry.as_ref().map(|entry| entry.trigger.tid);
+            let same_task = asked.is_some() && asked == trigger;
             open && match chosen {
                 Some(pid) => pending.concerns(pid),
-                None => !kills && nothing && asked.is_some() && asked == trigger,
+                None if kills => calls && same_task && !nothing,
+                None => same_task && nothing,
             }
         };
         if let Some(pending) = self.calls.values_mut().find(mine) {
             pending.logged.absorb(logged);
             pending.latest_ns = now_ns;
-        } else if (kills || !self.config.calls) && chosen.is_none_or(|pid| !self.told_logged(now_ns, pid)) {
-            // Where BPF sees every call, it has told of one with nothing to kill, or will.
+        } else if calls && chosen.is_none() {
+            // BPF tells of the call, or has: without its decision it is nothing of its own.
+            if !kills {
+                self.journal.keep(now_ns, logged);
+            }
+        } else if chosen.is_none_or(|pid| !self.told_logged(now_ns, pid)) {
             self.journal.enter(now_ns, logged);
+        }
+    }
+
+    /// What the log said of this call before BPF did: the rings are read first, so it was printed in between.
+    pub(super) fn earlier_report(&mut self, now_ns: u64, call: u64) {
+        let Some(pending) = self.calls.get_mut(&call).filter(|pending| pending.logged.report.is_none()) else {
+            return;
+        };
+        let nothing = pending.end.is_some_and(|end| end.none_killable);
+        let found = match (&pending.decision, &pending.entry) {
+            (Some(decision), _) => {
+                let chosen = Process::of(&decision.chosen);
+                self.journal.take_report(|pid| chosen.logged_as(pid))
+            }
+            (None, Some(entry)) if nothing => self.journal.take_kept(now_ns, entry.trigger.tid),
+            (None, _) => None,
+        };
+        if let Some(logged) = found {
+            pending.logged.absorb(logged);
         }
     }
 
@@ -89,6 +128,11 @@ impl Assembler {
     fn told_logged(&self, now_ns: u64, pid: u32) -> bool {
         (self.config.calls || self.config.victims) && self.told.has_logged(now_ns, pid)
     }
+}
+
+/// The thread that asked, as the report names it.
+pub(super) fn asked(logged: &Logged) -> Option<u32> {
+    logged.report.as_ref()?.invocation.as_ref()?.tid
 }
 
 /// Gives a line of the log to the victim that it names.

@@ -1,5 +1,6 @@
 //! The kernel's log: what it says in a row belongs together, whether or not BPF tells of it too.
 
+use super::join::asked;
 use super::pending::{Logged, Pending};
 use crate::report::{Killed, Outcome, Report, TaskRow};
 use std::collections::VecDeque;
@@ -12,6 +13,10 @@ const GROUP_LINE_NS: u64 = 50_000_000;
 const NEXT_LINE_NS: u64 = 500_000_000;
 /// `Killed process` lines in one incident.
 const MAX_LINES: usize = 65_536;
+/// Reports of calls with nothing to kill that wait for BPF to tell of them.
+const MAX_KEPT: usize = 2;
+/// How long they wait, and how long a gap may matter to what comes after it.
+const KEEP_NS: u64 = 1_000_000_000;
 
 /// The state of reading the log.
 #[derive(Debug, Default)]
@@ -24,11 +29,13 @@ pub(super) struct Journal {
     speaking: bool,
     /// The last line began a group kill.
     group: bool,
-    /// Lines are missing since the last one.
-    gap: bool,
+    /// Lines are missing since the last one; when that was noticed.
+    gap_ns: Option<u64>,
     lost: u64,
     /// See [`super::Config::log_resolution_ns`].
     resolution_ns: u64,
+    /// Reports of calls with nothing to kill that BPF has not told of yet, and when they came.
+    kept: VecDeque<(u64, Logged)>,
 }
 
 impl Journal {
@@ -37,16 +44,24 @@ impl Journal {
     }
 
     /// Log lines were lost.
-    pub(super) fn gap(&mut self, records: u64) {
-        self.gap = true;
+    pub(super) fn gap(&mut self, now_ns: u64, records: u64) {
+        self.gap_ns = Some(now_ns);
         self.lost = self.lost.saturating_add(records);
         self.group = false;
         self.invoked_ns = None;
     }
 
     fn begin(&mut self) -> Logged {
-        let gap = std::mem::take(&mut self.gap);
+        let gap = self.gap_ns.take().is_some();
         Logged { gap, lost: std::mem::take(&mut self.lost), ..Logged::default() }
+    }
+
+    /// A gap that was noticed long ago has nothing to do with what happens now.
+    pub(super) fn forget_gap(&mut self, now_ns: u64) {
+        if self.gap_ns.is_some_and(|since| now_ns.saturating_sub(since) > KEEP_NS) {
+            self.gap_ns = None;
+            self.lost = 0;
+        }
     }
 
     /// Nothing more follows for what the log told till now.
@@ -111,7 +126,7 @@ impl Journal {
 
     /// `Killed process` that no call of BPF's explains.
     pub(super) fn killed(&mut self, now_ns: u64, time_ns: Option<u64>, killed: Killed) {
-        let gap = self.gap;
+        let gap = self.gap_ns.is_some();
         let logged = self.before_line(time_ns);
         let Self { group, resolution_ns, .. } = *self;
         let current = if self.speaking { self.entries.back_mut() } else { None };
@@ -143,6 +158,33 @@ impl Journal {
             entry.logged.group = true;
             entry.touch(now_ns);
         }
+    }
+
+    /// A report of a call with nothing to kill, of which BPF has not told. It may never do so: in a storm of such calls
+    /// it tells few of them.
+    pub(super) fn keep(&mut self, now_ns: u64, logged: Logged) {
+        while self.kept.len() >= MAX_KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back((now_ns, logged));
+    }
+
+    /// The latest such report of this task.
+    pub(super) fn take_kept(&mut self, now_ns: u64, tid: u32) -> Option<Logged> {
+        self.kept.retain(|(since, _)| now_ns.saturating_sub(*since) <= KEEP_NS);
+        let index = self.kept.iter().rposition(|(_, logged)| asked(logged) == Some(tid))?;
+        self.kept.remove(index).map(|(_, logged)| logged)
+    }
+
+    /// A report that names this process as the chosen one and that no line follows yet.
+    pub(super) fn take_report(&mut self, names: impl Fn(u32) -> bool) -> Option<Logged> {
+        let mine = |entry: &Pending| {
+            let kill = entry.logged.report.as_ref().and_then(|report| report.kill.as_ref());
+            entry.logged.lines.is_empty() && kill.is_some_and(|kill| names(kill.pid))
+        };
+        let index = self.entries.iter().position(mine)?;
+        self.speaking &= index + 1 != self.entries.len();
+        self.entries.remove(index).map(|entry| entry.logged)
     }
 
     /// What the log said of this process while BPF had not told of it.

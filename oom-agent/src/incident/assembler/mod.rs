@@ -91,13 +91,16 @@ impl Assembler {
                 }
             }
             Fact::Decision(decision) => {
-                if let Some(pending) = self.open(now_ns, decision.call) {
+                let call = decision.call;
+                if let Some(pending) = self.open(now_ns, call) {
                     pending.decision.get_or_insert(decision);
+                    self.earlier_report(now_ns, call);
                 }
             }
             Fact::End(end) => {
                 if let Some(pending) = self.open(now_ns, end.call) {
                     pending.end.get_or_insert(end);
+                    self.earlier_report(now_ns, end.call);
                 }
             }
             Fact::Victim(victim) => self.victim(now_ns, *victim),
@@ -193,6 +196,11 @@ impl Assembler {
             incidents.extend(self.tell(now_ns, pending, ending));
         }
         incidents
+    }
+
+    /// The kernel's log cannot be read any more.
+    pub fn without_log(&mut self) {
+        self.config.log = false;
     }
 
     /// What was told until now.

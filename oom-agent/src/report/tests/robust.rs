@@ -110,7 +110,7 @@ fn zone_within(part: &Zone, whole: &Zone) -> bool {
 
 fn report_within(part: &Report, whole: &Report) -> bool {
     let limits = |report: &Report| {
-        let Limits { memory_bytes, usage_bytes, swap_bytes, swap_usage_bytes } = report.limits;
+        let Limits { memory_bytes, usage_bytes, swap_bytes, swap_usage_bytes, .. } = report.limits;
         let counter = |Counter { usage_bytes, limit_bytes }: Counter| [usage_bytes, limit_bytes];
         [
             &[memory_bytes, usage_bytes, swap_bytes, swap_usage_bytes][..],

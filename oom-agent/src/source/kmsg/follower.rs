@@ -24,6 +24,8 @@ pub(super) enum Drained {
 pub(super) struct Follower {
     parser: Parser,
     buffer: Box<[u8; RECORD]>,
+    /// Sequence number of the first record that was seen.
+    first_seq: Option<u64>,
     /// Sequence number of the next record, once one was seen.
     next_seq: Option<u64>,
     /// The kernel has said that records are lost.
@@ -32,7 +34,7 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) fn new() -> Self {
-        Self { parser: Parser::new(), buffer: Box::new([0; RECORD]), next_seq: None, lost: false }
+        Self { parser: Parser::new(), buffer: Box::new([0; RECORD]), first_seq: None, next_seq: None, lost: false }
     }
 
     /// Reads what is there, up to a batch.
@@ -52,6 +54,11 @@ impl Follower {
             }
         }
         Ok(Drained::More)
+    }
+
+    /// Number of the first record that was seen.
+    pub(super) fn first_seq(&self) -> Option<u64> {
+        self.first_seq
     }
 
     /// Number of the next record, once one was seen.
@@ -75,6 +82,7 @@ impl Follower {
             self.parser.gap(missing, out);
             self.lost = false;
         }
+        self.first_seq = self.first_seq.or(Some(record.seq));
         self.next_seq = record.seq.checked_add(1);
         // A process cannot write with the kernel's facility (`devkmsg_write`), so it cannot forge a report.
         if record.facility == 0 && self.parser.wants(record.message) {
@@ -85,9 +93,10 @@ impl Follower {
 
 impl fmt::Debug for Follower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { parser, buffer: _, next_seq, lost } = self;
+        let Self { parser, buffer: _, first_seq, next_seq, lost } = self;
         f.debug_struct("Follower")
             .field("parser", parser)
+            .field("first_seq", first_seq)
             .field("next_seq", next_seq)
             .field("lost", lost)
             .finish_non_exhaustive()

@@ -3,6 +3,7 @@
 //! The rule of this folder: what was lost is never claimed. A field is set only if every fact that it depends on came.
 
 mod candidates;
+mod crosscheck;
 mod decision;
 mod notes;
 mod scope;
@@ -15,7 +16,7 @@ use super::marked::Marked;
 use super::names::Names;
 use super::pending::{Logged, Pending};
 use super::scans::Scan;
-use crate::incident::model::{Escalation, Evidence, Incident, SCHEMA};
+use crate::incident::model::{Escalation, Evidence, Incident, Level, SCHEMA};
 use crate::incident::verdict::verdict;
 use crate::report::{Machine, Report};
 use std::collections::BTreeMap;
@@ -88,7 +89,10 @@ pub(super) fn incident(
     let candidates = candidates::candidates(&parts, names, scope.kind, total_pages, rule);
     let decision = decision::decision(&parts, rule, &candidates, total_pages);
     let victims = victims::victims(&parts);
-    let notes = notes::notes(&parts, &candidates, decision.as_ref(), total_pages);
+    let mut notes = notes::notes(&parts, &candidates, decision.as_ref(), total_pages);
+    notes.extend(crosscheck::notes(&parts));
+    // No BPF program saw it, whatever others saw.
+    let log_only = config.calls && pending.call.is_none();
     let report = parts.report();
     let mut incident = Incident {
         schema: SCHEMA,
@@ -114,8 +118,8 @@ pub(super) fn incident(
         recovery_ns: victims::recovery_ns(&parts),
         freed_bytes: victims::freed_bytes(&parts),
         evidence: Evidence {
-            level: config.level,
-            sources: config.sources.clone(),
+            level: if log_only { Level::Kmsg } else { config.level },
+            sources: if log_only { vec!["kmsg".to_owned()] } else { config.sources.clone() },
             lost_records: notes::lost_records(&parts, candidates.lost),
             notes,
         },

@@ -4,6 +4,7 @@ use super::candidates::Candidates;
 use super::decision::Told;
 use super::{Ending, Parts};
 use crate::incident::assembler::marked::Marked;
+use crate::incident::assembler::pending::Pending;
 use crate::incident::fact::CgroupPath;
 use crate::incident::model::Rule;
 
@@ -11,8 +12,12 @@ use crate::incident::model::Rule;
 pub(super) fn lost_records(parts: &Parts<'_>, candidates_lost: Option<u64>) -> u64 {
     let pending = parts.pending;
     let names = pending.end.map_or(0, |end| end.names_lost);
-    // A gap within the report is told by both.
-    let log = parts.report().map_or(0, |report| report.lost_lines).max(pending.logged.lost);
+    // A gap within the report is told by both. Where BPF tells of the whole call, what the log adds is no record.
+    let log = if by_calls(parts) {
+        0
+    } else {
+        parts.report().map_or(0, |report| report.lost_lines).max(pending.logged.lost)
+    };
     // Without the call's end it is not known which are missing, only what was dropped here.
     let candidates = candidates_lost.unwrap_or(0).max(parts.scan.dropped);
     [candidates, names, log, pending.dropped].into_iter().fold(pending.lost, u64::saturating_add)
@@ -38,7 +43,9 @@ pub(super) fn notes(
     } else if parts.config.victims || parts.config.calls {
         notes.push("Only the kernel's log tells of this one: no BPF program saw it.".to_owned());
     }
-    if !parts.config.calls || parts.pending.call.is_none() {
+    if by_calls(parts) {
+        report(parts, &mut notes);
+    } else {
         log(parts, &mut notes);
     }
     scan(parts, candidates, &mut notes);
@@ -127,6 +134,39 @@ fn exits(parts: &Parts<'_>, notes: &mut Vec<String>) {
             Ending::Complete | Ending::Late => format!("exit of {pid} not seen within {ms} ms"),
             Ending::Stopped | Ending::Crowded => format!("exit of {pid} not seen yet"),
         });
+    }
+}
+
+/// BPF tells of the whole call.
+fn by_calls(parts: &Parts<'_>) -> bool {
+    parts.config.calls && parts.pending.call.is_some()
+}
+
+/// The kernel's log, where BPF tells of the call: it has the break-down of the memory besides.
+fn report(parts: &Parts<'_>, notes: &mut Vec<String>) {
+    let Pending { logged, end, again, .. } = parts.pending;
+    // For a process that was dying anyway the kernel prints nothing.
+    let killed = parts.victims.iter().any(Marked::was_killed);
+    if *again || !(killed || end.is_some_and(|end| end.none_killable)) {
+        return;
+    }
+    let missing = "the break-down of the memory is unknown";
+    let lined = parts.victims.iter().any(|victim| victim.line.is_some());
+    match &logged.report {
+        _ if !parts.config.log => {
+            notes.push(format!("The kernel's log is not read, so its report is missing: {missing}."));
+        }
+        Some(report) if report.lost_lines > 0 || !super::ended(report) => {
+            notes.push("The kernel's report is not whole: lines are missing in it.".to_owned());
+        }
+        Some(_) => {}
+        None if logged.gap => {
+            notes.push(format!("The kernel's log has a gap here, its report may be lost: {missing}."));
+        }
+        None if lined => notes.push(format!(
+            "The kernel printed no report for this kill (it is limited to 10 in 5 s): {missing}."
+        )),
+        None => notes.push(format!("The kernel's log did not tell of this in time: {missing}.")),
     }
 }
 

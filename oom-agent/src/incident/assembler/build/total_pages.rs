@@ -11,7 +11,7 @@ pub(super) fn total_pages(parts: &Parts<'_>, kind: Option<ScopeKind>) -> Option<
     told.or_else(|| logged(parts, kind?))
 }
 
-fn logged(parts: &Parts<'_>, kind: ScopeKind) -> Option<u64> {
+pub(super) fn logged(parts: &Parts<'_>, kind: ScopeKind) -> Option<u64> {
     let report = parts.report()?;
     let page_size = parts.config.page_size.max(1);
     match kind {

@@ -85,7 +85,7 @@ fn a_storm_of_calls_with_nothing_to_kill_is_told_once_in_a_while() {
         told.extend(run.push_all([fact(call(number, exempt.clone())), Fact::End(end)]).ready());
     }
     assert_eq!(told.len(), 2, "a call a second: the first, and the one after 5 s");
-    assert!(told[1].evidence.notes[0].starts_with("504 equal calls"), "{:?}", told[1].evidence.notes);
+    assert!(bpf_notes(&told[1].evidence.notes)[0].starts_with("504 equal calls"), "{:?}", told[1].evidence.notes);
     assert_eq!(run.assembler.totals().none_killable, 8 * 101);
     assert_eq!(run.assembler.totals().incidents, 2);
 
@@ -107,7 +107,7 @@ fn lost_candidates_are_counted_and_no_runner_up_is_claimed() {
     assert_eq!(decision.points, Some(8010), "the decision itself came");
     assert_eq!((decision.runner_up_pid, decision.margin_points, decision.adj_to_spare), (None, None, None));
     assert_eq!(incident.evidence.lost_records, 3);
-    assert!(incident.evidence.notes[0].starts_with("3 of 5 candidates were lost"));
+    assert!(bpf_notes(&incident.evidence.notes)[0].starts_with("3 of 5 candidates were lost"));
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn stopping_tells_what_is_pending_and_says_so() {
     let incidents = run.assembler.finish();
     assert_eq!(incidents.len(), 1);
     assert_eq!(
-        incidents[0].evidence.notes,
+        bpf_notes(&incidents[0].evidence.notes),
         ["The agent was stopped before the incident was complete.", "exit of 10 not seen yet"]
     );
     assert_eq!(run.assembler.finish(), vec![]);

@@ -184,7 +184,8 @@ impl Step {
                 whole.stats_cgroup = None;
                 whole.kill.as_mut().unwrap().constraint = Some(ScopeKind::Global);
                 let order = if self.kind == Kind::Sysrq { -1 } else { 0 };
-                whole.invocation.as_mut().unwrap().order = Some(order);
+                let asked = whole.invocation.as_mut().unwrap();
+                (asked.order, asked.gfp_mask) = (Some(order), Some(0x0014_0dca));
                 whole.machine.ram_bytes = Some(TOTAL * PAGE);
                 whole.machine.reserved_bytes = Some(0);
                 whole.machine.swap_total_bytes = Some(0);

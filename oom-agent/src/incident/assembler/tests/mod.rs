@@ -1,8 +1,10 @@
 //! What the kernel does, as facts, and what must come of it.
 
 mod calls;
+mod crosscheck;
 mod facts;
 mod full_cases;
+mod full_log;
 mod history;
 mod limits;
 mod log_only;

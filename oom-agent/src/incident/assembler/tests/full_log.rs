@@ -1,0 +1,200 @@
+//! The full level: what the kernel's log adds to what BPF tells.
+
+use super::facts::*;
+use crate::incident::assembler::Config;
+use crate::incident::fact::{Call, End, Fact};
+use crate::incident::model::{Incident, Level, PointsSource, Rule};
+use crate::report::{Outcome, Report, What};
+
+/// What the log says of a kill.
+fn said(at: u64, trigger: &crate::incident::fact::Task, tasks: &[crate::incident::fact::Task]) -> Vec<Fact> {
+    let chosen = &tasks[0];
+    vec![invoked(at, trigger), reported(at, report(trigger, tasks, chosen)), logged(at, chosen)]
+}
+
+fn gap(records: u64) -> Fact {
+    Fact::Log(crate::report::Event { time_ns: None, what: What::Gap { records: Some(records) } })
+}
+
+fn note(incident: &Incident) -> &str {
+    assert_eq!(incident.evidence.notes.len(), 1, "{:?}", incident.evidence.notes);
+    &incident.evidence.notes[0]
+}
+
+#[test]
+fn a_report_for_the_same_call_adds_what_only_the_log_knows() {
+    let (big, small) = (task(10, 8000, 0), task(11, 500, 0));
+    let mut run = Run::full();
+    let mut facts = whole_call(1, &small, &[big.clone(), small.clone()]);
+    let last = facts.pop().unwrap();
+    facts.push(invoked(1003, &small));
+    facts.push(reported(1003, report(&small, &[big.clone(), small.clone()], &big)));
+    facts.push(logged(1004, &big));
+    run.push_all(facts).nothing().push(last);
+    let incident = run.one();
+    assert_eq!(incident.kernel_log.as_deref(), Some("the kernel's words"));
+    assert_eq!(incident.trigger.unwrap().gfp_flags, ["GFP_KERNEL"]);
+    assert_eq!(incident.memory.get("anon_bytes"), Some(&(1 << 20)));
+    assert_eq!(incident.candidates[0].points_source, Some(PointsSource::Kernel));
+    assert_eq!(incident.evidence.notes, Vec::<String>::new());
+
+    // It is not waited for, and does not make a second incident when it comes late.
+    run.push_all(whole_call(2, &small, &[big.clone(), small.clone()]));
+    assert_eq!(run.one().kernel_log, None);
+    run.push_all([
+        invoked(2003, &small),
+        reported(2003, report(&small, &[big.clone(), small.clone()], &big)),
+        logged(2004, &big),
+    ]);
+    assert_eq!(run.wait(1000).ready(), vec![]);
+    assert_eq!(run.assembler.deadline(), None);
+}
+
+#[test]
+fn a_report_that_is_read_before_bpf_has_told_anything_is_joined_all_the_same() {
+    let (big, small) = (task(10, 8000, 0), task(11, 500, 0));
+    let tasks = [big.clone(), small.clone()];
+    let mut run = Run::full();
+    run.push_all(said(1003, &small, &tasks)).push_all(whole_call(1, &small, &tasks));
+    let incident = run.one();
+    assert_eq!(incident.evidence.level, Level::Full);
+    assert!(incident.kernel_log.is_some());
+    assert_eq!(incident.evidence.notes, Vec::<String>::new());
+    assert_eq!(run.wait(1000).ready(), vec![]);
+
+    // The chosen one had exited already: no line follows the report, and no victim.
+    let mut facts = whole_call(2, &small, &tasks);
+    facts.retain(|fact| !matches!(fact, Fact::Victim(_) | Fact::Exit(_)));
+    let mut run = Run::full();
+    run.push(reported(2003, report(&small, &tasks, &big))).push_all(facts);
+    let incident = run.one();
+    assert_eq!(incident.decision.as_ref().unwrap().rule, Rule::AlreadyDying);
+    assert!(incident.kernel_log.is_some());
+    assert_eq!(run.wait(1000).ready(), vec![], "not told again from the log");
+}
+
+#[test]
+fn a_kill_without_a_report_is_told_at_once_and_says_what_is_missing() {
+    let (big, small) = (task(10, 8000, 0), task(11, 500, 0));
+    let tasks = [big.clone(), small.clone()];
+    // Suppressed: only its line is there.
+    let mut run = Run::full();
+    run.push(logged(1004, &big)).push_all(whole_call(1, &small, &tasks));
+    let incident = run.one();
+    assert!(note(&incident).contains("printed no report"), "{incident:?}");
+    assert_eq!(incident.evidence.lost_records, 0);
+    assert_eq!(incident.candidates.len(), 2);
+
+    let mut run = Run::new(Config { log: false, ..Config::new(Level::Full) });
+    run.push_all(whole_call(1, &small, &tasks));
+    assert!(note(&run.one()).contains("is not read"));
+
+    // For a process that was dying anyway the kernel prints nothing: nothing is missing.
+    let mut run = Run::full();
+    run.push_all([fact(call(1, big.clone())), dying(1, big.clone()), exit(1, &big), end(1, 0)]);
+    assert_eq!(run.one().evidence.notes, Vec::<String>::new());
+}
+
+#[test]
+fn a_gap_matters_where_a_report_may_be_in_it() {
+    let (big, small) = (task(10, 8000, 0), task(11, 500, 0));
+    let tasks = [big.clone(), small.clone()];
+    let whole = whole_call(1, &small, &tasks);
+    // It is noticed while the call goes on, and nothing came of it.
+    let mut run = Run::full();
+    let (begin, end) = whole.split_at(3);
+    run.push_all(begin.to_vec()).push(gap(70)).push_all(end.to_vec());
+    let incident = run.one();
+    assert!(note(&incident).contains("gap"), "{incident:?}");
+    assert_eq!(incident.evidence.lost_records, 0, "no record of BPF's");
+    let totals = run.assembler.totals();
+    assert_eq!((totals.lost_records, totals.lost_lines), (0, 70));
+
+    // The report is there: the gap was elsewhere.
+    let mut run = Run::full();
+    run.push_all(begin.to_vec()).push(gap(70)).push_all(said(1003, &small, &tasks)).push_all(end.to_vec());
+    let incident = run.one();
+    assert_eq!(incident.evidence.notes, Vec::<String>::new());
+
+    // Just before, with the line of the kill behind it; and long before.
+    for (wait, expected) in [(0, "gap"), (2000, "printed no report")] {
+        let mut run = Run::full();
+        run.push(gap(70)).wait(wait).push(logged(1003, &big)).push_all(whole.clone());
+        assert!(note(&run.one()).contains(expected), "{wait}");
+    }
+
+    // In the midst of the report.
+    let mut run = Run::full();
+    let cut = Report { lost_lines: 4, ..report(&small, &tasks, &big) };
+    run.push_all(begin.to_vec()).push_all([gap(4), reported(1003, cut), logged(1003, &big)]);
+    run.push_all(end.to_vec());
+    let incident = run.one();
+    assert!(note(&incident).contains("not whole"), "{incident:?}");
+    assert_eq!(incident.evidence.lost_records, 0);
+}
+
+#[test]
+fn a_report_without_its_end_belongs_to_the_call_of_the_task_that_asked() {
+    let (big, small) = (task(10, 8000, 0), task(11, 500, 0));
+    let tasks = [big.clone(), small.clone()];
+    let half = Report { kill: None, outcome: Outcome::Unknown, lost_lines: 9, ..report(&small, &tasks, &big) };
+    let mut facts = whole_call(1, &small, &tasks);
+    let last = facts.pop().unwrap();
+    let mut run = Run::full();
+    run.push_all(facts).push(reported(1003, half.clone())).push(logged(1004, &big)).push(last);
+    let incident = run.one();
+    assert!(note(&incident).contains("not whole"), "{incident:?}");
+    assert_eq!(incident.memory.get("anon_bytes"), Some(&(1 << 20)));
+
+    // Of a call that BPF has not told of, it is nothing: BPF will, or has.
+    let mut run = Run::full();
+    run.push(reported(1003, half));
+    assert_eq!(run.wait(1000).ready(), vec![]);
+}
+
+fn none_killable(number: u64, trigger: &crate::incident::fact::Task) -> [Fact; 2] {
+    [
+        fact(Call { call: number, ..call(number, trigger.clone()) }),
+        Fact::End(End { none_killable: true, ..end_fact(number, 0) }),
+    ]
+}
+
+#[test]
+fn a_report_of_nothing_to_kill_is_joined_and_is_none_of_its_own() {
+    let asks = task(11, 500, -1000);
+    let report = Report {
+        kill: None,
+        outcome: Outcome::NoneKillable,
+        ..report(&asks, std::slice::from_ref(&asks), &asks)
+    };
+    for before in [true, false] {
+        let mut run = Run::full();
+        let [begin, end] = none_killable(1, &asks);
+        let log = reported(1003, report.clone());
+        // The end is told only after the report is printed, but may be read after it.
+        run.push_all(if before { [log, begin, end] } else { [begin, end, log] });
+        let incident = run.one();
+        assert!(incident.kernel_log.is_some(), "{before}");
+        assert_eq!(incident.evidence.notes, Vec::<String>::new());
+    }
+    // BPF tells few calls of a storm: what is left over is forgotten.
+    let mut run = Run::full();
+    for at in 0..100 {
+        run.push(reported(at, report.clone()));
+    }
+    assert_eq!(run.wait(1000).ready(), vec![]);
+    assert_eq!(run.assembler.deadline(), None);
+    run.wait(1000).push_all(none_killable(1, &asks));
+    assert_eq!(run.one().kernel_log, None, "too old to be of this call");
+}
+
+#[test]
+fn a_kill_that_bpf_did_not_see_is_told_from_the_log_and_says_so() {
+    let (big, small) = (task(10, 8000, 0), task(11, 500, 0));
+    let mut run = Run::full();
+    run.push_all(said(1003, &small, &[big, small.clone()])).nothing();
+    let incident = run.until_deadline().one();
+    assert_eq!(incident.evidence.level, Level::Kmsg);
+    assert_eq!(incident.evidence.sources, ["kmsg"]);
+    assert!(note(&incident).contains("Only the kernel's log"));
+}
