@@ -26,8 +26,11 @@ impl Assembler {
                     pending.latest_ns = now_ns;
                 }
             }
-            What::Reaped { .. } | What::NotReaped { .. } | What::Sharing { .. } | What::Suppressed { .. } => {
-            }
+            What::Reaped { .. }
+            | What::NotReaped { .. }
+            | What::Exiting { .. }
+            | What::Sharing { .. }
+            | What::Suppressed { .. } => {}
             What::Gap { records } => {
                 let records = records.unwrap_or(1);
                 self.totals.lost_records = self.totals.lost_records.saturating_add(records);
