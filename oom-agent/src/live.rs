@@ -263,6 +263,7 @@ fn is_open(event: &Event) -> bool {
         | What::GroupKill { .. }
         | What::Reaped { .. }
         | What::NotReaped { .. }
+        | What::Exiting { .. }
         | What::Sharing { .. }
         | What::Suppressed { .. }
         | What::Gap { .. } => false,

@@ -200,6 +200,7 @@ impl Stream {
                 What::Killed(_) => self.awaits = None,
                 What::Invoked(_)
                 | What::GroupKill { .. }
+                | What::Exiting { .. }
                 | What::Sharing { .. }
                 | What::Reaped { .. }
                 | What::NotReaped { .. }

@@ -36,7 +36,7 @@ pub(super) fn invoked(message: &str, cut: bool) -> Option<Invocation> {
     let (rest, order) = rest.rsplit_once("order=")?;
     // RHEL 6 has another field here.
     let order = order.split_once(", ").map_or(order, |(order, _)| order);
-    // 4.10 to 4.17 put two blanks before the order.
+    // 4.14 puts two blanks before the order.
     let rest = rest.trim_end_matches(' ').strip_suffix(',')?;
     // Kernels from 4.9 to 4.20 print the node mask between the flags and the order.
     let (rest, nodemask) =

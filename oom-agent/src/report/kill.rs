@@ -201,6 +201,15 @@ pub(super) fn not_reaped(message: &str) -> Option<(u32, &str)> {
     Some((pid.try_into().ok()?, rest.strip_prefix(" (")?.strip_suffix(')')?))
 }
 
+/// `REASON: OOM victim PID (NAME) is already exiting. Skip killing the task` (`__oom_kill_process`): both.
+pub(super) fn exiting(message: &str) -> Option<(u32, &str)> {
+    let (text, rest) = message.split_once(": OOM victim ")?;
+    reason(text)?;
+    let (pid, rest) = number(rest)?;
+    let comm = rest.strip_prefix(" (")?.strip_suffix(") is already exiting. Skip killing the task")?;
+    Some((pid.try_into().ok()?, comm))
+}
+
 /// `oom_kill_process: N callbacks suppressed` (`___ratelimit`).
 pub(super) fn suppressed(message: &str) -> Option<u64> {
     let (count, rest) = number(message.strip_prefix("oom_kill_process: ")?)?;

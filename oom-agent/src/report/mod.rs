@@ -64,8 +64,16 @@ pub enum What {
         /// Its command name.
         comm: String,
     },
-    /// `Kill process PID (NAME) sharing same memory`: killed with the victim of the line before (in 3.10 and 4.4; later
-    /// kernels kill it silently).
+    /// `OOM victim PID (NAME) is already exiting. Skip killing the task`: the chosen one, or a member of a group that is
+    /// killed, for which no `Killed process` follows (5.10 has it, 4.19 not).
+    Exiting {
+        /// The thread that was chosen.
+        pid: u32,
+        /// Its command name.
+        comm: String,
+    },
+    /// `Kill process PID (NAME) sharing same memory`: killed with the victim of the line before (3.10; 4.19 kills it
+    /// silently).
     Sharing {
         /// The process.
         pid: u32,

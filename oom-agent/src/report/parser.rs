@@ -166,7 +166,7 @@ impl Parser {
         }
     }
 
-    /// `Kill process` and `Killed process`.
+    /// `Kill process`, `Killed process` and what stands for them.
     fn kill(
         &mut self,
         time_ns: Option<u64>,
@@ -191,6 +191,8 @@ impl Parser {
             self.chosen.push(chosen);
         } else if let Some((pid, comm)) = sharing(message) {
             out.push(Event { time_ns, what: What::Sharing { pid, comm: comm.to_owned() } });
+        } else if let Some((pid, comm)) = kill::exiting(message) {
+            out.push(Event { time_ns, what: What::Exiting { pid, comm: comm.to_owned() } });
         } else {
             return false;
         }
@@ -243,8 +245,9 @@ impl Parser {
     fn close(&mut self, time_ns: Option<u64>, outcome: Outcome, out: &mut Vec<Event>) {
         if let Some(open) = self.open.take() {
             let release = open.report.invocation.as_ref().and_then(|asked| asked.kernel_release.as_deref());
-            self.pgtables_in_kb =
-                release.map(|release| !release.starts_with("5.4.") && !release.starts_with("5.5.0-rc"));
+            if let Some(release) = release {
+                self.pgtables_in_kb = Some(!release.starts_with("5.4.") && !release.starts_with("5.5.0-rc"));
+            }
             open.close(time_ns, outcome, out);
         }
     }

@@ -7,9 +7,13 @@ pub(super) const COMM_BYTES: usize = 15;
 
 /// The digits at the beginning of `text` and the rest.
 pub(super) fn number(text: &str) -> Option<(u64, &str)> {
-    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, rest) = text.split_at(end);
-    Some((digits.parse().ok()?, rest))
+    let mut value = 0_u64;
+    let mut end = 0;
+    for byte in text.bytes().take_while(u8::is_ascii_digit) {
+        value = value.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+        end += 1;
+    }
+    (end > 0).then(|| (value, &text[end..]))
 }
 
 /// An id that the kernel prints with `%d` although it is unsigned: -2 is 4294967294.
@@ -88,6 +92,14 @@ mod tests {
         assert_eq!(id("-2"), Some(4_294_967_294));
         assert_eq!(id("4294967294"), Some(4_294_967_294));
         assert_eq!(id("4294967296"), None);
+    }
+
+    #[test]
+    fn a_number_has_a_digit_and_fits() {
+        assert_eq!(number("18446744073709551615kB"), Some((u64::MAX, "kB")));
+        for text in ["", "x", "-1", "18446744073709551616"] {
+            assert_eq!(number(text), None, "{text}");
+        }
     }
 
     #[test]

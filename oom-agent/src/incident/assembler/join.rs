@@ -29,7 +29,11 @@ impl Assembler {
                     pending.latest_ns = now_ns;
                 }
             }
-            What::Reaped { .. } | What::NotReaped { .. } | What::Sharing { .. } | What::Suppressed { .. } => {}
+            What::Reaped { .. }
+            | What::NotReaped { .. }
+            | What::Exiting { .. }
+            | What::Sharing { .. }
+            | What::Suppressed { .. } => {}
             What::Gap { records } => self.gap(now_ns, records.unwrap_or(1)),
         }
         while self.journal.entries.len() > journal::MAX_ENTRIES {

@@ -28,7 +28,7 @@ fn the_chosen_one_has_a_score() {
     }
 }
 
-/// `oom_kill_process` of 3.10 and 4.4.
+/// `oom_kill_process` of 3.10.
 #[test]
 fn sharers_of_the_memory_are_named() {
     let line = "Kill process 3781 (a) b) sharing same memory";

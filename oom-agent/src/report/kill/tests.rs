@@ -218,6 +218,9 @@ fn group_kills_and_the_reaper_are_told() {
     let line = "oom_reaper: reaped process 81 (a), now b), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB";
     assert_eq!(reaped(line), Some((81, "a), now b")));
     assert_eq!(not_reaped("oom_reaper: unable to reap pid:81 (a) b)"), Some((81, "a) b")));
+    let line = "Memory cgroup out of memory: OOM victim 81 (a) b) is already exiting. Skip killing the task";
+    assert_eq!(exiting(line), Some((81, "a) b")));
+    assert_eq!(exiting("x: OOM victim 81 (a) is already exiting. Skip killing the task"), None);
     assert_eq!(suppressed("oom_kill_process: 132 callbacks suppressed"), Some(132));
     assert_eq!(suppressed("__alloc_pages_slowpath: 66566 callbacks suppressed"), None);
 }

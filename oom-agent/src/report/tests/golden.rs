@@ -41,6 +41,7 @@ fn render(events: &[Event]) -> String {
             What::GroupKill { cgroup } => writeln!(out, "group {cgroup}"),
             What::Reaped { pid, comm } => writeln!(out, "reaped pid={pid} comm={comm:?}"),
             What::NotReaped { pid, comm } => writeln!(out, "not reaped pid={pid} comm={comm:?}"),
+            What::Exiting { pid, comm } => writeln!(out, "exiting pid={pid} comm={comm:?}"),
             What::Sharing { pid, comm } => writeln!(out, "sharing pid={pid} comm={comm:?}"),
             What::Suppressed { reports } => writeln!(out, "suppressed {reports}"),
             What::Gap { records } => writeln!(out, "gap {}", or(*records)),

@@ -138,6 +138,7 @@ fn with_bpf(events: Vec<Event>, oom_group: bool) -> Vec<Fact> {
             What::Report(_)
             | What::Reaped { .. }
             | What::NotReaped { .. }
+            | What::Exiting { .. }
             | What::Sharing { .. }
             | What::Suppressed { .. }
             | What::Gap { .. } => {}
