@@ -9,7 +9,7 @@
 //! - [`live`]: sources, assembler and clock put together: incidents as they happen.
 //! - [`resident`]: the agent's own memory.
 //! - [`sink`]: an incident as text or JSON.
-//! - [`trace`], [`doctor`]: the commands.
+//! - [`trace`], [`rank`], [`doctor`]: the commands.
 //! - [`note`]: what they say on stderr.
 
 pub mod clock;
@@ -19,6 +19,7 @@ pub mod kernel;
 pub mod live;
 pub mod logs;
 pub mod note;
+pub mod rank;
 pub mod report;
 pub mod resident;
 pub mod sink;

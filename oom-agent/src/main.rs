@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use oom_agent::{
     doctor::{self, DoctorArgs},
     note::note,
+    rank::{self, RankArgs},
     trace::{self, NotPermitted, TraceArgs},
 };
 use std::{io::ErrorKind, process::ExitCode};
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// Show OOM kills as they happen.
     Trace(TraceArgs),
+    /// Show who would be killed now.
+    Rank(RankArgs),
     /// Show what this kernel, these privileges and these settings allow.
     Doctor(DoctorArgs),
 }
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Trace(args) => trace::run(&args),
+        Command::Rank(args) => rank::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
     match done {

@@ -4,7 +4,7 @@ use crate::incident::model::{ExemptReason, Incident, Memory, Role, Trigger, Vict
 use crate::sink::{escape, units};
 
 /// `java[81234]`: a process.
-pub(super) fn who(comm: &str, pid: u32) -> String {
+pub(crate) fn who(comm: &str, pid: u32) -> String {
     format!("{}[{pid}]", escape::name(comm))
 }
 
@@ -35,7 +35,7 @@ pub(super) fn main_victim(incident: &Incident) -> Option<&Victim> {
 }
 
 /// Memory in RAM. `None` if a part of it is unknown.
-pub(super) fn resident(memory: &Memory) -> Option<u64> {
+pub(crate) fn resident(memory: &Memory) -> Option<u64> {
     memory.rss_bytes.or_else(|| {
         let (anon, file, shmem) = (memory.anon_bytes?, memory.file_bytes?, memory.shmem_bytes?);
         Some(anon.saturating_add(file).saturating_add(shmem))
