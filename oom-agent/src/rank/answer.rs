@@ -25,6 +25,8 @@ pub struct Answer {
     /// The cgroup that was asked about (`--cgroup`). Absent: the machine was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_cgroup: Option<String>,
+    /// Every process that the kernel would look at was seen, and its points are known.
+    pub complete: bool,
     /// As it is.
     pub now: Ranking,
     /// As it would be (`--what-if`).
@@ -78,6 +80,7 @@ impl Answer {
             node: facts.node.clone(),
             kernel_release: facts.kernel_release.clone(),
             asked_cgroup: asked_cgroup.map(str::to_owned),
+            complete: facts.all_seen() && now.unknown_points == 0,
             now,
             what_if,
             available_bytes: facts.available_bytes,
@@ -92,7 +95,7 @@ impl Answer {
 }
 
 fn notes(answer: &Answer, facts: &Facts) -> Vec<String> {
-    let mut notes = facts.notes.clone();
+    let mut notes = facts.hidden.clone();
     let Answer { now, cross_check, unread, .. } = answer;
     let many = |number: u64| if number == 1 { "1 process".to_owned() } else { format!("{number} processes") };
     if unread.unreadable > 0 {

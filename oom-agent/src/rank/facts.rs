@@ -39,8 +39,15 @@ pub struct Facts {
     pub processes: Vec<Process>,
     /// What could not.
     pub unread: Unread,
-    /// What is missing or only seems to be there, in words.
-    pub notes: Vec<String>,
+    /// Why there may be processes that cannot even be counted, in words.
+    pub hidden: Vec<String>,
+}
+
+impl Facts {
+    /// No process is missing.
+    pub fn all_seen(&self) -> bool {
+        self.unread.unreadable == 0 && self.hidden.is_empty()
+    }
 }
 
 /// A process.

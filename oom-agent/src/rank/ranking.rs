@@ -68,7 +68,7 @@ pub fn rank(facts: &Facts) -> Ranking {
     };
     let candidates = candidates(facts, level, total_pages);
     let unknown_points = candidates.iter().filter(|it| it.eligible && it.points.is_none()).count() as u64;
-    let whole = unknown_points == 0 && facts.unread.unreadable == 0;
+    let whole = unknown_points == 0 && facts.all_seen();
     let decision = decision(facts, level, &candidates, total_pages, whole);
     let group = decision.as_ref().and_then(|decision| group(facts, level, decision.pid?));
     Ranking {

@@ -56,9 +56,10 @@ pub fn line(answer: &Answer) -> String {
     let clock = answer.time.as_deref().and_then(|time| time.get(11..19));
     let mut out = clock.map_or(String::new(), |clock| format!("{clock} "));
     out.push_str(&plain(&headline(answer)));
-    if let Some(points) = answer.now.decision.as_ref().and_then(|decision| decision.points) {
+    let shown = answer.what_if.as_ref().map_or(&answer.now, |what_if| &what_if.then);
+    if let Some(points) = shown.decision.as_ref().and_then(|decision| decision.points) {
         out.push_str(&format!(" {} points", units::points(points)));
-        if let Some(next) = runner_up(&answer.now) {
+        if let Some(next) = runner_up(shown) {
             out.push_str(&format!(", next {}", words::who(&next.comm, next.pid)));
             out.push_str(&format!(" with {}", next.points.map_or("?".to_owned(), units::points)));
         }
@@ -95,33 +96,41 @@ fn title(answer: &Answer) -> Prose {
 
 fn headline(answer: &Answer) -> Prose {
     let mut prose = Prose::new();
-    outcome(&mut prose, &answer.now);
+    if !answer.complete {
+        prose.say(Tone::Strong, "As far as can be seen: ");
+    }
+    outcome(&mut prose, &answer.now, &when(&answer.now));
     if let Some(what_if) = &answer.what_if {
-        let chosen = |ranking: &Ranking| ranking.decision.as_ref().and_then(|decision| decision.pid);
-        let same = answer.now.scope == what_if.then.scope && chosen(&answer.now) == chosen(&what_if.then);
-        prose.say(Tone::Strong, if same { " With the change, the same: " } else { " With the change: " });
-        outcome(&mut prose, &what_if.then);
+        let then = &what_if.then;
+        let what =
+            |ranking: &Ranking| ranking.decision.as_ref().map(|decision| (decision.rule, decision.pid));
+        let when = if answer.now.scope == then.scope { String::new() } else { when(then) };
+        if when.is_empty() && what(&answer.now) == what(then) && answer.now.group == then.group {
+            prose.say(Tone::Strong, " With the change too.");
+        } else {
+            prose.say(Tone::Strong, " With the change: ");
+            outcome(&mut prose, then, &when);
+        }
     }
     prose
 }
 
-/// What the kernel would do.
-fn outcome(prose: &mut Prose, ranking: &Ranking) {
-    let when = when(ranking);
+/// What the kernel would do; `when` is empty or the end of a sentence.
+fn outcome(prose: &mut Prose, ranking: &Ranking, when: &str) {
     let Some(decision) = &ranking.decision else {
-        prose.say(Tone::Strong, &format!("Nobody would be killed {when}: its OOM killer is switched off (oom_kill_disable). Whoever asks for memory would wait."));
+        prose.say(Tone::Strong, &format!("Nobody would be killed{when}: its OOM killer is switched off (oom_kill_disable). Whoever asks for memory would wait."));
         return;
     };
     let first = ranking.candidates.iter().find(|candidate| candidate.eligible);
     match decision.rule {
         Rule::Panic => {
             prose.atom(Tone::Alarm, "The kernel would panic");
-            prose.say(Tone::Strong, &format!(" {when}: vm.panic_on_oom is set."));
+            prose.say(Tone::Strong, &format!("{when}: vm.panic_on_oom is set."));
             return;
         }
         Rule::AllocatingTask => {
             prose.atom(Tone::Alarm, "Whoever asks for memory");
-            prose.say(Tone::Strong, &format!(" would be killed {when}: vm.oom_kill_allocating_task is set, points are not compared unless that one is exempt."));
+            prose.say(Tone::Strong, &format!(" would be killed{when}: vm.oom_kill_allocating_task is set, points are not compared unless that one is exempt."));
             return;
         }
         Rule::NoneKillable => {
@@ -132,20 +141,20 @@ fn outcome(prose: &mut Prose, ranking: &Ranking) {
             } else {
                 "everybody is exempt"
             };
-            prose.say(Tone::Strong, &format!("Nobody could be killed {when}: {why}, {then}."));
+            prose.say(Tone::Strong, &format!("Nobody could be killed{when}: {why}; {then}."));
             return;
         }
         Rule::HighestPoints | Rule::AlreadyDying | Rule::Sysrq => {}
     }
     let Some(first) = first.filter(|first| Some(first.pid) == decision.pid) else {
-        prose.say(Tone::Strong, &format!("Who would be killed {when} is not known: nobody's points are."));
+        prose.say(Tone::Strong, &format!("Who would be killed{when} is not known: nobody's points are."));
         return;
     };
     prose.atom(Tone::Alarm, &words::who(&first.comm, first.pid));
     if let Some(resident) = words::resident(&first.memory) {
         prose.say(Tone::Strong, &format!(", holding {},", units::bytes(resident)));
     }
-    prose.say(Tone::Strong, &format!(" would be killed {when}."));
+    prose.say(Tone::Strong, &format!(" would be killed{when}."));
     if let Some(group) = &ranking.group {
         let others = units::plural(group.pids.len() as u64, "more process", "more processes");
         prose.say(Tone::Strong, &format!(" {others} would die with it (memory.oom.group of "));
@@ -153,13 +162,13 @@ fn outcome(prose: &mut Prose, ranking: &Ranking) {
     }
 }
 
-/// When it would.
+/// When it would, with a blank before it.
 fn when(ranking: &Ranking) -> String {
     let Some(cgroup) = &ranking.scope.cgroup else {
-        return "if the machine ran out of memory now".to_owned();
+        return " if the machine ran out of memory now".to_owned();
     };
     let limit = level(ranking, cgroup).and_then(Level::limit_bytes);
-    format!("if {} reached its limit of {} now", named(cgroup), units::maybe_bytes(limit))
+    format!(" if {} reached its limit of {} now", named(cgroup), units::maybe_bytes(limit))
 }
 
 fn named(cgroup: &str) -> String {
@@ -253,7 +262,7 @@ fn changes(what_if: &WhatIf, width: usize) -> Vec<Line> {
                 let now = now.map_or(units::UNKNOWN.to_owned(), text);
                 prose.say(Tone::Plain, &format!("{}: limit {now} -> {}", named(cgroup), text(*memory_max_bytes)));
                 if *exceeded == Some(true) {
-                    prose.say(Tone::Plain, "; more than that is used: it would be reclaimed at once, and what cannot be reclaimed killed for");
+                    prose.say(Tone::Plain, "; more than that is used: memory would be reclaimed at once, and somebody killed if that is not enough");
                 }
             }
         }

@@ -64,7 +64,7 @@ pub fn read(root: &Path, asked: Option<&str>, page_size: u64) -> Result<Facts> {
         && members().next().is_some()
         && !members().any(|it| it.cgroup.as_deref().is_some_and(|cgroup| is_within(cgroup, &top.cgroup)))
     {
-        facts.notes.push(
+        facts.hidden.push(
             "cgroups have other names in /proc than where they are mounted (another cgroup namespace): their members cannot be told"
                 .to_owned(),
         );
@@ -90,14 +90,14 @@ fn processes(root: &Path, tree: Option<&Tree>, facts: &mut Facts) -> Result<()> 
     let initial =
         read_link(proc.join("self/ns/pid")).ok().map(|link| link.as_os_str() == INITIAL_PID_NAMESPACE);
     if initial == Some(false) {
-        facts.notes.push(
+        facts.hidden.push(
             "processes outside of this pid namespace cannot be seen here, and may have more points"
                 .to_owned(),
         );
     }
     if hides_processes(root) {
         facts
-            .notes
+            .hidden
             .push("/proc hides the processes of other users (hidepid): they are not among these".to_owned());
     }
     let entries = read_dir(&proc)
@@ -105,7 +105,7 @@ fn processes(root: &Path, tree: Option<&Tree>, facts: &mut Facts) -> Result<()> 
     let v2 = tree.is_none_or(|tree| tree.v2);
     for pid in entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok()) {
         if facts.processes.len() == PROCESSES {
-            facts.notes.push(format!("only {PROCESSES} processes were looked at"));
+            facts.hidden.push(format!("only {PROCESSES} processes were looked at"));
             break;
         }
         match process::read(&proc.join(pid.to_string()), pid, initial != Some(false), v2) {
