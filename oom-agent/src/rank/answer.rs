@@ -70,8 +70,8 @@ impl Answer {
         let what_if = if changes.is_empty() {
             None
         } else {
-            let (changed, changes) = what_if::apply(facts, changes)?;
-            Some(WhatIf { changes, then: rank(&changed) })
+            let (then, changes) = what_if::apply(facts, changes)?;
+            Some(WhatIf { changes, then: rank(&then) })
         };
         let cross_check = cross_check(facts);
         let mut answer = Self {

@@ -1,6 +1,6 @@
 //! Facts to a ranking: whom the kernel would kill now, by its own arithmetic. Pure.
 
-use super::facts::{Facts, Level, Process, is_within, upwards};
+use super::facts::{Bound, Facts, Level, Process, is_within, upwards};
 use crate::incident::badness;
 use crate::incident::model::{
     Candidate, Decision, ExemptReason, Limits, PointsSource, Rule, Scope, ScopeKind,
@@ -88,7 +88,7 @@ pub fn cross_check(facts: &Facts) -> CrossCheck {
     let mut check = CrossCheck::default();
     for process in &facts.processes {
         let Some((expected, seen)) = scores(facts, process) else { continue };
-        if is_exempt(facts, process).is_some() {
+        if exemption(facts, process).is_some() {
             continue;
         }
         check.compared += 1;
@@ -129,12 +129,7 @@ fn memcg_pages(facts: &Facts, level: &Level) -> Option<u64> {
         Some(0)
     } else if v1 {
         // Without swap accounting there is no such file, and no limit.
-        Some(
-            level
-                .memsw_max_bytes
-                .and_then(|max| max.bytes())
-                .map_or(u64::MAX, |max| max.saturating_sub(limit)),
-        )
+        Some(level.memsw_max_bytes.and_then(Bound::bytes).map_or(u64::MAX, |max| max.saturating_sub(limit)))
     } else {
         Some(level.swap_max_bytes?.bytes().unwrap_or(u64::MAX))
     };
@@ -169,7 +164,7 @@ fn candidates(facts: &Facts, level: Option<&Level>, total_pages: Option<u64>) ->
 
 fn candidate(facts: &Facts, process: &Process, total_pages: Option<u64>) -> Candidate {
     let task = &process.task;
-    let exempt = is_exempt(facts, process);
+    let exempt = exemption(facts, process);
     let points =
         task.oom_score_adj.and_then(|adj| badness::points(&task.memory, adj, total_pages, facts.page_size));
     let points = points.filter(|_| exempt.is_none());
@@ -184,18 +179,28 @@ fn candidate(facts: &Facts, process: &Process, total_pages: Option<u64>) -> Cand
         points,
         points_source: points.map(|_| PointsSource::Computed),
         eligible: exempt.is_none(),
-        exempt_reason: exempt.flatten(),
+        exempt_reason: exempt.and_then(|exempt| match exempt {
+            Exempt::For(reason) => Some(reason),
+            Exempt::Unexplained => None,
+        }),
     }
 }
 
-/// Whether the kernel would pass over it, and why. `Some(None)`: it does, by its own `oom_score`, for a reason that /proc
-/// does not show: reaped already or in vfork.
-fn is_exempt(facts: &Facts, process: &Process) -> Option<Option<ExemptReason>> {
+/// Whether the kernel would pass over a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exempt {
+    /// For this reason.
+    For(ExemptReason),
+    /// Its `oom_score` says so; the reason (reaped already, in vfork) is not in /proc.
+    Unexplained,
+}
+
+fn exemption(facts: &Facts, process: &Process) -> Option<Exempt> {
     if let Some(reason) = badness::exempt_reason(&process.task) {
-        return Some(Some(reason));
+        return Some(Exempt::For(reason));
     }
     let (expected, seen) = scores(facts, process)?;
-    (seen == 0 && expected > SCORE_STEPS).then_some(None)
+    (seen == 0 && expected > SCORE_STEPS).then_some(Exempt::Unexplained)
 }
 
 /// `oom_score` as the formula gives it, and as the kernel does (`proc_oom_score`, fs/proc/base.c).

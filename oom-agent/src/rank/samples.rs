@@ -134,7 +134,7 @@ pub(super) fn all() -> Vec<(&'static str, Answer)> {
         Answer::new(facts, Some("2026-11-20T10:15:03.214+01:00".into()), cgroup, changes).unwrap()
     };
     let alone = |facts: &Facts| ask(facts, None, &[]);
-    let app = Some("/kubepods.slice/pod1/app");
+    let app = "/kubepods.slice/pod1/app";
     let mut partial = machine(several());
     partial.unread = Unread { unreadable: 12, vanished: 1 };
     partial.panic_on_oom = None;
@@ -158,18 +158,18 @@ pub(super) fn all() -> Vec<(&'static str, Answer)> {
     let empty = Facts { levels: vec![level("/empty", Some(MIB), 0)], ..machine(several()) };
     vec![
         ("machine", alone(&machine(several()))),
-        ("pod", ask(&pod(true), app, &[])),
+        ("pod", ask(&pod(true), Some(app), &[])),
         ("adj", ask(&machine(several()), None, &[Change::Adj { pid: 4711, adj: -500 }])),
         (
             "limit",
             ask(
                 &pod(false),
-                app,
-                &[Change::Limit { cgroup: app.unwrap().into(), limit: Bound::Bytes(256 * MIB) }],
+                Some(app),
+                &[Change::Limit { cgroup: app.into(), limit: Bound::Bytes(256 * MIB) }],
             ),
         ),
         ("partial", alone(&partial)),
-        ("waits", ask(&waits, app, &[])),
+        ("waits", ask(&waits, Some(app), &[])),
         ("exempt", alone(&exempt)),
         ("panics", alone(&panics)),
         ("asker", alone(&asker)),

@@ -20,7 +20,7 @@ use crate::{
         units,
     },
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Write as _};
 
 /// Columns of a path within a sentence.
 const PATH: usize = 48;
@@ -58,10 +58,10 @@ pub fn line(answer: &Answer) -> String {
     out.push_str(&plain(&headline(answer)));
     let shown = answer.what_if.as_ref().map_or(&answer.now, |what_if| &what_if.then);
     if let Some(points) = shown.decision.as_ref().and_then(|decision| decision.points) {
-        out.push_str(&format!(" {} points", units::points(points)));
+        let _ = write!(out, " {} points", units::points(points));
         if let Some(next) = runner_up(shown) {
-            out.push_str(&format!(", next {}", words::who(&next.comm, next.pid)));
-            out.push_str(&format!(" with {}", next.points.map_or("?".to_owned(), units::points)));
+            let points = next.points.map_or("?".to_owned(), units::points);
+            let _ = write!(out, ", next {} with {points}", words::who(&next.comm, next.pid));
         }
         out.push('.');
     }

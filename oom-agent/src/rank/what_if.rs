@@ -99,9 +99,9 @@ fn limit(text: &str) -> Option<Bound> {
 /// A process that was not seen, a cgroup that is not the one that is asked about or above it: in words.
 pub fn apply(facts: &Facts, changes: &[Change]) -> Result<(Facts, Vec<Changed>), String> {
     let mut facts = facts.clone();
-    let mut changed = Vec::with_capacity(changes.len());
+    let mut done = Vec::with_capacity(changes.len());
     for change in changes {
-        changed.push(match change {
+        done.push(match change {
             Change::Adj { pid, adj } => {
                 let process = facts.processes.iter_mut().find(|process| process.task.pid == *pid);
                 let process = process.ok_or_else(|| format!("--what-if {pid}: no such process was seen"))?;
@@ -131,7 +131,7 @@ pub fn apply(facts: &Facts, changes: &[Change]) -> Result<(Facts, Vec<Changed>),
             }
         });
     }
-    Ok((facts, changed))
+    Ok((facts, done))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Tables of constructed machines.
 
 use super::*;
-use crate::rank::facts::{Bound, Unread};
+use crate::rank::facts::Unread;
 use crate::rank::samples::{GIB, MIB, kernel_thread, level, machine, process, within};
 use crate::rank::what_if::{self, Change};
 

@@ -22,7 +22,7 @@ use std::{
     path::Path,
 };
 
-/// The machine's own pid namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+/// The machine's own pid namespace (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
 const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 /// More processes than that are not looked at: a quarter of what `kernel.pid_max` can be.
 const PROCESSES: usize = 1 << 20;
