@@ -99,6 +99,7 @@ pub(super) fn headless(stage: &mut Stage<'_>) -> Result<()> {
     let script = Script::new("headless").with("name", "head").with("base-mib", "6").with("grow-mib", "16");
     let grower = stage.start(Some(group), script)?;
     stage.start(Some(group), hog("bystander", 0, 2, 0))?;
+    stage.foretell(Some(group))?;
     stage.intend(grower, "selected");
     stage.provoke(grower)
 }
@@ -110,6 +111,8 @@ pub(super) fn shared(stage: &mut Stage<'_>) -> Result<()> {
     let script = Script::new("sharer").with("name", "owner").with("base-mib", "6").with("grow-mib", "16");
     let grower = stage.start(Some(group), script)?;
     stage.start(Some(group), hog("bystander", 0, 2, 0))?;
+    // They have as many points: the order of the scan decides.
+    stage.foretell(Some(group))?;
     stage.provoke(grower)?;
     stage.actor(grower)?.await_death()
 }
@@ -151,6 +154,7 @@ pub(super) fn swap(stage: &mut Stage<'_>) -> Result<()> {
     stage.at(group)?.limit(8, 8)?;
     let grower = stage.start(Some(group), hog("swapped", 0, 2, 32))?;
     stage.start(Some(group), hog("bystander", 0, 1, 0))?;
+    stage.foretell(Some(group))?;
     stage.intend(grower, "selected");
     stage.provoke(grower)
 }

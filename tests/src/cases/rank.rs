@@ -107,7 +107,9 @@ pub(super) fn memcg(stage: &mut Stage<'_>) -> Result<()> {
     let container = stage.group("rank/container")?;
     let first = stage.start(Some(container), hog("rank-first", 400, 10, 0))?;
     let second = stage.start(Some(container), hog("rank-second", 300, 13, 0))?;
-    let grower = stage.start(Some(pod), hog("rank-grower", 0, 1, 16))?;
+    // v2 has no processes in a cgroup that has cgroups with controllers below it.
+    let sidecar = stage.group("rank/sidecar")?;
+    let grower = stage.start(Some(sidecar), hog("rank-grower", 0, 1, 16))?;
     // The container has no limit: the pod's is the one that it can hit.
     stage.foretell(Some(container))?;
     spared(stage, Some(container), first, second)?;

@@ -94,7 +94,8 @@ pub(super) fn swap(stage: &mut Stage<'_>) -> Result<()> {
     let disk = Swap::disk().context("no swap disk")?;
     stage.hold(Swap::new(&disk, 16)?);
     let grower = stage.start(None, hog("wide-swapped", 0, 4, GROW_MIB))?;
-    stage.start(None, hog("wide-idle", 0, 4, 0))?;
+    stage.start(None, hog("wide-idle", 0, 2, 0))?;
+    stage.foretell(None)?;
     fill(stage)?;
     stage.intend(grower, "selected");
     stage.provoke(grower)

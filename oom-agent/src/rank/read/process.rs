@@ -80,8 +80,10 @@ pub(super) fn read(dir: &Path, pid: u32, first: bool, v2: bool) -> Result<Proces
     // Right after its memory: the kernel's points are compared with those of this memory.
     process.oom_score = optional(number(&dir.join("oom_score")))?;
     task.oom_score_adj = optional(number(&dir.join("oom_score_adj")))?;
-    process.cgroup =
-        optional(bytes(&dir.join("cgroup")).map_err(Missing::from))?.and_then(|text| cgroup(&text, v2));
+    // An exited thread's reads `/` on v1 (`proc_cgroup_show`).
+    let thread = if task.tid == pid { dir.to_owned() } else { dir.join(format!("task/{}", task.tid)) };
+    let paths = optional(bytes(&thread.join("cgroup")).map_err(Missing::from))?;
+    process.cgroup = paths.and_then(|text| cgroup(&text, v2));
     process.task = task;
     Ok(process)
 }

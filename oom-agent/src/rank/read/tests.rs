@@ -61,6 +61,7 @@ fn processes_are_read_as_the_kernel_sees_them() {
         .file("proc/20/task/20/status", "Name:\theadless\nState:\tZ (zombie)\n")
         .file("proc/20/task/21/status", "Name:\tx\nState:\tX (dead)\n")
         .file("proc/20/task/22/status", &status(800))
+        .file("proc/20/task/22/cgroup", "0::/of/thread\n")
         .file("proc/20/oom_score_adj", "7\n")
         // A zombie.
         .file("proc/30/stat", &stat(30, "defunct", 0, 1, 30))
@@ -99,6 +100,7 @@ fn processes_are_read_as_the_kernel_sees_them() {
     let headless = found(&facts, 20);
     assert_eq!((headless.task.tid, headless.task.has_mm), (22, Some(true)));
     assert_eq!(headless.task.memory.anon_bytes, Some(800 << 10));
+    assert_eq!(headless.cgroup.as_deref(), Some("/of/thread"));
     assert_eq!(found(&facts, 30).task.has_mm, Some(false));
     assert_eq!((facts.ram_bytes, facts.swap_bytes), (Some(16_000_000 << 10), Some(1000 << 10)));
     assert_eq!((facts.panic_on_oom, facts.swappiness, facts.hidden.len()), (Some(0), Some(60), 0));
