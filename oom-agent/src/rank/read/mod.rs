@@ -109,7 +109,12 @@ fn processes(root: &Path, tree: Option<&Tree>, facts: &mut Facts) -> Result<()> 
             break;
         }
         match process::read(&proc.join(pid.to_string()), pid, initial != Some(false), v2) {
-            Ok(process) => facts.processes.push(process),
+            Ok(process) => {
+                // Nobody knows whether it is in the cgroup that is asked about.
+                let lost = !facts.levels.is_empty() && process.cgroup.is_none();
+                facts.unread.unreadable += u64::from(lost && process.task.has_mm != Some(false));
+                facts.processes.push(process);
+            }
             Err(Missing::Vanished) => facts.unread.vanished += 1,
             Err(Missing::Unreadable) => facts.unread.unreadable += 1,
         }

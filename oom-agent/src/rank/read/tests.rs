@@ -144,6 +144,12 @@ fn levels_of_v2_go_up_to_where_there_is_no_limit_file() {
         assert_eq!(rank(&facts).scope.cgroup.as_deref(), Some("/pod"));
         assert_eq!(rank(&facts).candidates.len(), 2);
     }
+    // Whose cgroup is not known may be in it.
+    let root = with(root, 14, "c", 400, 0, "/pod/a");
+    assert!(ask(&root, Some("/pod/a")).all_seen());
+    fs::write(root.path().join("proc/14/cgroup"), "").unwrap();
+    assert_eq!(ask(&root, Some("/pod/a")).unread.unreadable, 1);
+    assert!(ask(&root, None).all_seen(), "which does not matter for the machine");
     // The controller is not enabled there: the one above it is the memory cgroup.
     assert_eq!(ask(&root, Some("/pod/b")).levels[0].cgroup, "/pod");
     assert_eq!(ask(&root, Some("/")).levels.len(), 0);
