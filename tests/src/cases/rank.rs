@@ -63,6 +63,8 @@ impl Foretold {
             kill.victims.iter().filter(|victim| victim.role == role).map(|victim| victim.pid).collect()
         };
         let Self { pid, kind, cgroup, group, total_pages, complete, compared, disagree, .. } = self;
+        // An operator's order is about the whole machine.
+        let hit = if kill.scope.kind == "sysrq" { "global" } else { &kill.scope.kind };
         let killed = with_role("selected");
         let members = with_role("group");
         let mut checks = vec![
@@ -78,7 +80,7 @@ impl Foretold {
             ),
             check(
                 "rank names the limit that is hit",
-                *kind == kill.scope.kind && *cgroup == kill.scope.cgroup,
+                kind == hit && *cgroup == kill.scope.cgroup,
                 format!("named {kind} {cgroup:?}, hit {:?}", kill.scope),
             ),
             check("rank sees everybody", *complete, String::new()),

@@ -55,6 +55,7 @@ pub(super) fn allocating_task(stage: &mut Stage<'_>) -> Result<()> {
 pub(super) fn sysrq(stage: &mut Stage<'_>) -> Result<()> {
     let victim = stage.start(None, hog("sysrq-most", 900, 4, 0))?;
     stage.start(None, hog("sysrq-less", 100, 8, 0))?;
+    stage.foretell(None)?;
     stage.intend(victim, "selected");
     stage.look()?;
     let path = "/proc/sysrq-trigger";
