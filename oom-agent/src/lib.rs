@@ -9,7 +9,7 @@
 //! - [`live`]: sources, assembler and clock put together: incidents as they happen.
 //! - [`resident`]: the agent's own memory.
 //! - [`sink`]: an incident as text or JSON.
-//! - [`trace`], [`explain`], [`doctor`]: the commands.
+//! - [`trace`], [`explain`], [`rank`], [`doctor`]: the commands.
 //! - [`filter`], [`print`](mod@print): what those that show incidents share.
 //! - [`note`]: what they say on stderr.
 //! - [`units`]: PURE. Quantities as people read them.
@@ -24,6 +24,7 @@ pub mod live;
 pub mod logs;
 pub mod note;
 pub mod print;
+pub mod rank;
 pub mod report;
 pub mod resident;
 pub mod sink;

@@ -10,6 +10,7 @@ use oom_agent::{
     doctor::{self, DoctorArgs},
     explain::{self, ExplainArgs, Usage},
     note::note,
+    rank::{self, RankArgs},
     trace::{self, NotPermitted, TraceArgs},
 };
 use std::{io::ErrorKind, process::ExitCode};
@@ -28,6 +29,8 @@ enum Command {
     Trace(TraceArgs),
     /// Show the OOM kills that kernel logs tell of: files or stdin, any machine's, without root.
     Explain(Box<ExplainArgs>),
+    /// Show who would be killed now.
+    Rank(RankArgs),
     /// Show what this kernel, these privileges and these settings allow.
     Doctor(DoctorArgs),
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Trace(args) => trace::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Rank(args) => rank::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
     match done {

@@ -28,7 +28,8 @@ pub(super) fn line(text: &str) -> Option<Line> {
     if let Some((comm, rest)) = text.rsplit_once(" invoked oom-killer: gfp_mask=0x") {
         let gfp_mask = u32::from_str_radix(rest.split(['(', ',']).next()?, 16).ok()?;
         let order = rest.split_once(" order=")?.1.split(',').next()?.parse().ok()?;
-        let names = rest.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(names, _)| names);
+        let names =
+            rest.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(names, _)| names);
         let gfp_flags = names.split('|').filter(|name| !name.is_empty()).map(str::to_owned).collect();
         return Some(Line::Invoked { comm: unescape(comm), gfp_mask, gfp_flags, order });
     }

@@ -11,7 +11,7 @@
 //! - `missing`: what was not seen.
 //! - `words`: names and phrases that they share.
 
-mod candidates;
+pub(crate) mod candidates;
 mod failed;
 mod headline;
 mod memory;
@@ -20,7 +20,7 @@ mod sections;
 pub mod style;
 mod victims;
 mod why;
-mod words;
+pub(crate) mod words;
 mod zones;
 
 pub use style::{Show, Style};
@@ -30,9 +30,9 @@ use super::text::{Line, Tone};
 use crate::incident::model::Incident;
 
 /// Columns of a section's label.
-const LABEL: usize = 11;
+pub(crate) const LABEL: usize = 11;
 /// Sentences are not wider than this: longer lines are hard to read.
-const PROSE: usize = 120;
+pub(crate) const PROSE: usize = 120;
 
 /// The incident as text. No line is longer than [`Style::width`]; whatever a process or a cgroup calls itself
 /// is escaped.
@@ -86,7 +86,7 @@ impl Page {
 }
 
 /// Appends a section, nothing if it is empty.
-fn labelled(lines: &mut Vec<Line>, label: &str, section: Vec<Line>) {
+pub(crate) fn labelled(lines: &mut Vec<Line>, label: &str, section: Vec<Line>) {
     for (index, line) in section.into_iter().enumerate() {
         let mut out = Line::new(Tone::Plain, if index == 0 { label } else { "" });
         out.pad(LABEL);

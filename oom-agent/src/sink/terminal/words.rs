@@ -4,7 +4,7 @@ use crate::incident::model::{ExemptReason, Incident, Memory, Role, Trigger, Vict
 use crate::sink::{escape, units};
 
 /// `java[81234]`: a process.
-pub(super) fn who(comm: &str, pid: u32) -> String {
+pub(crate) fn who(comm: &str, pid: u32) -> String {
     format!("{}[{pid}]", escape::name(comm))
 }
 
