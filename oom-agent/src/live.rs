@@ -226,7 +226,9 @@ impl Past {
         let mut events = Vec::new();
         kmsg.read_available(&mut events)?;
         let warning = kmsg.first_seq().filter(|&first| first > 0).map(|first| {
-            format!("since boot: the kernel's log has lost its first {first} records, and earlier kills with them")
+            format!(
+                "since boot: the kernel's log has lost its first {first} records, and earlier kills with them"
+            )
         });
         // The line that names the victim follows a report.
         let whole = events.iter().rposition(|event| !is_open(event)).map_or(0, |last| last + 1);

@@ -58,7 +58,12 @@ fn one_of_them(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 /// The wall-clock time of the kill before is that of its death.
-fn dated(stage: &mut Stage<'_>, name: &str, lines: &[String], (second, boottime_ns): (i64, u64)) -> Result<()> {
+fn dated(
+    stage: &mut Stage<'_>,
+    name: &str,
+    lines: &[String],
+    (second, boottime_ns): (i64, u64),
+) -> Result<()> {
     /// printk's clock is not the monotonic one.
     const NEAR: u64 = 3;
     let mut found = None;
@@ -73,6 +78,10 @@ fn dated(stage: &mut Stage<'_>, name: &str, lines: &[String], (second, boottime_
     let boot = told.get("boottime_ns").and_then(Value::as_u64).unwrap_or_default();
     let near = unix_seconds(time).is_some_and(|time| time.abs_diff(second) <= NEAR)
         && boot.abs_diff(boottime_ns) <= NEAR * 1_000_000_000;
-    stage.check(format!("{name}: the kill before its start has its time"), near, format!("{time}, {boot} ns"));
+    stage.check(
+        format!("{name}: the kill before its start has its time"),
+        near,
+        format!("{time}, {boot} ns"),
+    );
     Ok(())
 }

@@ -61,9 +61,8 @@ fn logged(truth: &Truth) -> Truth {
 
 /// What happened before it started is told from the log, once and first.
 fn since_boot(truth: &Truth, before: usize, log: bool, incidents: &[Value], findings: &mut Findings) {
-    let is_ours = |told: &&Value| {
-        killed(told) && truth.kills.iter().any(|kill| chose(told) == Some(kill.decision.pid))
-    };
+    let is_ours =
+        |told: &&Value| killed(told) && truth.kills.iter().any(|kill| chose(told) == Some(kill.decision.pid));
     let level = |told: &Value| told.pointer("/evidence/level").and_then(Value::as_str).map(str::to_owned);
     let ours: Vec<Value> = incidents.iter().filter(is_ours).cloned().collect();
     let (past, later) = ours.split_at(before.min(ours.len()));

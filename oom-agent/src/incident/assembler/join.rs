@@ -86,7 +86,8 @@ impl Assembler {
 
     /// What the log said of this call before BPF did: the rings are read first, so it was printed in between.
     pub(super) fn earlier_report(&mut self, now_ns: u64, call: u64) {
-        let Some(pending) = self.calls.get_mut(&call).filter(|pending| pending.logged.report.is_none()) else {
+        let Some(pending) = self.calls.get_mut(&call).filter(|pending| pending.logged.report.is_none())
+        else {
             return;
         };
         let nothing = pending.end.is_some_and(|end| end.none_killable);

@@ -34,7 +34,13 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) fn new() -> Self {
-        Self { parser: Parser::new(), buffer: Box::new([0; RECORD]), first_seq: None, next_seq: None, lost: false }
+        Self {
+            parser: Parser::new(),
+            buffer: Box::new([0; RECORD]),
+            first_seq: None,
+            next_seq: None,
+            lost: false,
+        }
     }
 
     /// Reads what is there, up to a batch.

@@ -85,7 +85,11 @@ fn a_storm_of_calls_with_nothing_to_kill_is_told_once_in_a_while() {
         told.extend(run.push_all([fact(call(number, exempt.clone())), Fact::End(end)]).ready());
     }
     assert_eq!(told.len(), 2, "a call a second: the first, and the one after 5 s");
-    assert!(bpf_notes(&told[1].evidence.notes)[0].starts_with("504 equal calls"), "{:?}", told[1].evidence.notes);
+    assert!(
+        bpf_notes(&told[1].evidence.notes)[0].starts_with("504 equal calls"),
+        "{:?}",
+        told[1].evidence.notes
+    );
     assert_eq!(run.assembler.totals().none_killable, 8 * 101);
     assert_eq!(run.assembler.totals().incidents, 2);
 

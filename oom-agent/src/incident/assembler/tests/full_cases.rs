@@ -395,7 +395,10 @@ fn a_cut_path_is_said_to_be_cut() {
     let cut = Some(CgroupPath { path: "/deep".to_owned(), cut: true });
     facts[1] = fact(Call { trigger_cgroup: cut, ..call(1, big) });
     let incident = Run::full().push_all(facts).one();
-    assert_eq!(bpf_notes(&incident.evidence.notes), ["A cgroup's path was too long for its record: it is cut."]);
+    assert_eq!(
+        bpf_notes(&incident.evidence.notes),
+        ["A cgroup's path was too long for its record: it is cut."]
+    );
 }
 
 #[test]

@@ -137,7 +137,8 @@ fn a_gap_matters_where_a_report_may_be_in_it() {
 fn a_report_without_its_end_belongs_to_the_call_of_the_task_that_asked() {
     let (big, small) = (task(10, 8000, 0), task(11, 500, 0));
     let tasks = [big.clone(), small.clone()];
-    let half = Report { kill: None, outcome: Outcome::Unknown, lost_lines: 9, ..report(&small, &tasks, &big) };
+    let half =
+        Report { kill: None, outcome: Outcome::Unknown, lost_lines: 9, ..report(&small, &tasks, &big) };
     let mut facts = whole_call(1, &small, &tasks);
     let last = facts.pop().unwrap();
     let mut run = Run::full();
