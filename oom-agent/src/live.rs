@@ -15,7 +15,7 @@ use crate::{
     },
     note::note,
     report::{Event, Outcome, What},
-    source::kmsg::{From, Kmsg, Pace},
+    source::kmsg::{From, Kmsg},
 };
 use anyhow::{Context as _, Result};
 use std::{future, path::Path, time::Duration};
@@ -23,7 +23,7 @@ use tokio::{io::Interest, io::unix::AsyncFd, time::sleep};
 
 /// At the full level BPF tells of kills, and the log is read at once when it does. Otherwise it wakes the agent no more
 /// often than this, so that it does not overflow with what has nothing to do with OOM.
-const LOG_PACE: Duration = Duration::from_secs(1);
+const LOG_PAUSE: Duration = Duration::from_secs(1);
 
 /// Incidents of this machine, as they happen.
 pub struct Live {
@@ -84,7 +84,7 @@ impl Live {
         let kmsg = match kmsg {
             Ok(mut kmsg) => {
                 if level == Level::Full {
-                    kmsg.set_pace(Pace::AtMostEvery(LOG_PACE));
+                    kmsg.pause_between_reads(LOG_PAUSE)?;
                 }
                 Some(kmsg)
             }

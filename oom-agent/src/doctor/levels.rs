@@ -8,7 +8,7 @@ pub(super) const LEVELS: [(Level, &str); 3] = [
     (
         Level::Full,
         "every call of the OOM killer: who asked, the limit, all candidates with the kernel's points, the \
-         decision, victims, exits, reclaim before",
+         decision, victims, exits, reclaim before; with the kernel's report, where one is logged",
     ),
     (
         Level::Tracepoint,

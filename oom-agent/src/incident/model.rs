@@ -422,6 +422,6 @@ pub enum Level {
     Kmsg,
     /// Victims and reclaim from BPF tracepoints, the rest from the kernel's log.
     Tracepoint,
-    /// Everything from BPF.
+    /// Everything from BPF, and with it what only the kernel's report has.
     Full,
 }

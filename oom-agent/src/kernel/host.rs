@@ -168,13 +168,13 @@ impl Host {
 
 /// How many CPUs are online. `None`: not known.
 pub fn online_cpus(root: &Path) -> Option<u32> {
-    let list = line(root, "sys/devices/system/cpu/online").ok()?;
+    let online = line(root, "sys/devices/system/cpu/online").ok()?;
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
         last.checked_sub(first)?.checked_add(1)
     };
-    list.split(',').map(range).sum()
+    online.split(',').map(range).try_fold(0_u32, |sum, cpus| sum.checked_add(cpus?))
 }
 
 /// Opens a file below the root and reads at most 1 MiB of it.

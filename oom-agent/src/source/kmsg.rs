@@ -1,10 +1,12 @@
 //! `/dev/kmsg`: the running kernel's log, one record a read (`kernel/printk/printk.c:devkmsg_read`).
 
 mod follower;
+mod pause;
 
 use crate::report::Event;
 use anyhow::{Context as _, ensure};
 use follower::{Drained, Follower};
+use pause::Pause;
 use rustix::fs::{Mode, OFlags, SeekFrom};
 use std::fs::File;
 use std::io;
@@ -12,7 +14,6 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep_until};
 
 const PATH: &str = "/dev/kmsg";
 
@@ -23,16 +24,6 @@ pub enum From {
     Now,
     /// With the oldest record that the ring still holds.
     Start,
-}
-
-/// How often the log may wake the agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// With every record: the log is what tells of kills.
-    EachRecord,
-    /// Not within this time after it was read: something else tells of kills, and then the log is read at once. Between,
-    /// it is only read so that it does not overflow.
-    AtMostEvery(Duration),
 }
 
 /// Records that are read without a pause, at most: more than a ring of a megabyte holds. Whoever floods the log must
@@ -46,11 +37,10 @@ const MOST_BATCHES: usize = 16;
 pub struct Kmsg {
     file: File,
     follower: Follower,
-    pace: Pace,
     /// The same open file, registered: only then does a record wake the agent.
     watch: Option<AsyncFd<File>>,
-    /// Not to be registered before.
-    rests_until: Option<Instant>,
+    /// Between reading everything and waiting for more.
+    pause: Option<Pause>,
 }
 
 impl Kmsg {
@@ -61,18 +51,17 @@ impl Kmsg {
     /// says what to do.
     pub fn open(from: From) -> anyhow::Result<Self> {
         ensure!(Handle::try_current().is_ok(), "cannot follow {PATH}: not in a tokio runtime");
-        Ok(Self {
-            file: open(from)?,
-            follower: Follower::new(),
-            pace: Pace::EachRecord,
-            watch: None,
-            rests_until: None,
-        })
+        Ok(Self { file: open(from)?, follower: Follower::new(), watch: None, pause: None })
     }
 
-    /// From now on it wakes the agent no more often than this.
-    pub fn set_pace(&mut self, pace: Pace) {
-        self.pace = pace;
+    /// From now on it does not wake the agent within this time after it was read. For where something else tells of kills
+    /// and the log is read at once then: between, it is only read so that it does not overflow.
+    ///
+    /// # Errors
+    /// If there is no timer to be had.
+    pub fn pause_between_reads(&mut self, time: Duration) -> anyhow::Result<()> {
+        self.pause = Some(Pause::new(time)?);
+        Ok(())
     }
 
     /// Waits until the log says something about OOM and adds it to `out`, together with all that follows and can be
@@ -85,9 +74,8 @@ impl Kmsg {
     pub async fn next(&mut self, out: &mut Vec<Event>) -> anyhow::Result<()> {
         let before = out.len();
         loop {
-            if let Some(until) = self.rests_until {
-                sleep_until(until).await;
-                self.rests_until = None;
+            if let Some(pause) = &mut self.pause {
+                pause.end().await?;
             }
             let watch = match &mut self.watch {
                 Some(watch) => watch,
@@ -97,7 +85,7 @@ impl Kmsg {
             let drained = self.follower.drain(&mut ready.get_inner(), out).map_err(read_error)?;
             if drained == Drained::All {
                 ready.clear_ready();
-                self.rest();
+                self.rest()?;
             }
             if out.len() > before {
                 return Ok(());
@@ -116,19 +104,19 @@ impl Kmsg {
     pub fn read_available(&mut self, out: &mut Vec<Event>) -> anyhow::Result<()> {
         for _ in 0..MOST_BATCHES {
             if self.follower.drain(&mut &self.file, out).map_err(read_error)? == Drained::All {
-                self.rest();
-                break;
+                return self.rest();
             }
         }
         Ok(())
     }
 
     /// Everything was read: what comes now may wait for a while.
-    fn rest(&mut self) {
-        if let Pace::AtMostEvery(time) = self.pace {
+    fn rest(&mut self) -> anyhow::Result<()> {
+        if let Some(pause) = &mut self.pause {
             self.watch = None;
-            self.rests_until = Some(Instant::now() + time);
+            pause.begin()?;
         }
+        Ok(())
     }
 
     /// Number of the first record that was read: more than 0 if the ring had overwritten older ones by then.

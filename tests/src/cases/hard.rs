@@ -19,6 +19,8 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Silence in which nothing may run.
 const SILENCE: Duration = Duration::from_secs(20);
+/// How long the kernel's log is written to.
+const CHATTER: Duration = Duration::from_secs(4);
 /// How long an agent may take to tell what it knows.
 const TELL: Duration = Duration::from_secs(5);
 
@@ -42,6 +44,22 @@ pub(super) fn idle(stage: &mut Stage<'_>) -> Result<()> {
     stage.measured.insert("idle_context_switches".into(), after.0 - before.0);
     stage.check("no thread of the agent runs while nothing happens", after == before, {
         format!("context switches and ticks {before:?} before {SILENCE:?} of silence, {after:?} after")
+    });
+    // A log that says much and nothing about OOM.
+    let before = switches(agent.pid())?;
+    let begun = Instant::now();
+    while begun.elapsed() < CHATTER {
+        // A new file each time: the kernel limits the rate of a writer.
+        fs::write("/dev/kmsg", "oom-cases: chatter\n").context("writing to /dev/kmsg")?;
+        std::thread::sleep(CHATTER / 100);
+    }
+    let after = switches(agent.pid())?;
+    let woken = after.0 - before.0;
+    stage.measured.insert("chatter_context_switches".into(), woken);
+    let seconds = CHATTER.as_secs();
+    // Those that were not of its own will are in it.
+    stage.check("a log that says much wakes the agent about once a second", woken <= 2 * seconds + 2, {
+        format!("{woken} context switches in {seconds} s")
     });
     stage.judge("idle", Expect::All, agent)
 }

@@ -57,8 +57,12 @@ pub(super) fn line(text: &str) -> Option<Line> {
     if text.starts_with("Out of memory and no killable processes") {
         return Some(Line::NoneKillable);
     }
-    // A memory cgroup's counters are bytes, the machine's pages.
-    for (begin, name, unit) in [("anon ", "anon_bytes", 1), ("active_anon:", "active_anon_bytes", 4096)] {
+    // A memory cgroup's counters are bytes (of v1: with its own names), the machine's pages.
+    for (begin, name, unit) in [
+        ("anon ", "anon_bytes", 1),
+        ("cache ", "file_bytes", 1),
+        ("active_anon:", "active_anon_bytes", 4096),
+    ] {
         if let Some(rest) = text.strip_prefix(begin) {
             let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
             return Some(Line::Counter(name, rest.get(..end)?.parse::<u64>().ok()? * unit));
@@ -134,10 +138,11 @@ mod tests {
     }
 
     #[test]
-    fn a_break_down_begins_with_anonymous_memory() {
+    fn a_break_down_begins_with_a_counter() {
         for (text, expected) in [
             ("anon 8253440", Line::Counter("anon_bytes", 8_253_440)),
             (r"anon 8253440\x0afile 0", Line::Counter("anon_bytes", 8_253_440)),
+            ("cache 8192", Line::Counter("file_bytes", 8192)),
             ("active_anon:3 inactive_anon:5", Line::Counter("active_anon_bytes", 3 * 4096)),
         ] {
             assert_eq!(line(text), Some(expected), "{text}");

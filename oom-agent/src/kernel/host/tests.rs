@@ -34,6 +34,17 @@ fn nothing_that_can_be_read_is_nothing_known() {
 }
 
 #[test]
+fn cpus_are_counted() {
+    for (list, expected) in
+        [("0", Some(1)), ("0-3", Some(4)), ("0-1,4,6-7\n", Some(5)), ("", None), ("3-1", None), ("all", None)]
+    {
+        let root = TestRoot::new().file("sys/devices/system/cpu/online", list);
+        assert_eq!(online_cpus(root.path()), expected, "{list}");
+    }
+    assert_eq!(online_cpus(TestRoot::new().path()), None);
+}
+
+#[test]
 fn settings_and_names_are_read() {
     let root = TestRoot::new()
         .file("proc/sys/kernel/hostname", "node-7\n")

@@ -70,3 +70,31 @@ fn it_wakes_up_for_a_new_record_and_waits_on_if_that_means_nothing() {
         panic!("a new record was not seen");
     });
 }
+
+#[test]
+fn after_it_was_read_it_is_left_alone_for_a_while() {
+    runtime().block_on(async {
+        let Some(mut kmsg) = kmsg(From::Start) else { return };
+        kmsg.pause_between_reads(Duration::from_hours(1)).unwrap();
+        let mut out = Vec::new();
+        kmsg.read_available(&mut out).unwrap();
+        assert!(kmsg.first_seq() <= kmsg.follower.next_seq());
+        let events = out.len();
+        // Not registered, so no record wakes it, whatever is logged meanwhile.
+        let rests = |kmsg: &Kmsg| kmsg.watch.is_none() && kmsg.pause.as_ref().is_some_and(Pause::runs);
+        assert!(rests(&kmsg));
+        let waited = tokio::time::timeout(Duration::from_millis(1), kmsg.next(&mut out)).await;
+        assert!(waited.is_err() && rests(&kmsg) && out.len() == events);
+
+        // When that is over, it waits for the next record.
+        kmsg.pause_between_reads(Duration::from_nanos(1)).unwrap();
+        kmsg.read_available(&mut out).unwrap();
+        let pause = kmsg.pause.as_mut().unwrap();
+        pause.end().await.unwrap();
+        assert!(!pause.runs());
+        kmsg.pause = None;
+        kmsg.read_available(&mut out).unwrap();
+        let _ = tokio::time::timeout(Duration::from_millis(1), kmsg.next(&mut out)).await;
+        assert!(kmsg.watch.is_some());
+    });
+}

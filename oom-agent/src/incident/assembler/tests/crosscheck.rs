@@ -132,11 +132,11 @@ fn what_differs_is_told_in_both_ways() {
     for (expected, change) in cases {
         let mut both = both();
         change(&mut both);
-        assert_eq!(disagreements(both), [format!("{} about {expected}.", DISAGREE)]);
+        assert_eq!(disagreements(both), [format!("{DISAGREE} about {expected}.")]);
     }
     let mut both = global(0);
     both.report.machine.swap_total_bytes = Some(PAGE);
-    let expected = format!("{} about totalpages: 12801 in the log, 12800 by BPF.", DISAGREE);
+    let expected = format!("{DISAGREE} about totalpages: 12801 in the log, 12800 by BPF.");
     assert_eq!(disagreements(both), [expected]);
 }
 

@@ -80,6 +80,15 @@ fn a_record_that_is_too_large_is_one_lost_record() {
 }
 
 #[test]
+fn the_first_number_says_whether_the_log_is_whole() {
+    let mut follower = Follower::new();
+    assert_eq!(follower.first_seq(), None);
+    let mut reads = Reads::new([Ok("6,7,1,-;a"), Ok("6,8,2,-;b")]);
+    follower.drain(&mut reads, &mut Vec::new()).unwrap();
+    assert_eq!(follower.first_seq(), Some(7));
+}
+
+#[test]
 fn a_signal_does_not_matter() {
     assert_eq!(drain(Reads::new([Ok("6,7,1,-;a"), Err(EINTR), Ok("6,8,2,-;b")])), []);
 }
