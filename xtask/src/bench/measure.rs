@@ -1,7 +1,7 @@
 //! What a process costs.
 
 use anyhow::{Context as _, Result, ensure};
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader};
 use std::mem::MaybeUninit;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -15,17 +15,19 @@ pub(super) struct Measured {
     pub(super) peak_bytes: u64,
 }
 
-/// Runs a command whose output nobody reads.
+/// Runs a command and reads its output: grep ends with its first find where that goes to /dev/null.
 pub(super) fn measure(command: &mut Command) -> Result<Measured> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let begin = Instant::now();
-    let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+    let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+    let mut stdout = child.stdout.take().context("no pipe to it")?;
+    io::copy(&mut stdout, &mut io::sink()).with_context(|| format!("cannot read from {command:?}"))?;
     let mut status = 0;
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: both pointers are valid for the call, and the child is ours and not waited for elsewhere.
     let pid = unsafe { libc::wait4(child.id().cast_signed(), &raw mut status, 0, usage.as_mut_ptr()) };
     let seconds = begin.elapsed().as_secs_f64();
-    ensure!(pid > 0, "cannot wait for {command:?}: {}", std::io::Error::last_os_error());
+    ensure!(pid > 0, "cannot wait for {command:?}: {}", io::Error::last_os_error());
     ensure!(status == 0, "{command:?} failed (wait status {status:#x})");
     // SAFETY: zeroed is a valid value, and wait4 has succeeded.
     let usage = unsafe { usage.assume_init() };
