@@ -25,15 +25,21 @@ mod tests;
 pub(super) mod text;
 
 use super::Stamp;
+use super::stamp::Form;
 use crate::report::line::utf8;
 use layers::{Body, Head, Inner, layer};
+use memchr::memchr;
 use std::borrow::Cow;
+use std::ops::Range;
+use text::seconds;
 
 /// Layers around one message, at most.
 const MOST_LAYERS: usize = 8;
 /// What follows on the name of a process that users choose, at the beginning of a message of the kernel. No other
 /// message begins with what users choose.
 const INVOKED: &[u8] = b"invoked oom-killer: ";
+/// The tag of the kernel's lines in a syslog or a journal.
+const KERNEL: &[u8] = b"kernel:";
 
 /// A message of the kernel and what stands around it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,6 +110,20 @@ struct Memory {
     indent: usize,
     /// Another program wrote the last message.
     was_foreign: bool,
+    /// What the last line of a syslog began with.
+    same: Option<Same>,
+}
+
+/// Stamp, machine and writer of a line of a syslog. Where the stamp is as coarse as a second, the lines of a report have
+/// them in common.
+#[derive(Clone, Debug)]
+struct Same {
+    /// The text up to the message.
+    prefix: Vec<u8>,
+    host: Option<Range<usize>>,
+    stamp: Range<usize>,
+    form: Form,
+    resolution_ns: u64,
 }
 
 /// A line without a memory of those before it.
@@ -124,12 +144,24 @@ impl Memory {
         // Bytes of this text's own writer before the message: what collectors add is on each line.
         let mut indent = 0;
         let mut left = most;
+        if inner == Inner::Any {
+            if let Some(line) = self.plain(rest) {
+                return line;
+            }
+            if let Some(after) = self.as_before(rest, &mut line) {
+                indent = rest.len() - after.len();
+                (rest, inner) = (after, Inner::Printk);
+            }
+        }
         while inner != Inner::Nothing && left > 0 {
             left -= 1;
             let Some(mut head) = layer(self, rest, inner) else { break };
             if matches!(head.body, Body::Rest(after) if after.starts_with(INVOKED)) {
                 // It was the name of a process, which looks like a layer.
                 break;
+            }
+            if inner == Inner::Any && left + 1 == most {
+                self.remember(rest, &head);
             }
             head.tell(&mut line);
             let Head { body, is_collector, .. } = head;
@@ -163,6 +195,75 @@ impl Memory {
         }
         line.message = control::unescape(utf8(rest));
         line
+    }
+
+    /// A line of dmesg without a caller, and of nothing else: the same as its layer says, but sooner.
+    fn plain<'a>(&mut self, text: &'a [u8]) -> Option<Line<'a>> {
+        let (boot_ns, rest) = seconds(text.strip_prefix(b"[")?)?;
+        let rest = rest.strip_prefix(b"] ")?;
+        let row = |inside: &[u8]| inside.trim_ascii_start().first().is_some_and(u8::is_ascii_digit);
+        let is_message = match rest.strip_prefix(b"[") {
+            Some(inside) => row(inside),
+            None => !rest.starts_with(INVOKED) && !rest.starts_with(KERNEL),
+        };
+        let word = memchr(b' ', rest).map_or(&[][..], |at| &rest[at + 1..]);
+        if !is_message || word.starts_with(KERNEL) || self.monotonic_host.is_some() {
+            return None;
+        }
+        self.indent = text.len() - rest.len();
+        self.was_foreign = false;
+        let message = control::unescape(utf8(rest));
+        Some(Line { boot_ns: Some(boot_ns), message, ..Line::default() })
+    }
+
+    /// The rest of a line that begins as the last one of a syslog.
+    fn as_before<'a>(&self, text: &'a [u8], line: &mut Line<'a>) -> Option<&'a [u8]> {
+        let Same { prefix, host, stamp, form, resolution_ns } = self.same.as_ref()?;
+        let after = text.strip_prefix(&**prefix).filter(|after| !after.starts_with(INVOKED))?;
+        line.host = host.clone().map(|host| utf8(&text[host]));
+        line.stamp =
+            Some(Stamp { text: utf8(&text[stamp.clone()]), form: *form, resolution_ns: *resolution_ns });
+        Some(after)
+    }
+
+    /// Keeps what a line of a syslog begins with, if the next one may begin with the same.
+    fn remember(&mut self, text: &[u8], head: &Head<'_>) {
+        const SECOND_NS: u64 = 1_000_000_000;
+
+        let within = |part: &str| {
+            let begin = (part.as_ptr().addr()).checked_sub(text.as_ptr().addr())?;
+            Some(begin..begin + part.len()).filter(|range| range.end <= text.len())
+        };
+        let (Body::Rest(after), Inner::Printk, Some(stamp)) = (&head.body, head.inner, &head.stamp) else {
+            return;
+        };
+        let (Cow::Borrowed(stamp_text), false) = (&stamp.text, head.is_foreign || head.is_collector) else {
+            return;
+        };
+        let host = match &head.host {
+            Some(Cow::Borrowed(host)) => within(host),
+            Some(Cow::Owned(_)) => return,
+            None => None,
+        };
+        if stamp.resolution_ns < SECOND_NS
+            || head.part != Part::Whole
+            || head.host.is_some() != host.is_some()
+        {
+            return;
+        }
+        let Some(stamp_range) = within(stamp_text) else { return };
+        let (form, resolution_ns) = (stamp.form, stamp.resolution_ns);
+        let prefix = &text[..text.len() - after.len()];
+        let same = self.same.get_or_insert_with(|| Same {
+            prefix: Vec::new(),
+            host: None,
+            stamp: 0..0,
+            form,
+            resolution_ns,
+        });
+        same.prefix.clear();
+        same.prefix.extend_from_slice(prefix);
+        (same.host, same.stamp, same.form, same.resolution_ns) = (host, stamp_range, form, resolution_ns);
     }
 
     /// What a further line of the last message has behind its blanks.
