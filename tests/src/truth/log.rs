@@ -58,11 +58,9 @@ pub(super) fn line(text: &str) -> Option<Line> {
         return Some(Line::NoneKillable);
     }
     // A memory cgroup's counters are bytes (of v1: with its own names), the machine's pages.
-    for (begin, name, unit) in [
-        ("anon ", "anon_bytes", 1),
-        ("cache ", "file_bytes", 1),
-        ("active_anon:", "active_anon_bytes", 4096),
-    ] {
+    for (begin, name, unit) in
+        [("anon ", "anon_bytes", 1), ("cache ", "file_bytes", 1), ("active_anon:", "active_anon_bytes", 4096)]
+    {
         if let Some(rest) = text.strip_prefix(begin) {
             let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
             return Some(Line::Counter(name, rest.get(..end)?.parse::<u64>().ok()? * unit));

@@ -26,10 +26,9 @@ pub(super) struct Pause {
 impl Pause {
     pub(super) fn new(length: Duration) -> anyhow::Result<Self> {
         const FAILED: &str = "cannot make a timer (timerfd_create)";
-        let timer =
-            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)
-                .map_err(io::Error::from)
-                .context(FAILED)?;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)
+            .map_err(io::Error::from)
+            .context(FAILED)?;
         // SAFETY: an `OwnedFd` is open until it is dropped and keeps its descriptor; it is not replaced in the `AsyncFd`.
         let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }
             .map_err(io::Error::from)
