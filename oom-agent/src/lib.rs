@@ -9,18 +9,25 @@
 //! - [`live`]: sources, assembler and clock put together: incidents as they happen.
 //! - [`resident`]: the agent's own memory.
 //! - [`sink`]: an incident as text or JSON.
-//! - [`trace`], [`doctor`]: the commands.
+//! - [`trace`], [`explain`], [`rank`], [`doctor`]: the commands.
+//! - [`filter`], [`print`](mod@print): what those that show incidents share.
 //! - [`note`]: what they say on stderr.
+//! - [`units`]: PURE. Quantities as people read them.
 
 pub mod clock;
 pub mod doctor;
+pub mod explain;
+pub mod filter;
 pub mod incident;
 pub mod kernel;
 pub mod live;
 pub mod logs;
 pub mod note;
+pub mod print;
+pub mod rank;
 pub mod report;
 pub mod resident;
 pub mod sink;
 pub mod source;
 pub mod trace;
+pub mod units;

@@ -261,7 +261,14 @@ fn is_open(event: &Event) -> bool {
     match &event.what {
         What::Invoked(_) => true,
         What::Report(report) => report.outcome == Outcome::Kill,
-        What::Killed(_) | What::GroupKill { .. } | What::Reaped { .. } | What::Gap { .. } => false,
+        What::Killed(_)
+        | What::GroupKill { .. }
+        | What::Reaped { .. }
+        | What::NotReaped { .. }
+        | What::Exiting { .. }
+        | What::Sharing { .. }
+        | What::Suppressed { .. }
+        | What::Gap { .. } => false,
     }
 }
 

@@ -8,7 +8,9 @@ compile_error!(
 use clap::{Parser, Subcommand};
 use oom_agent::{
     doctor::{self, DoctorArgs},
+    explain::{self, ExplainArgs, Usage},
     note::note,
+    rank::{self, RankArgs},
     trace::{self, NotPermitted, TraceArgs},
 };
 use std::{io::ErrorKind, process::ExitCode};
@@ -25,6 +27,10 @@ struct Cli {
 enum Command {
     /// Show OOM kills as they happen.
     Trace(TraceArgs),
+    /// Show the OOM kills that kernel logs tell of: files or stdin, any machine's, without root.
+    Explain(Box<ExplainArgs>),
+    /// Show who would be killed now.
+    Rank(RankArgs),
     /// Show what this kernel, these privileges and these settings allow.
     Doctor(DoctorArgs),
 }
@@ -36,13 +42,19 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Trace(args) => trace::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Rank(args) => rank::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             note(&format!("{error:#}"));
-            ExitCode::from(if error.is::<NotPermitted>() { 3 } else { 1 })
+            ExitCode::from(match () {
+                () if error.is::<NotPermitted>() => 3,
+                () if error.is::<Usage>() => 2,
+                () => 1,
+            })
         }
     }
 }

@@ -4,7 +4,7 @@
 //! `totalpages`. Integer division comes first, as in the kernel: below 1,000 pages in total the adj has no weight.
 
 use super::fact::Task;
-use super::model::{ExemptReason, Memory};
+use super::model::{ExemptReason, Limits, Memory};
 
 /// Bytes of a page where nothing else is known.
 pub const PAGE_SIZE: u64 = 4096;
@@ -42,6 +42,21 @@ pub fn points(memory: &Memory, oom_score_adj: i32, total_pages: Option<u64>, pag
         return Some(held);
     }
     Some(held.saturating_add(i64::from(oom_score_adj).saturating_mul(adj_unit(total_pages?))))
+}
+
+/// The memory that a cgroup's points are a share of, in bytes (`mem_cgroup_get_max`): `memory.max`, and the smaller of `memory.swap.max` and the machine's swap (as long as
+/// swappiness is not 0, which the report does not tell).
+pub fn memcg_total_bytes(limits: &Limits, total_swap_bytes: Option<u64>) -> Option<u64> {
+    let swap = match (limits.swap_bytes, limits.swap_usage_bytes, total_swap_bytes) {
+        (Some(0), _, _) | (_, _, Some(0)) => 0,
+        (Some(limit), _, Some(total)) => limit.min(total),
+        // What is used is there.
+        (Some(limit), Some(used), None) if used >= limit => limit,
+        // No limit, where a usage is printed. cgroup v1 prints none: it limits memory and swap together.
+        (None, Some(_), Some(total)) => total,
+        (Some(_), _, None) | (None, _, _) => return None,
+    };
+    limits.memory_bytes?.checked_add(swap)
 }
 
 /// Why the kernel passes over this process, in the order in which it asks. `None`: nothing that was seen exempts it.

@@ -47,6 +47,17 @@ pub struct Zone {
     pub free_block_types: Vec<String>,
 }
 
+impl Zone {
+    /// The largest free block in bytes, 0 if there is none. `None`: the buddy list was not printed.
+    pub fn largest_free_block(&self, page_size: u64) -> Option<u64> {
+        if self.free_blocks.is_empty() {
+            return None;
+        }
+        let Some(order) = self.free_blocks.iter().rposition(|blocks| *blocks > 0) else { return Some(0) };
+        page_size.checked_shl(u32::try_from(order).ok()?)
+    }
+}
+
 /// A slab cache that cannot be reclaimed (`dump_unreclaimable_slab` in `mm/slab_common.c`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Slab {

@@ -42,6 +42,9 @@ pub struct Incident {
     /// Who asked for memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger: Option<Trigger>,
+    /// Bytes of a page, where the kernel's report tells; else take 4096.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_size_bytes: Option<u64>,
     /// The kernel's `totalpages`: the memory that `oom_score_adj` is a share of. Not the victim's size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_pages: Option<u64>,
@@ -64,7 +67,9 @@ pub struct Incident {
     /// Reclaim before the kill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub escalation: Option<Escalation>,
-    /// Break-down of the memory in scope, from the kernel's report: `NAME_bytes` with the names of cgroup v2's `memory.stat`.
+    /// Break-down of the memory in scope, from the kernel's report: `NAME_bytes` with the names of cgroup v2's `memory.stat`;
+    /// of the machine also `ram_bytes`, what of it is not the page allocator's (`reserved_bytes`), `swap_total_bytes` and
+    /// `swap_free_bytes`.
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty", default)]
     pub memory: std::collections::BTreeMap<String, u64>,
     /// The machine's zones, from the kernel's report of an OOM that is not a memory cgroup's.
@@ -104,6 +109,12 @@ pub struct Scope {
     /// Its id (inode of its directory).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup_id: Option<u64>,
+    /// Memory nodes that the allocation's NUMA policy allows, as the kernel writes lists (`0-1,4`). Absent: no policy, or unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nodemask: Option<String>,
+    /// Memory nodes that the cpuset of the task that asked allows. Absent in a memory cgroup's OOM, where nodes play no part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mems_allowed: Option<String>,
 }
 
 /// `enum oom_constraint` and what user space can ask for.
@@ -165,6 +176,18 @@ pub struct Limits {
     /// `memory.swap.current` in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swap_usage_bytes: Option<u64>,
+    /// `memory.memsw.limit_in_bytes`: cgroup v1's limit of memory and swap together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memsw_bytes: Option<u64>,
+    /// `memory.memsw.usage_in_bytes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memsw_usage_bytes: Option<u64>,
+    /// `memory.kmem.limit_in_bytes`: cgroup v1's limit of kernel memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kmem_bytes: Option<u64>,
+    /// `memory.kmem.usage_in_bytes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kmem_usage_bytes: Option<u64>,
 }
 
 impl Limits {

@@ -191,7 +191,7 @@ const fn constraint(value: u32) -> Option<ScopeKind> {
 
 /// Bytes up to the NUL as text: invalid UTF-8 becomes `\xNN`. A backslash stays one: systemd's cgroups have it in their
 /// names.
-fn name(bytes: &[u8]) -> String {
+pub(crate) fn name(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     let mut text = String::with_capacity(end);
     for chunk in bytes[..end].utf8_chunks() {

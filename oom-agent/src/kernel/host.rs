@@ -178,7 +178,7 @@ pub fn online_cpus(root: &Path) -> Option<u32> {
 }
 
 /// Opens a file below the root and reads at most 1 MiB of it.
-fn read_file(root: &Path, path: &str) -> std::io::Result<String> {
+pub(crate) fn read_file(root: &Path, path: &str) -> std::io::Result<String> {
     const LONGEST: u64 = 1 << 20;
     let mut bytes = Vec::new();
     File::open(root.join(path))?.take(LONGEST).read_to_end(&mut bytes)?;

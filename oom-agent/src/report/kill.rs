@@ -4,7 +4,7 @@
 //! Command names and cgroup names are chosen by users and may hold what the kernel prints around them, so each line
 //! is read from both ends towards them.
 
-use super::scan::{COMM_BYTES, id, kilobytes, least_raw_len, number};
+use super::scan::{COMM_BYTES, id, kb, least_raw_len, number};
 use super::{Killed, OomKill, TaskRow};
 use crate::incident::model::{Memory, ScopeKind};
 
@@ -14,7 +14,12 @@ pub(super) const SUMMARY: &str = "oom-kill:constraint=";
 /// `oom-kill:constraint=..,nodemask=..,cpuset=..,mems_allowed=..,{global_oom|oom_memcg=..},task_memcg=..,task=..,pid=..,uid=..`.
 ///
 /// Names that hold `,task=` and the like make it ambiguous; the report's own table and counters then decide.
-pub(super) fn summary(message: &str, tasks: &[TaskRow], stats_cgroup: Option<&str>) -> Option<OomKill> {
+pub(super) fn summary(
+    message: &str,
+    cut: bool,
+    tasks: &[TaskRow],
+    stats_cgroup: Option<&str>,
+) -> Option<OomKill> {
     let (rest, uid) = message.strip_prefix(SUMMARY)?.rsplit_once(",uid=")?;
     let (rest, pid) = rest.rsplit_once(",pid=")?;
     let pid = id(pid)?;
@@ -40,7 +45,7 @@ pub(super) fn summary(message: &str, tasks: &[TaskRow], stats_cgroup: Option<&st
         task_memcg: task_memcg.map(str::to_owned),
         comm: comm.to_owned(),
         pid,
-        uid: id(uid),
+        uid: id(uid).filter(|_| !cut),
     })
 }
 
@@ -97,13 +102,9 @@ fn split_cgroups<'a>(text: &'a str, stats_cgroup: Option<&str>) -> (Option<&'a s
         return (None, text.strip_prefix(",global_oom").unwrap_or(text).strip_prefix(TASK));
     };
     let splits = || rest.match_indices(TASK).map(|(at, _)| (&rest[..at], &rest[at + TASK.len()..]));
-    // The victim is in the cgroup whose limit was hit or below it.
-    let within = |(limit, task): &(&str, &str)| {
-        task.strip_prefix(limit).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || *limit == "/")
-    };
     let split = splits()
         .find(|(limit, _)| Some(*limit) == stats_cgroup)
-        .or_else(|| splits().find(within))
+        .or_else(|| splits().find(|(limit, task)| within(limit, task)))
         .or_else(|| splits().next());
     match split {
         Some((limit, task)) => (Some(limit), Some(task)),
@@ -111,47 +112,71 @@ fn split_cgroups<'a>(text: &'a str, stats_cgroup: Option<&str>) -> (Option<&'a s
     }
 }
 
-/// `REASON: Killed process PID (NAME) total-vm:..kB, anon-rss:..kB, ...`, and without a reason as before 5.1.
-pub(super) fn killed(message: &str) -> Option<Killed> {
+/// The victim is in the cgroup whose limit was hit or below it.
+pub(super) fn within(limit: &str, task: &str) -> bool {
+    task.strip_prefix(limit).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || limit == "/")
+}
+
+/// Whether a memory cgroup is out of memory; `None`: this is not what `out_of_memory` calls `oom_kill_process` with.
+pub(super) fn reason(reason: &str) -> Option<bool> {
+    if reason.starts_with("Memory cgroup out of memory") {
+        return Some(true);
+    }
+    reason.starts_with("Out of memory").then_some(false)
+}
+
+/// `REASON: Killed process PID (NAME) total-vm:..kB, anon-rss:..kB, ...`, and without a reason up to 5.0.
+pub(super) fn killed(message: &str, cut: bool) -> Option<Killed> {
     const KILLED: &str = "Killed process ";
-    let (reason, rest) = match message.strip_prefix(KILLED) {
+    let (text, rest) = match message.strip_prefix(KILLED) {
         Some(rest) => ("", rest),
         None => message.split_once(": Killed process ")?,
     };
-    let is_memcg = match reason {
-        "" => None,
-        reason if reason.starts_with("Memory cgroup out of memory") => Some(true),
-        reason if reason.starts_with("Out of memory") => Some(false),
-        _ => return None,
-    };
+    let is_memcg = if text.is_empty() { None } else { Some(reason(text)?) };
     let (pid, rest) = number(rest)?;
+    // RHEL 6 has the user before the name.
+    let (uid, rest) = match rest.strip_prefix(", UID ") {
+        Some(rest) => rest.split_once(',').map(|(uid, rest)| (id(uid), rest))?,
+        None => (None, rest),
+    };
     let rest = rest.strip_prefix(" (")?;
-    // The last of them: a name may hold one.
+    // The last of them: a name may hold one. RHEL 7 has the user after the name.
     let at = rest.rfind(") total-vm:").max(rest.rfind("), UID "))?;
     let mut killed = Killed {
         is_memcg,
-        message: reason.to_owned(),
+        message: text.to_owned(),
         pid: pid.try_into().ok()?,
         comm: rest[..at].to_owned(),
+        uid,
         ..Killed::default()
     };
-    let fields = rest[at + 1..].trim_start_matches([',', ' ']).replace("UID ", "UID:");
-    for (name, value) in fields.split([',', ' ']).filter_map(|field| field.split_once(':')) {
+    let fields = rest[at + 1..].trim_start_matches([',', ' ']);
+    let (user, fields) = match fields.strip_prefix("UID ") {
+        Some(rest) => rest.split_once(',').unwrap_or((rest, "")),
+        None => ("", fields),
+    };
+    killed.uid = killed.uid.or(id(user).filter(|_| !cut || !fields.is_empty()));
+    // Of a line that was cut the last word is not whole, unless it is a number with its unit.
+    let whole = if !cut || fields.ends_with("kB") {
+        fields
+    } else {
+        &fields[..fields.rfind([',', ' ']).unwrap_or(0)]
+    };
+    for (name, value) in whole.split([',', ' ']).filter_map(|field| field.split_once(':')) {
         killed_field(&mut killed, name, value);
     }
     Some(killed)
 }
 
 fn killed_field(killed: &mut Killed, name: &str, value: &str) {
-    let bytes = || value.strip_suffix("kB")?.parse().ok().and_then(kilobytes);
     let Memory { anon_bytes, file_bytes, shmem_bytes, pgtables_bytes, total_vm_bytes, .. } =
         &mut killed.memory;
     match name {
-        "total-vm" => *total_vm_bytes = bytes(),
-        "anon-rss" => *anon_bytes = bytes(),
-        "file-rss" => *file_bytes = bytes(),
-        "shmem-rss" => *shmem_bytes = bytes(),
-        "pgtables" => *pgtables_bytes = bytes(),
+        "total-vm" => *total_vm_bytes = kb(value),
+        "anon-rss" => *anon_bytes = kb(value),
+        "file-rss" => *file_bytes = kb(value),
+        "shmem-rss" => *shmem_bytes = kb(value),
+        "pgtables" => *pgtables_bytes = kb(value),
         "UID" => killed.uid = id(value),
         "oom_score_adj" => killed.oom_score_adj = value.parse().ok(),
         _ => (),
@@ -168,6 +193,27 @@ pub(super) fn reaped(message: &str) -> Option<(u32, &str)> {
     let (pid, rest) = number(message.strip_prefix("oom_reaper: reaped process ")?)?;
     let rest = rest.strip_prefix(" (")?;
     Some((pid.try_into().ok()?, &rest[..rest.rfind("), now anon-rss:")?]))
+}
+
+/// `oom_reaper: unable to reap pid:PID (NAME)`: both.
+pub(super) fn not_reaped(message: &str) -> Option<(u32, &str)> {
+    let (pid, rest) = number(message.strip_prefix("oom_reaper: unable to reap pid:")?)?;
+    Some((pid.try_into().ok()?, rest.strip_prefix(" (")?.strip_suffix(')')?))
+}
+
+/// `REASON: OOM victim PID (NAME) is already exiting. Skip killing the task` (`__oom_kill_process`): both.
+pub(super) fn exiting(message: &str) -> Option<(u32, &str)> {
+    let (text, rest) = message.split_once(": OOM victim ")?;
+    reason(text)?;
+    let (pid, rest) = number(rest)?;
+    let comm = rest.strip_prefix(" (")?.strip_suffix(") is already exiting. Skip killing the task")?;
+    Some((pid.try_into().ok()?, comm))
+}
+
+/// `oom_kill_process: N callbacks suppressed` (`___ratelimit`).
+pub(super) fn suppressed(message: &str) -> Option<u64> {
+    let (count, rest) = number(message.strip_prefix("oom_kill_process: ")?)?;
+    (rest == " callbacks suppressed").then_some(count)
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ impl<'a> Record<'a> {
 }
 
 /// Bytes as text; what is not UTF-8 as `\xNN`.
-fn utf8(bytes: &[u8]) -> Cow<'_, str> {
+pub(crate) fn utf8(bytes: &[u8]) -> Cow<'_, str> {
     use std::fmt::Write as _;
 
     if let Ok(text) = str::from_utf8(bytes) {

@@ -1,21 +1,20 @@
 //! The report that is being read.
 
-use super::memory;
 use super::scan::printable;
 use super::table::Columns;
-use super::{Event, Invocation, Outcome, Report, What, invocation};
-use crate::incident::model::Limits;
+use super::zone::{self, Zones};
+use super::{Chosen, Event, Invocation, Outcome, PAGE_SIZE, Report, What, chosen, invocation, memory};
 
 /// Rows of the task table that are kept.
 pub(super) const MOST_ROWS: usize = 65_536;
 /// Bytes of text that are kept.
 pub(super) const MOST_TEXT: usize = 256 * 1024;
+/// Bytes of text of a usual report.
+const USUAL_TEXT: usize = 4 * 1024;
 /// Bytes of it that the table leaves for the lines after it.
 const TEXT_AFTER_TABLE: usize = 8 * 1024;
 /// Counters that are kept; the kernel has about 80.
 const MOST_COUNTERS: usize = 512;
-/// A record this long was cut by printk (`LOG_LINE_MAX` is 976 or 992), perhaps within a number.
-const CUT_RECORD: usize = 970;
 /// A report whose lines do not go on for this long was cut off.
 const PATIENCE_NS: u64 = 30_000_000_000;
 
@@ -27,8 +26,10 @@ enum Section {
     Other,
     /// Below `Memory cgroup stats for`.
     Cgroup,
-    /// Below `Mem-Info:`.
+    /// Below `Mem-Info:`, up to the first zone.
     Machine,
+    /// Below `Unreclaimable slab info:`.
+    Slabs,
 }
 
 /// A report of which the end is still to come.
@@ -47,12 +48,17 @@ pub(super) struct Open {
     /// Where counters may follow.
     section: Section,
     columns: Option<Columns>,
+    zones: Zones,
+    /// Cgroup whose limit was hit, and the chosen task's, where a line of their own tells (up to 4.20).
+    limit: Option<String>,
+    task: Option<String>,
     text_cut: bool,
 }
 
 impl Open {
     pub(super) fn new(time_ns: Option<u64>, context: Option<u32>, invocation: Option<Invocation>) -> Self {
-        let report = Report { invocation, ..Report::default() };
+        let text = String::with_capacity(USUAL_TEXT);
+        let report = Report { invocation, text, ..Report::default() };
         Self { report, context, begin_ns: time_ns, last_ns: time_ns, ..Self::default() }
     }
 
@@ -66,11 +72,30 @@ impl Open {
         matches!((self.last_ns, time_ns), (Some(last), Some(now)) if now.saturating_sub(last) > PATIENCE_NS)
     }
 
+    /// Takes the line with the cpuset of the task that asked, which begins with its name.
+    pub(super) fn cpuset(&mut self, message: &str, cut: bool) -> bool {
+        let asked =
+            self.report.invocation.as_mut().filter(|asked| asked.tid.is_none() && asked.cpuset.is_none());
+        let own = asked.is_some_and(|asked| invocation::cpuset(message, cut, asked));
+        if own {
+            self.push_text(message, MOST_TEXT);
+        }
+        own
+    }
+
+    /// Takes the `Kill process` line, which ends it.
+    pub(super) fn choose(&mut self, chosen: &Chosen, message: &str) {
+        self.push_text(message, MOST_TEXT);
+        let asked = self.report.invocation.as_ref();
+        self.report.kill = Some(chosen::summary(chosen, asked, self.limit.as_deref(), self.task.as_deref()));
+        self.report.chosen = Some(chosen.clone());
+    }
+
     /// Takes a message that may be part of it. Unknown ones are kept in its text only.
-    pub(super) fn message(&mut self, time_ns: Option<u64>, message: &str, out: &mut Vec<Event>) {
-        let own = match self.record(message) {
+    pub(super) fn message(&mut self, time_ns: Option<u64>, message: &str, cut: bool, out: &mut Vec<Event>) {
+        let own = match self.record(message, cut) {
             Some(own) => own,
-            None => self.line(message, out),
+            None => self.line(message, cut, out),
         };
         if own {
             self.last_ns = time_ns.or(self.last_ns);
@@ -79,112 +104,172 @@ impl Open {
 
     /// Two records hold several lines: up to 6.1 the counters of a cgroup, and `Mem-Info`. A name may hold a line
     /// feed as well, but no record begins like these with a name in it.
-    fn record(&mut self, message: &str) -> Option<bool> {
-        if !message.contains('\n') {
+    fn record(&mut self, message: &str, cut: bool) -> Option<bool> {
+        if !matches!(self.section, Section::Cgroup | Section::Machine) {
             return None;
         }
-        let first = message.split('\n').next()?;
+        let (first, _) = message.split_once('\n')?;
         let fits = match self.section {
             Section::Cgroup => memory::counter(first).is_some(),
-            Section::Machine => memory::mem_info(first).is_some(),
-            Section::Other => false,
+            _ => memory::mem_info(first).is_some(),
         };
         if !fits {
             return None;
         }
-        let count = message.split('\n').count();
-        for (at, line) in message.split('\n').enumerate() {
-            if at + 1 < count || message.len() < CUT_RECORD {
-                self.counter(line);
-            }
+        let mut lines = message.split('\n').peekable();
+        while let Some(line) = lines.next() {
+            self.counter(line, cut && lines.peek().is_none());
             self.push_text(line, MOST_TEXT);
         }
         Some(true)
     }
 
     /// Takes one line; `true` if it was understood.
-    fn line(&mut self, message: &str, out: &mut Vec<Event>) -> bool {
-        if let Some(row) = self.columns.as_ref().and_then(|columns| columns.row(message)) {
-            self.push_text(message, MOST_TEXT - TEXT_AFTER_TABLE);
-            if self.report.tasks.len() < MOST_ROWS {
-                self.report.tasks.push(row);
-            } else {
-                self.report.lost_lines += 1;
-            }
-            return true;
+    fn line(&mut self, message: &str, cut: bool, out: &mut Vec<Event>) -> bool {
+        if let Some(own) = self.row(message, cut) {
+            return own;
         }
         self.push_text(message, MOST_TEXT);
-        if self.cpu(message) {
-            self.tell(out);
-            return true;
-        }
-        let own = self.section(message);
+        let own = self.cpu(message, cut) || self.section(message, cut);
         if own {
             self.tell(out);
         }
         own
     }
 
+    /// Takes a row of the task table.
+    fn row(&mut self, message: &str, cut: bool) -> Option<bool> {
+        let page_size = self.report.page_size.unwrap_or(PAGE_SIZE);
+        let row = self.columns.as_ref()?.row(message, page_size)?;
+        self.push_text(message, MOST_TEXT - TEXT_AFTER_TABLE);
+        // Its last number or its name may not be whole.
+        if !cut && self.report.tasks.len() < MOST_ROWS {
+            self.report.tasks.push(row);
+        } else {
+            self.report.lost_lines = self.report.lost_lines.saturating_add(1);
+        }
+        Some(true)
+    }
+
     /// The `CPU:` line of the task that asked.
-    fn cpu(&mut self, message: &str) -> bool {
+    fn cpu(&mut self, message: &str, cut: bool) -> bool {
         let Some(asked) = &mut self.report.invocation else { return false };
         if asked.tid.is_some() {
             return false;
         }
-        let Some(cpu) = invocation::cpu(message, &asked.comm) else { return false };
+        let Some(cpu) = invocation::cpu(message, cut, &asked.comm) else { return false };
         asked.tid = Some(cpu.tid);
         asked.kernel_release = cpu.release.map(str::to_owned);
         true
     }
 
-    fn section(&mut self, message: &str) -> bool {
-        if let Some((path, counters)) = memory::stats_header(message) {
-            self.report.stats_cgroup = Some(path.to_owned());
-            self.section = Section::Cgroup;
-            for (name, value) in counters.split(' ').filter_map(memory::old_counter) {
-                self.keep_counter(name, value);
+    fn section(&mut self, message: &str, cut: bool) -> bool {
+        match message.as_bytes().first() {
+            Some(b'M' | b'T') if self.cgroup(message, cut) => return true,
+            Some(b'M') if message == "Mem-Info:" => {
+                self.section = Section::Machine;
+                return true;
             }
-            return true;
+            Some(b'M') if message.starts_with("Memory cgroup min protection ") => return true,
+            Some(b'U') if message == "Unreclaimable slab info:" => {
+                self.section = Section::Slabs;
+                return true;
+            }
+            Some(b'T') if is_table(message) => {
+                self.report.has_table = true;
+                self.section = Section::Other;
+                return true;
+            }
+            Some(b'[') => {
+                let Some(columns) = Columns::from_header(message) else { return false };
+                self.report.has_table = true;
+                self.section = Section::Other;
+                self.columns = Some(columns);
+                return true;
+            }
+            _ => {}
         }
-        if message == "Mem-Info:" {
-            self.section = Section::Machine;
-            return true;
-        }
-        if is_table(message) {
-            self.report.has_table = true;
-            self.section = Section::Other;
-            return true;
-        }
-        if let Some(columns) = Columns::from_header(message) {
-            self.report.has_table = true;
-            self.section = Section::Other;
-            self.columns = Some(columns);
-            return true;
-        }
-        self.counter(message)
-            || memory::limits(message, &mut self.report.limits)
-            || memory::machine(message, &mut self.report.machine)
+        // The counters' names begin with small letters as well.
+        self.counter(message, cut)
+            || match message.as_bytes().first() {
+                Some(b'm' | b's' | b'k') => memory::limits(message, &mut self.report),
+                Some(b'0'..=b'9' | b'F' | b'T' | b'S') => memory::machine(message, &mut self.report),
+                Some(b'N' | b'D' | b'H' | b'M' | b'l') => self.zone(message, cut),
+                _ => false,
+            }
     }
 
-    fn counter(&mut self, line: &str) -> bool {
+    /// Lines about the cgroup whose limit was hit.
+    fn cgroup(&mut self, message: &str, cut: bool) -> bool {
+        if let Some((task, limit)) = chosen::cgroups(message) {
+            self.task = task.map(str::to_owned);
+            self.limit = Some(limit.to_owned()).filter(|_| !cut);
+            return true;
+        }
+        let Some((path, counters)) = memory::stats_header(message, cut) else { return false };
+        // Before 5.2 its descendants' follow (`for_each_mem_cgroup_tree`).
+        let own = match (&self.report.stats_cgroup, &self.limit) {
+            (Some(_), _) => false,
+            (None, Some(limit)) => limit == path,
+            (None, None) => counters.is_empty() || self.report.limits.usage_bytes.is_some(),
+        };
+        self.section = Section::Other;
+        if own {
+            self.report.stats_cgroup = Some(path.to_owned());
+            self.section = Section::Cgroup;
+            self.old_counters(counters);
+        }
+        true
+    }
+
+    fn zone(&mut self, message: &str, cut: bool) -> bool {
+        let before = self.report.page_size;
+        let own = self.zones.line(message, cut, &mut self.report);
+        if own && self.section == Section::Machine && !message.ends_with(" per-cpu:") {
+            self.section = Section::Other;
+        }
+        // The machine's counters, which come first, are pages too.
+        if let (None, Some(size)) = (before, self.report.page_size.filter(|&size| size != PAGE_SIZE))
+            && self.report.stats_cgroup.is_none()
+        {
+            for bytes in self.report.stats.values_mut() {
+                *bytes = (*bytes / PAGE_SIZE).saturating_mul(size);
+            }
+        }
+        own
+    }
+
+    /// `cut`: its last number may not be whole.
+    fn counter(&mut self, line: &str, cut: bool) -> bool {
         match self.section {
+            Section::Cgroup if line.starts_with(' ') => return self.old_counters(line),
             Section::Cgroup => {
                 let Some((name, value)) = memory::counter(line) else { return false };
-                self.keep_counter(name, value);
-            }
-            Section::Machine => {
-                let Some(counters) = memory::mem_info(line) else {
-                    // The nodes and zones follow.
-                    self.section = Section::Other;
-                    return false;
-                };
-                for (name, value) in counters {
+                if !cut {
                     self.keep_counter(name, value);
                 }
             }
+            Section::Machine => {
+                let Some(counters) = memory::mem_info(line) else { return false };
+                let kept = line.split_ascii_whitespace().count() - usize::from(cut);
+                for (name, value) in counters.take(kept) {
+                    self.keep_counter(name, value);
+                }
+            }
+            Section::Slabs => return zone::slab(line, &mut self.report.unreclaimable_slabs),
             Section::Other => return false,
         }
         true
+    }
+
+    /// ` cache:0KB rss:51200KB`, which may go on in a record of its own.
+    fn old_counters(&mut self, text: &str) -> bool {
+        let mut any = false;
+        for (name, value) in text.split(' ').filter_map(memory::old_counter) {
+            self.keep_counter(name, value);
+            any = true;
+        }
+        any
     }
 
     fn keep_counter(&mut self, name: &str, value: u64) {
@@ -240,10 +325,13 @@ impl Open {
 
 /// Lines that only a report has: one that begins with them was cut off at its beginning.
 pub(super) fn is_part(message: &str) -> bool {
-    is_table(message)
-        || memory::stats_header(message).is_some()
-        || Columns::from_header(message).is_some()
-        || memory::limits(message, &mut Limits::default())
+    match message.as_bytes().first() {
+        Some(b'T') => is_table(message) || chosen::cgroups(message).is_some(),
+        Some(b'[') => Columns::from_header(message).is_some(),
+        Some(b'M') => memory::stats_header(message, false).is_some() || chosen::cgroups(message).is_some(),
+        Some(b'm' | b's' | b'k') => memory::is_limits(message),
+        _ => false,
+    }
 }
 
 fn is_table(message: &str) -> bool {

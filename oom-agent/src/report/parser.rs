@@ -3,10 +3,11 @@
 //! The kernel holds `oom_lock` while it prints a report and kills, so reports never overlap; other messages may stand
 //! between a report's lines.
 
+use super::chosen::{Waiting, chosen, sharing};
 use super::open::{MOST_TEXT, Open, is_part};
 use super::pieces::Pieces;
-use super::scan::cut;
-use super::{Event, Outcome, What, invocation, kill};
+use super::scan::{CUT_RECORD, cut, number};
+use super::{Event, Killed, Outcome, What, invocation, kill};
 
 /// Bytes of a message that are looked at; printk's own limit is 2 KiB.
 const MOST_MESSAGE: usize = 16 * 1024;
@@ -18,6 +19,9 @@ const MOST_MESSAGE: usize = 16 * 1024;
 pub struct Parser {
     open: Option<Open>,
     pieces: Pieces,
+    chosen: Waiting,
+    /// This kernel prints the victim's page tables in kB. `None`: its release is not known.
+    pgtables_in_kb: Option<bool>,
 }
 
 impl Parser {
@@ -29,34 +33,36 @@ impl Parser {
     /// Whether [`Parser::message`] may have a use for a message, which may still be escaped. Cheap: most messages of a
     /// machine have nothing to do with OOM.
     pub fn wants(&self, message: &[u8]) -> bool {
-        const BEGINS: [&[u8]; 13] = [
+        const BEGINS: [&[u8]; 18] = [
+            b"** ",
+            b"Kill process ",
             b"Killed process ",
             b"Kernel panic - not syncing: ",
             b"Memory cgroup out of memory",
             b"Memory cgroup stats for ",
+            b"Memory limit reached of cgroup ",
             b"Out of memory",
+            b"Task in ",
             b"Tasks in ",
             b"Tasks state ",
             b"[ ",
             b"kmem: usage ",
             b"memory",
             b"oom-kill:",
+            b"oom_kill_process: ",
             b"oom_reaper: ",
             b"swap: usage ",
         ];
-        const INVOKED: &[u8] = b" invoked oom-killer: ";
-        // A name of 15 bytes, each escaped.
-        let invoked =
-            || message.iter().take(4 * 15 + 1).enumerate().any(|(at, _)| message[at..].starts_with(INVOKED));
         self.open.is_some()
             || self.pieces.waiting()
             || BEGINS.iter().any(|begin| message.starts_with(begin))
-            || invoked()
+            || invocation::invoked_at(message).is_some()
     }
 
     /// Takes the next message.
     ///
-    /// `time_ns` is the log's clock and `context` the thread that printed the message, where the log has them.
+    /// `time_ns` is the log's clock and `context` the thread that printed the message, where the log has them. A message
+    /// as long as printk's longest is taken for one that it cut.
     pub fn message(
         &mut self,
         time_ns: Option<u64>,
@@ -64,26 +70,53 @@ impl Parser {
         message: &str,
         out: &mut Vec<Event>,
     ) {
+        self.take(time_ns, context, message, message.len() >= CUT_RECORD, out);
+    }
+
+    /// Takes the next message, of which the end may be missing: it was cut by who wrote the log, or the file ends in it.
+    /// What may be half a number is not told.
+    pub fn cut_message(
+        &mut self,
+        time_ns: Option<u64>,
+        context: Option<u32>,
+        message: &str,
+        out: &mut Vec<Event>,
+    ) {
+        self.take(time_ns, context, message, true, out);
+    }
+
+    fn take(
+        &mut self,
+        time_ns: Option<u64>,
+        context: Option<u32>,
+        message: &str,
+        is_cut: bool,
+        out: &mut Vec<Event>,
+    ) {
         let message = cut(message, MOST_MESSAGE);
         if self.open.as_ref().is_some_and(|open| open.is_stale(time_ns)) {
             self.close(None, Outcome::Unknown, out);
         }
-        // First, as it alone begins with text that a user chooses.
-        if let Some(invocation) = invocation::invoked(message) {
+        // First, as these two alone begin with text that a user chooses.
+        if let Some(invocation) = invocation::invoked(message, is_cut) {
             self.pieces.clear();
             self.close(None, Outcome::Unknown, out);
             let open = self.open.insert(Open::new(time_ns, context, Some(invocation)));
             open.push_text(message, MOST_TEXT);
             return;
         }
+        if self.open.as_mut().is_some_and(|open| !open.is_foreign(context) && open.cpuset(message, is_cut)) {
+            return;
+        }
         if let Some(message) = self.pieces.join(message) {
-            self.line(time_ns, context, &message, out);
+            self.line(time_ns, context, &message, is_cut, out);
         }
     }
 
     /// Says that log records are missing between the last message and the next. `None`: nobody knows how many.
     pub fn gap(&mut self, records: Option<u64>, out: &mut Vec<Event>) {
         self.pieces.clear();
+        self.chosen.clear();
         if let Some(open) = &mut self.open {
             open.gap(records, out);
         }
@@ -96,26 +129,91 @@ impl Parser {
         self.close(None, Outcome::Unknown, out);
     }
 
-    fn line(&mut self, time_ns: Option<u64>, context: Option<u32>, message: &str, out: &mut Vec<Event>) {
-        if let Some(killed) = kill::killed(message) {
-            // Kernels before 4.19 end a report with this line only. Where records were lost it may be another's kill.
-            let own = |open: &Open| open.report.lost_lines == 0 && !open.is_foreign(context);
-            let outcome = if self.open.as_ref().is_some_and(own) { Outcome::Kill } else { Outcome::Unknown };
-            self.close(None, outcome, out);
-            out.push(Event { time_ns, what: What::Killed(Box::new(killed)) });
-        } else if let Some(path) = kill::group(message) {
-            out.push(Event { time_ns, what: What::GroupKill { cgroup: path.to_owned() } });
-        } else if let Some((pid, comm)) = kill::reaped(message) {
-            out.push(Event { time_ns, what: What::Reaped { pid, comm: comm.to_owned() } });
-        } else if self.summary(time_ns, context, message, out) {
-        } else if let Some(outcome) = ending(message) {
+    fn line(
+        &mut self,
+        time_ns: Option<u64>,
+        context: Option<u32>,
+        message: &str,
+        is_cut: bool,
+        out: &mut Vec<Event>,
+    ) {
+        let told = match message.as_bytes().first() {
+            Some(b'K' | b'M' | b'O') => self.kill(time_ns, context, message, is_cut, out),
+            Some(b'o') => {
+                self.summary(time_ns, context, message, is_cut, out) || tell(time_ns, message, is_cut, out)
+            }
+            Some(b'T') => tell(time_ns, message, is_cut, out),
+            Some(b'*') => match dropped(message) {
+                Some(records) => {
+                    self.gap(Some(records), out);
+                    true
+                }
+                None => false,
+            },
+            _ => false,
+        };
+        if told {
+            return;
+        }
+        if let Some(outcome) = ending(message) {
             self.ensure_open(time_ns, context).push_text(message, MOST_TEXT);
             self.close(time_ns, outcome, out);
         } else if self.open.is_some() || is_part(message) {
             let open = self.ensure_open(time_ns, context);
             if !open.is_foreign(context) {
-                open.message(time_ns, message, out);
+                open.message(time_ns, message, is_cut, out);
             }
+        }
+    }
+
+    /// `Kill process`, `Killed process` and what stands for them.
+    fn kill(
+        &mut self,
+        time_ns: Option<u64>,
+        context: Option<u32>,
+        message: &str,
+        is_cut: bool,
+        out: &mut Vec<Event>,
+    ) -> bool {
+        // Before 4.19 a report ends with one of these lines. Where records were lost it may be another's kill.
+        let own =
+            self.open.as_ref().is_some_and(|open| open.report.lost_lines == 0 && !open.is_foreign(context));
+        let outcome = if own { Outcome::Kill } else { Outcome::Unknown };
+        if let Some(mut killed) = kill::killed(message, is_cut) {
+            self.close(None, outcome, out);
+            self.complete(&mut killed);
+            out.push(Event { time_ns, what: What::Killed(Box::new(killed)) });
+        } else if let Some(chosen) = chosen(message) {
+            if let Some(open) = self.open.as_mut().filter(|_| own) {
+                open.choose(&chosen, message);
+            }
+            self.close(time_ns.filter(|_| own), outcome, out);
+            self.chosen.push(chosen);
+        } else if let Some((pid, comm)) = sharing(message) {
+            out.push(Event { time_ns, what: What::Sharing { pid, comm: comm.to_owned() } });
+        } else if let Some((pid, comm)) = kill::exiting(message) {
+            out.push(Event { time_ns, what: What::Exiting { pid, comm: comm.to_owned() } });
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Adds what the line before said, and takes away what may not be true.
+    fn complete(&mut self, killed: &mut Killed) {
+        // A whole multiple of 4 MiB may be bytes that are called kB (5.4.0 to 5.4.8, mm_pgtables_bytes in
+        // __oom_kill_process): a multiple of the page size.
+        let suspect = killed.memory.pgtables_bytes.is_some_and(|bytes| bytes > 0 && bytes % (4 << 20) == 0);
+        if suspect && self.pgtables_in_kb != Some(true) {
+            killed.memory.pgtables_bytes = None;
+        }
+        if self.chosen.is_empty() {
+            return;
+        }
+        killed.chosen = self.chosen.take(killed.pid);
+        if let Some(chosen) = killed.chosen.as_ref().filter(|_| killed.is_memcg.is_none()) {
+            killed.message.clone_from(&chosen.message);
+            killed.is_memcg = kill::reason(&chosen.message);
         }
     }
 
@@ -125,13 +223,14 @@ impl Parser {
         time_ns: Option<u64>,
         context: Option<u32>,
         message: &str,
+        is_cut: bool,
         out: &mut Vec<Event>,
     ) -> bool {
         let (tasks, stats_cgroup) = match &self.open {
             Some(open) => (open.report.tasks.as_slice(), open.report.stats_cgroup.as_deref()),
             None => (&[][..], None),
         };
-        let Some(kill) = kill::summary(message, tasks, stats_cgroup) else { return false };
+        let Some(kill) = kill::summary(message, is_cut, tasks, stats_cgroup) else { return false };
         let open = self.ensure_open(time_ns, context);
         open.push_text(message, MOST_TEXT);
         open.report.kill = Some(kill);
@@ -145,9 +244,36 @@ impl Parser {
 
     fn close(&mut self, time_ns: Option<u64>, outcome: Outcome, out: &mut Vec<Event>) {
         if let Some(open) = self.open.take() {
+            let release = open.report.invocation.as_ref().and_then(|asked| asked.kernel_release.as_deref());
+            if let Some(release) = release {
+                self.pgtables_in_kb = Some(!release.starts_with("5.4.") && !release.starts_with("5.5.0-rc"));
+            }
             open.close(time_ns, outcome, out);
         }
     }
+}
+
+/// Lines that are told as they are.
+fn tell(time_ns: Option<u64>, message: &str, is_cut: bool, out: &mut Vec<Event>) -> bool {
+    let what = if let Some(path) = kill::group(message) {
+        What::GroupKill { cgroup: path.to_owned() }
+    } else if let Some((pid, comm)) = kill::reaped(message) {
+        What::Reaped { pid, comm: comm.to_owned() }
+    } else if let Some((pid, comm)) = kill::not_reaped(message).filter(|_| !is_cut) {
+        What::NotReaped { pid, comm: comm.to_owned() }
+    } else if let Some(reports) = kill::suppressed(message) {
+        What::Suppressed { reports }
+    } else {
+        return false;
+    };
+    out.push(Event { time_ns, what });
+    true
+}
+
+/// `** 3 printk messages dropped **`: the console was too slow (`console_unlock`).
+fn dropped(message: &str) -> Option<u64> {
+    let (records, rest) = number(message.strip_prefix("** ")?)?;
+    (rest.trim_end() == " printk messages dropped **").then_some(records)
 }
 
 /// Lines that end a report that no kill follows (`out_of_memory`, `check_panic_on_oom`).

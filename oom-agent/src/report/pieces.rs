@@ -23,7 +23,7 @@ struct Kind {
     whole: fn(&str) -> bool,
 }
 
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 5] = [
     Kind {
         begin: SUMMARY,
         next: &[",cpuset=", ",mems_allowed=", ",global_oom", ",oom_memcg=", ",task_memcg=", ",task=", "/"],
@@ -32,8 +32,16 @@ const KINDS: [Kind; 3] = [
     Kind {
         begin: "Memory cgroup stats for ",
         next: &["/", ":"],
-        whole: |line| line.ends_with(':') || line.ends_with("KB"),
+        // Before 5.2 the counters follow; one that was cut off is not waited for.
+        whole: |line| line.ends_with(':') || line.contains(": cache:"),
     },
+    // `Task in PATH killed as a result of limit of PATH` (up to 4.20).
+    Kind {
+        begin: "Task in ",
+        next: &["/", " killed as a result of limit of ", " as a result of limit of "],
+        whole: |line| line.contains(" killed as a result of limit of /"),
+    },
+    Kind { begin: "Memory limit reached of cgroup ", next: &["/"], whole: |line| line.contains(" cgroup /") },
     Kind {
         begin: "Tasks in ",
         next: &["/", " are going to be killed"],
@@ -42,6 +50,9 @@ const KINDS: [Kind; 3] = [
 ];
 
 fn kind(line: &str) -> Option<&'static Kind> {
+    if !line.starts_with(['o', 'M', 'T']) {
+        return None;
+    }
     KINDS.iter().find(|kind| line.starts_with(kind.begin))
 }
 
@@ -56,6 +67,9 @@ impl Pieces {
             }
             self.held.push_str(message);
             return None;
+        }
+        if self.held.is_empty() {
+            return Some(Cow::Borrowed(message));
         }
         let Some(kind) = kind(&self.held) else { return Some(Cow::Borrowed(message)) };
         if !kind.next.iter().any(|next| message.starts_with(next))
@@ -106,6 +120,10 @@ mod tests {
             ["oom-kill:constraint=A,nodemask=(null),cpuset=/,mems_allowed=0,task=a,pid=1,uid=0"]
         );
         assert_eq!(joined(&["Memory cgroup stats for ", "/a", ":"]), ["Memory cgroup stats for /a:"]);
+        // mem_cgroup_print_oom_info of 4.x, and of 3.10.
+        let whole = "Task in /a/b killed as a result of limit of /a";
+        assert_eq!(joined(&["Task in ", "/a/b", " killed as a result of limit of ", "/a"]), [whole]);
+        assert_eq!(joined(&["Task in /a/b killed", " as a result of limit of /a"]), [whole]);
     }
 
     #[test]

@@ -7,9 +7,13 @@ pub(super) const COMM_BYTES: usize = 15;
 
 /// The digits at the beginning of `text` and the rest.
 pub(super) fn number(text: &str) -> Option<(u64, &str)> {
-    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, rest) = text.split_at(end);
-    Some((digits.parse().ok()?, rest))
+    let mut value = 0_u64;
+    let mut end = 0;
+    for byte in text.bytes().take_while(u8::is_ascii_digit) {
+        value = value.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+        end += 1;
+    }
+    (end > 0).then(|| (value, &text[end..]))
 }
 
 /// An id that the kernel prints with `%d` although it is unsigned: -2 is 4294967294.
@@ -45,7 +49,9 @@ pub(super) fn escape(bytes: &[u8]) -> Option<u8> {
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
     use std::fmt::Write as _;
 
-    if !text.contains(char::is_control) {
+    // C1 controls begin with 0xc2 in UTF-8. Bytes are much faster to look at than characters.
+    let suspect = text.bytes().any(|byte| byte < b' ' || byte == 0x7f || byte == 0xc2);
+    if !suspect || !text.contains(char::is_control) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
@@ -62,6 +68,16 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A record this long was cut by printk (`LOG_LINE_MAX` is 976 or 992), perhaps within a number.
+pub(super) const CUT_RECORD: usize = 970;
+
+/// `123kB` in bytes; some lines have `KB`.
+pub(super) fn kb(text: &str) -> Option<u64> {
+    let digits = text.strip_suffix('B')?.strip_suffix(['k', 'K'])?;
+    let (value, rest) = number(digits)?;
+    if rest.is_empty() { kilobytes(value) } else { None }
+}
+
 /// At most `limit` bytes of `text`, cut between characters.
 pub(super) fn cut(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
@@ -76,6 +92,14 @@ mod tests {
         assert_eq!(id("-2"), Some(4_294_967_294));
         assert_eq!(id("4294967294"), Some(4_294_967_294));
         assert_eq!(id("4294967296"), None);
+    }
+
+    #[test]
+    fn a_number_has_a_digit_and_fits() {
+        assert_eq!(number("18446744073709551615kB"), Some((u64::MAX, "kB")));
+        for text in ["", "x", "-1", "18446744073709551616"] {
+            assert_eq!(number(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The task table (`mm/oom_kill.c:dump_task`). Its header says which columns this kernel has.
 
+use super::TaskRow;
 use super::scan::id;
-use super::{PAGE_SIZE, TaskRow};
 use crate::incident::model::Memory;
 
 /// A column that this agent knows.
@@ -15,6 +15,8 @@ enum Column {
     RssFile,
     RssShmem,
     PgtablesBytes,
+    /// `nr_ptes`, `nr_pmds`, `nr_puds` (up to 4.14): tables of a page each.
+    Pgtables,
     Swapents,
     OomScoreAdj,
     Unknown,
@@ -43,6 +45,7 @@ impl Columns {
                 "rss_file" => Column::RssFile,
                 "rss_shmem" => Column::RssShmem,
                 "pgtables_bytes" => Column::PgtablesBytes,
+                "nr_ptes" | "nr_pmds" | "nr_puds" => Column::Pgtables,
                 "swapents" => Column::Swapents,
                 "oom_score_adj" => Column::OomScoreAdj,
                 _ => Column::Unknown,
@@ -53,16 +56,18 @@ impl Columns {
     }
 
     /// A row below this header. The name is whatever follows the last column and one space: it may begin with spaces.
-    pub(super) fn row(&self, message: &str) -> Option<TaskRow> {
+    pub(super) fn row(&self, message: &str, page_size: u64) -> Option<TaskRow> {
         let (pid, mut rest) = message.strip_prefix('[')?.split_once(']')?;
         let mut row = TaskRow { pid: id(pid.trim_start())?, ..TaskRow::default() };
         let mut rss = None;
         for column in &self.0 {
-            rest = rest.trim_start_matches(' ');
-            let (word, after) = rest.split_at(rest.find(' ').unwrap_or(rest.len()));
+            let blanks = rest.bytes().position(|byte| byte != b' ').unwrap_or(rest.len());
+            rest = &rest[blanks..];
+            let (word, after) =
+                rest.split_at(rest.bytes().position(|byte| byte == b' ').unwrap_or(rest.len()));
             rest = after;
             let unsigned = || word.parse::<u64>().ok();
-            let pages = || unsigned().and_then(|pages| pages.checked_mul(PAGE_SIZE));
+            let pages = || unsigned().and_then(|pages| pages.checked_mul(page_size));
             match column {
                 Column::Uid => row.uid = id(word)?,
                 Column::Tgid => row.tgid = id(word)?,
@@ -72,6 +77,10 @@ impl Columns {
                 Column::RssFile => row.memory.file_bytes = Some(pages()?),
                 Column::RssShmem => row.memory.shmem_bytes = Some(pages()?),
                 Column::PgtablesBytes => row.memory.pgtables_bytes = Some(unsigned()?),
+                Column::Pgtables => {
+                    let sum = row.memory.pgtables_bytes.unwrap_or(0).checked_add(pages()?);
+                    row.memory.pgtables_bytes = Some(sum?);
+                }
                 Column::Swapents => row.memory.swap_bytes = Some(pages()?),
                 Column::OomScoreAdj => row.oom_score_adj = word.parse().ok()?,
                 Column::Unknown => _ = word.parse::<i64>().ok()?,
@@ -96,7 +105,7 @@ mod tests {
     #[test]
     fn the_sum_is_kept_where_only_the_sum_is_known() {
         let row = "[    104]     0   105     2808     2722    57344        3          -500 hog";
-        let row = Columns::from_header(OLD).unwrap().row(row).unwrap();
+        let row = Columns::from_header(OLD).unwrap().row(row, 4096).unwrap();
         let memory = Memory {
             rss_bytes: Some(2722 * 4096),
             swap_bytes: Some(3 * 4096),
@@ -113,7 +122,7 @@ mod tests {
     fn newer_kernels_tell_the_parts() {
         let row = "[    121]  1000   121     2298     2224     2061        1       162    53248        0 \
                    -1000 we ird)[1] 5";
-        let row = Columns::from_header(NEW).unwrap().row(row).unwrap();
+        let row = Columns::from_header(NEW).unwrap().row(row, 4096).unwrap();
         let memory = Memory {
             anon_bytes: Some(2061 * 4096),
             file_bytes: Some(4096),
@@ -138,23 +147,49 @@ mod tests {
     fn a_name_is_the_rest_of_the_line() {
         let columns = Columns::from_header(OLD).unwrap();
         for comm in ["", " ", "  a ", "7 8 9", "[1] 2 3", "a\nb"] {
-            let row = columns.row(&format!("[1] 0 2 3 4 5 6 -7 {comm}")).unwrap();
+            let row = columns.row(&format!("[1] 0 2 3 4 5 6 -7 {comm}"), 4096).unwrap();
             assert_eq!((row.comm.as_str(), row.oom_score_adj), (comm, -7));
+        }
+    }
+
+    /// `dump_tasks` of 3.10, of 4.4, and of 4.14 (with five levels of page tables).
+    #[test]
+    fn older_kernels_count_page_tables() {
+        for (header, row, tables) in [
+            (
+                "[ pid ]   uid  tgid total_vm      rss nr_ptes swapents oom_score_adj name",
+                "[  9]  0  9  20  10  3  1  0 sh",
+                3,
+            ),
+            (
+                "[ pid ]   uid  tgid total_vm      rss nr_ptes nr_pmds swapents oom_score_adj name",
+                "[  9]  0  9  20  10  3  2  1  0 sh",
+                5,
+            ),
+            (
+                "[ pid ]   uid  tgid total_vm      rss nr_ptes nr_pmds nr_puds swapents oom_score_adj name",
+                "[  9]  0  9  20  10  3  2  1  1  0 sh",
+                6,
+            ),
+        ] {
+            let memory = Columns::from_header(header).unwrap().row(row, 4096).unwrap().memory;
+            assert_eq!((memory.swap_bytes, memory.pgtables_bytes), (Some(4096), Some(tables * 4096)));
         }
     }
 
     #[test]
     fn columns_of_other_kernels_are_passed_over() {
-        let header = "[ pid ]   uid  tgid total_vm      rss nr_ptes nr_pmds swapents oom_score_adj name";
-        let row = Columns::from_header(header).unwrap().row("[  9]  0  9  20  10  3  2  1  0 sh").unwrap();
-        assert_eq!((row.memory.swap_bytes, row.memory.pgtables_bytes), (Some(4096), None));
+        let header = "[ pid ]   uid  tgid total_vm      rss cpu oom_adj oom_score_adj name";
+        let row =
+            Columns::from_header(header).unwrap().row("[  9]  0  9  20  10  3 -17  -5 sh", 65_536).unwrap();
+        assert_eq!((row.memory.rss_bytes, row.oom_score_adj, row.comm.as_str()), (Some(655_360), -5, "sh"));
     }
 
     #[test]
     fn other_lines_are_neither_header_nor_row() {
         let columns = Columns::from_header(OLD).unwrap();
         for line in ["", "[", "[x] 1", "[1] 0 2 3 4 5 6", "[1] 0 2 3 4 x 6 7 a", "[  pid  ] a name"] {
-            assert_eq!(columns.row(line), None, "{line}");
+            assert_eq!(columns.row(line, 4096), None, "{line}");
             assert_eq!(Columns::from_header(line), None, "{line}");
         }
     }

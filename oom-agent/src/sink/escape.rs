@@ -92,9 +92,12 @@ pub fn cut_middle(text: &str, columns: usize) -> Cow<'_, str> {
     }
     let room = columns.saturating_sub(2);
     let (head, rest) = split(text, room - room / 3);
-    let mut tail = rest;
-    while width(tail) > room / 3 {
-        tail = &tail[token(tail)..];
+    // Measured once: a name in a log may be as long as its line.
+    let (mut tail, mut left) = (rest, width(rest));
+    while left > room / 3 {
+        let (first, others) = tail.split_at(token(tail));
+        left -= width(first);
+        tail = others;
     }
     Cow::Owned(format!("{head}{}{tail}", &".."[..columns.min(2)]))
 }

@@ -15,6 +15,6 @@ mod summary;
 pub mod table;
 pub mod terminal;
 pub mod text;
-pub mod units;
 
+pub use crate::units;
 pub use summary::{Tally, summary};

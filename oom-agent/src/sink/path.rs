@@ -63,14 +63,23 @@ pub fn relative(path: &str, base: Option<&str>) -> String {
     }
 }
 
+/// A path with `*` in place of container ids: what is another one each time that a container is made. As a glob it
+/// matches all of them.
+pub fn without_ids(path: &str) -> String {
+    replace_ids(path, |_| "*".to_owned())
+}
+
 fn shorten_ids(path: &str) -> String {
+    replace_ids(path, |id| format!("{}..", &id[..SHORT_ID]))
+}
+
+fn replace_ids(path: &str, with: impl Fn(&str) -> String) -> String {
     let mut out = String::with_capacity(path.len());
     let mut rest = path;
     while let Some(c) = rest.chars().next() {
         let run = rest.bytes().take_while(u8::is_ascii_hexdigit).count();
         if run >= LONG_ID {
-            out.push_str(&rest[..SHORT_ID]);
-            out.push_str("..");
+            out.push_str(&with(&rest[..run]));
             rest = &rest[run..];
         } else {
             let taken = run.max(c.len_utf8());
@@ -118,6 +127,10 @@ mod tests {
         assert_eq!(relative("/pc", Some("/p")), "/pc");
         assert_eq!(relative("/p/c2", None), "/p/c2");
         assert_eq!(relative("/p/c2", Some("/")), "/p/c2");
+        assert_eq!(
+            without_ids(POD),
+            POD.replace("9d1f0c3b5a7e8d6c4b2a190817263544f5e6d7c8b9a0f1e2d3c4b5a697887766", "*")
+        );
         assert_eq!(leaf("/p/c2"), "c2");
         assert_eq!(leaf("/"), "/");
     }

@@ -1,17 +1,13 @@
 //! Arguments of `trace`.
 
-use crate::{incident::model::Level, kernel::load::Options, sink::terminal::Show};
+use crate::{
+    incident::model::Level,
+    kernel::load::Options,
+    print::{Format, show},
+    sink::terminal::Show,
+};
 use clap::{Args, ValueEnum};
 use std::{num::NonZeroU64, time::Duration};
-
-/// How incidents are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For a person.
-    Text,
-    /// One line an incident, see docs/incident.schema.json.
-    Json,
-}
 
 /// The most that is used of what the kernel allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,12 +62,6 @@ pub struct TraceArgs {
 }
 
 impl TraceArgs {
-    /// Candidates to show, by format where nothing was asked for.
-    pub(super) fn candidates(&self) -> Show {
-        let default = if self.format == Format::Json { Show::All } else { Show::Top(10) };
-        self.candidates.unwrap_or(default)
-    }
-
     /// For the loader.
     pub(super) fn options(&self) -> Options {
         Options {
@@ -100,14 +90,6 @@ fn count(text: &str) -> Result<NonZeroU64, String> {
     text.parse().map_err(|_| "not a whole number of at least 1".to_owned())
 }
 
-fn show(text: &str) -> Result<Show, String> {
-    match text {
-        "all" => Ok(Show::All),
-        "none" => Ok(Show::None),
-        number => number.parse().map(Show::Top).map_err(|_| "neither a number nor all nor none".into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,13 +109,5 @@ mod tests {
         for wrong in ["0", "-1", "1.5", "", "all", "18446744073709551616"] {
             assert!(count(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn candidates_are_a_number_all_or_none() {
-        assert_eq!(show("all"), Ok(Show::All));
-        assert_eq!(show("none"), Ok(Show::None));
-        assert_eq!(show("3"), Ok(Show::Top(3)));
-        assert!(show("-1").is_err());
     }
 }

@@ -2,14 +2,13 @@
 //!
 //! # Layout
 //! - [`TraceArgs`]: its arguments.
-//! - [`filter`]: which incidents are wanted.
 //! - [`output`]: a thread that writes, so that a full pipe never stops the reading.
 
 mod args;
-pub mod filter;
 pub mod output;
 
 use crate::{
+    filter::Filter,
     incident::model::{Incident, Level},
     kernel::{
         host::{
@@ -20,18 +19,14 @@ use crate::{
     },
     live::{Live, Start},
     note::{log_to_stderr, note},
+    print::Printer,
     resident,
-    sink::{
-        Tally, json, summary,
-        terminal::{Show, Style, render},
-    },
+    sink::{Tally, summary},
 };
 use anyhow::{Context as _, Result, bail};
-pub use args::{Format, MaxLevel, TraceArgs};
-use filter::Filter;
+pub use args::{MaxLevel, TraceArgs};
 use output::{Output, Written};
 use std::{
-    borrow::Cow,
     fmt::Write as _,
     path::Path,
     pin::pin,
@@ -100,10 +95,9 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     let (mut live, start) = Live::start(host, &args.options(), args.since_boot)
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     let (output, mut pipe) = Output::start().context("cannot start the output thread")?;
-    let style = Style::detect(args.candidates());
-    let filter = Filter::new(args.cgroup.as_deref());
-    let mut shown =
-        Shown { args, style, filter, output, tally: Tally::default(), filtered: 0, separate: false };
+    let printer = Printer::new(args.format, args.candidates);
+    let filter = Filter::new(args.cgroup.as_deref(), None);
+    let mut shown = Shown { args, printer, filter, output, tally: Tally::default(), filtered: 0 };
     for incident in live.past() {
         if shown.wanted() {
             shown.incident(&incident);
@@ -150,12 +144,11 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
 /// What is shown of what happens.
 struct Shown<'a> {
     args: &'a TraceArgs,
-    style: Style,
+    printer: Printer,
     filter: Filter,
     output: Output,
     tally: Tally,
     filtered: u64,
-    separate: bool,
 }
 
 impl Shown<'_> {
@@ -169,27 +162,8 @@ impl Shown<'_> {
             return;
         }
         self.tally.count(incident);
-        let text = match self.args.format {
-            Format::Json => json::line(&limited(incident, self.args.candidates())),
-            Format::Text if self.separate => format!("\n{}", render(incident, &self.style)),
-            Format::Text => render(incident, &self.style),
-        };
-        self.separate = true;
-        self.output.write(text);
+        self.output.write(self.printer.text(incident));
     }
-}
-
-/// The incident with as many candidates as wanted, those with the most points first.
-fn limited(incident: &Incident, show: Show) -> Cow<'_, Incident> {
-    let wanted = match show {
-        Show::All => usize::MAX,
-        Show::Top(number) => number,
-        Show::None => 0,
-    };
-    if incident.candidates.len() <= wanted {
-        return Cow::Borrowed(incident);
-    }
-    Cow::Owned(Incident { candidates: incident.candidates[..wanted].to_vec(), ..incident.clone() })
 }
 
 async fn timeout(duration: Option<Duration>) {

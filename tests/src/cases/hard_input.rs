@@ -48,6 +48,9 @@ pub(super) fn usage(stage: &mut Stage<'_>) -> Result<()> {
         (&["trace", "--count", "18446744073709551616"], "not a whole number of at least 1"),
         (&["trace", "--candidates", "few"], "neither a number nor all nor none"),
         (&["trace", "--max-level", "best"], "invalid value 'best'"),
+        (&["rank", "--what-if", "1:2000"], "2000 is no oom_score_adj"),
+        (&["rank", "--what-if", "/a:lots"], "lots is no limit"),
+        (&["rank", "--watch", "0"], "not between 0.1"),
         (&["doctor", "--format", "xml"], "invalid value 'xml'"),
     ];
     let path = stage.binary()?.path.clone();
@@ -57,6 +60,25 @@ pub(super) fn usage(stage: &mut Stage<'_>) -> Result<()> {
     let bytes = OsStr::from_bytes(b"\xff\x1b[31m");
     ends(stage, "an argument of odd bytes", Command::new(&path).arg(bytes), 2, "unrecognized subcommand")?;
     ends(stage, "--help", Command::new(&path).arg("--help"), 0, "")?;
+    ends(stage, "rank", Command::new(&path).arg("rank"), 0, "")?;
+    ends(
+        stage,
+        "a cgroup that is not",
+        Command::new(&path).args(["rank", "--cgroup=/not/there"]),
+        1,
+        "no cgroup /not/there here",
+    )?;
+    let mut nobody = Command::new(&path);
+    ends(
+        stage,
+        "a process that is not",
+        nobody.args(["rank", "--what-if=4294967295:0"]),
+        1,
+        "no such process",
+    )?;
+    let mut reader = Command::new("sh");
+    let left = reader.args(["-c", "\"$0\" rank --watch 0.1 | head -1 > /dev/null"]).arg(&path);
+    ends(stage, "rank --watch with a reader that leaves", left, 0, "")?;
     ends(stage, "--version", Command::new(&path).arg("--version"), 0, "")?;
     ends(stage, "one second", Command::new(&path).args(["trace", "--duration", "1s"]), 0, " 0 victims")
 }

@@ -33,6 +33,7 @@ pub(super) fn adj(stage: &mut Stage<'_>) -> Result<()> {
     let hostile =
         stage.start(Some(group), hog(OsStr::from_bytes(HOSTILE), 500, 6, 0).with("uid", "65534"))?;
     let grower = stage.start(Some(group), hog("grower", 0, 0, 15))?;
+    stage.foretell(Some(group))?;
     stage.intend(hostile, "selected");
     stage.provoke(grower)
 }
@@ -45,6 +46,7 @@ pub(super) fn nested(stage: &mut Stage<'_>) -> Result<()> {
     let sidecar = stage.group(&format!("{POD}/{SIDECAR}"))?;
     let victim = stage.start(Some(container), hog("app", 900, 12, 0))?;
     let grower = stage.start(Some(sidecar), hog("proxy", 0, 1, 15))?;
+    stage.foretell(Some(container))?;
     stage.intend(victim, "selected");
     stage.provoke(grower)
 }
@@ -58,6 +60,7 @@ pub(super) fn group_kill(stage: &mut Stage<'_>) -> Result<()> {
     let first = stage.start(Some(group), hog("first", 300, 6, 0))?;
     stage.start(Some(group), hog("exempt", -1000, 4, 0))?;
     let grower = stage.start(Some(group), hog("grower", 0, 0, 20))?;
+    stage.foretell(Some(group))?;
     stage.intend(first, "selected");
     stage.intend(member, "group");
     stage.intend(grower, "group");
@@ -71,6 +74,7 @@ pub(super) fn no_table(stage: &mut Stage<'_>) -> Result<()> {
     stage.at(group)?.limit(16, 0)?;
     let victim = stage.start(Some(group), hog("victim", 700, 6, 0))?;
     let grower = stage.start(Some(group), hog("grower", 0, 0, 11))?;
+    stage.foretell(Some(group))?;
     stage.intend(victim, "selected");
     stage.provoke(grower)
 }
@@ -95,6 +99,7 @@ pub(super) fn headless(stage: &mut Stage<'_>) -> Result<()> {
     let script = Script::new("headless").with("name", "head").with("base-mib", "6").with("grow-mib", "16");
     let grower = stage.start(Some(group), script)?;
     stage.start(Some(group), hog("bystander", 0, 2, 0))?;
+    stage.foretell(Some(group))?;
     stage.intend(grower, "selected");
     stage.provoke(grower)
 }
@@ -106,6 +111,8 @@ pub(super) fn shared(stage: &mut Stage<'_>) -> Result<()> {
     let script = Script::new("sharer").with("name", "owner").with("base-mib", "6").with("grow-mib", "16");
     let grower = stage.start(Some(group), script)?;
     stage.start(Some(group), hog("bystander", 0, 2, 0))?;
+    // They have as many points: the order of the scan decides.
+    stage.foretell(Some(group))?;
     stage.provoke(grower)?;
     stage.actor(grower)?.await_death()
 }
@@ -147,6 +154,7 @@ pub(super) fn swap(stage: &mut Stage<'_>) -> Result<()> {
     stage.at(group)?.limit(8, 8)?;
     let grower = stage.start(Some(group), hog("swapped", 0, 2, 32))?;
     stage.start(Some(group), hog("bystander", 0, 1, 0))?;
+    stage.foretell(Some(group))?;
     stage.intend(grower, "selected");
     stage.provoke(grower)
 }

@@ -3,7 +3,7 @@
 //! # Layout
 //! - [`table`]: the cases and what they need.
 //! - [`demo`]: one kill to look at.
-//! - [`memcg`], [`wide`]: one function a case.
+//! - [`memcg`], [`wide`], [`rank`]: one function a case.
 //! - [`hard`], [`hard_input`]: what goes wrong around the agent. [`since_boot`]: what was before it.
 //! - [`latency`]: how long incidents take to be told.
 //! - [`stage`]: what one case plays on.
@@ -18,6 +18,7 @@ mod hard_input;
 mod latency;
 mod machine;
 mod memcg;
+mod rank;
 mod run;
 mod since_boot;
 mod stage;

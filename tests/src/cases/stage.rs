@@ -3,6 +3,7 @@
 use super::actor::{Actor, Script};
 use super::agent::{Agent, Binary, Out};
 use super::group::{Group, Hierarchy};
+use super::rank::Foretold;
 use crate::truth::ftrace::Tracer;
 use crate::truth::kmsg::Follower;
 use crate::truth::model::{Check, Expect, Kill, Telling, Truth};
@@ -55,6 +56,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) measured: BTreeMap<String, u64>,
     checks: Vec<Check>,
     told: Vec<Words>,
+    /// What `rank` said before anything was provoked.
+    foretold: Option<Foretold>,
 }
 
 /// What one more agent said.
@@ -95,6 +98,7 @@ impl<'a> Stage<'a> {
             measured: BTreeMap::new(),
             checks: Vec::new(),
             told: Vec::new(),
+            foretold: None,
         })
     }
 
@@ -159,6 +163,16 @@ impl<'a> Stage<'a> {
     /// Something that has to hold, whether it did, and what was found.
     pub(crate) fn check(&mut self, what: impl Into<String>, held: bool, found: impl Display) {
         self.checks.push(Check { what: what.into(), held, found: found.to_string() });
+    }
+
+    /// Asks the agent who would be killed now, in a cgroup or on the machine. The first kill has to be just that.
+    pub(crate) fn foretell(&mut self, group: Option<usize>) -> Result<()> {
+        let cgroup = group.map(|group| self.at(group).map(|group| group.path.clone())).transpose()?;
+        // Without an agent the truth alone is wanted.
+        if let Some(binary) = &self.machine.agent {
+            self.foretold = Some(Foretold::ask(binary, cgroup.as_deref(), &[])?);
+        }
+        Ok(())
     }
 
     /// Says who has to die for the case to be what it claims.
@@ -231,6 +245,9 @@ impl<'a> Stage<'a> {
             kill.scope.cgroup_id = kill.scope.cgroup.as_ref().and_then(|path| self.ids.get(path).copied());
         }
         self.agree(&kills, read.as_ref().is_some_and(|(_, lost)| *lost));
+        if let Some(foretold) = self.foretold.take() {
+            self.checks.extend(foretold.checks(kills.first()));
+        }
         let mut sources = vec!["kmsg".to_owned(), "waitpid".to_owned()];
         sources.extend(read.is_some().then(|| "ftrace".to_owned()));
         sources.extend(has_kprobes.then(|| "kprobes".to_owned()));

@@ -3,7 +3,7 @@
 use super::group::Hierarchy;
 use super::machine::{Swap, is_throwaway, may_lower_adj, memory_nodes};
 use super::stage::{Machine, Stage};
-use super::{hard, hard_input, memcg, since_boot, wide};
+use super::{hard, hard_input, memcg, rank, since_boot, wide};
 use anyhow::Result;
 
 /// What a case needs.
@@ -77,6 +77,8 @@ pub(crate) const CASES: &[Case] = &[
     case("shared", &[], memcg::shared),
     case("shmem", &[], memcg::shmem),
     case("removed", &[], memcg::removed),
+    case("rank_memcg", &[], rank::memcg),
+    case("rank_global", &[Need::Throwaway], rank::global),
     case("swap_memcg", &[Need::Throwaway, Need::Swap], memcg::swap),
     case("sysrq", &[Need::Throwaway], wide::sysrq),
     case("global", &[Need::Throwaway], wide::global),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 /// Free memory that is left to fill.
 const LEAVE_MIB: u64 = 64;
 /// More than that, so that it is never enough.
-const GROW_MIB: u32 = 512;
+pub(super) const GROW_MIB: u32 = 512;
 
 /// Transparent huge pages raise the reserve to 44 MiB: then what is left would be too little for the runner, which is
 /// exempt, and the kernel panics when it has nobody to kill.
@@ -19,7 +19,7 @@ fn lower_reserve(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-fn fill(stage: &mut Stage<'_>) -> Result<()> {
+pub(super) fn fill(stage: &mut Stage<'_>) -> Result<()> {
     lower_reserve(stage)?;
     let nodes = memory_nodes()?;
     let each = LEAVE_MIB / nodes.len().max(1) as u64;
@@ -34,6 +34,7 @@ pub(super) fn global(stage: &mut Stage<'_>) -> Result<()> {
     let first = stage.start(None, hog("wide-first", 500, 8, 0))?;
     let grower = stage.start(None, hog("wide-grower", 0, 4, GROW_MIB))?;
     stage.start(None, hog("wide-shielded", -500, 4, 0))?;
+    stage.foretell(None)?;
     fill(stage)?;
     stage.intend(first, "selected");
     stage.intend(grower, "selected");
@@ -54,6 +55,7 @@ pub(super) fn allocating_task(stage: &mut Stage<'_>) -> Result<()> {
 pub(super) fn sysrq(stage: &mut Stage<'_>) -> Result<()> {
     let victim = stage.start(None, hog("sysrq-most", 900, 4, 0))?;
     stage.start(None, hog("sysrq-less", 100, 8, 0))?;
+    stage.foretell(None)?;
     stage.intend(victim, "selected");
     stage.look()?;
     let path = "/proc/sysrq-trigger";
@@ -93,7 +95,8 @@ pub(super) fn swap(stage: &mut Stage<'_>) -> Result<()> {
     let disk = Swap::disk().context("no swap disk")?;
     stage.hold(Swap::new(&disk, 16)?);
     let grower = stage.start(None, hog("wide-swapped", 0, 4, GROW_MIB))?;
-    stage.start(None, hog("wide-idle", 0, 4, 0))?;
+    stage.start(None, hog("wide-idle", 0, 2, 0))?;
+    stage.foretell(None)?;
     fill(stage)?;
     stage.intend(grower, "selected");
     stage.provoke(grower)

@@ -36,9 +36,26 @@ pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &m
     check.equal("/decision/rule", decision.rule.as_str());
     check.equal("/decision/pid", decision.pid);
     check.known("/decision/points", decision.points);
+    reason(&scope.kind, &mut check);
     self::report(report.as_ref(), &mut check);
     self::victims(truth, victims, &mut check);
     points::compare(truth, kill, incident, findings);
+}
+
+/// Why the allocation failed, as far as the way that the kernel came by says it.
+fn reason(scope: &str, check: &mut Check<'_>) {
+    match scope {
+        "memcg" => check.equal("/verdict/0/code", "limit_reached"),
+        "sysrq" => check.equal("/verdict/0/code", "ordered"),
+        // What the zones say is in the kernel's report only.
+        "global" | "cpuset" | "memory_policy" => {
+            let code = check.incident.pointer("/verdict/0/code").and_then(Value::as_str);
+            if let Some(code @ ("limit_reached" | "ordered")) = code {
+                check.fail(&format!("verdict is {code}, but the scope is {scope}"));
+            }
+        }
+        _ => {}
+    }
 }
 
 struct Check<'a> {

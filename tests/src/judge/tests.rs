@@ -49,6 +49,7 @@ fn incident() -> Value {
         "memory": {"anon_bytes": 4096},
         "kernel_log": "b invoked oom-killer\noom-kill:constraint=X,task=a\n",
         "total_pages": 10_000,
+        "verdict": [{"code": "limit_reached"}],
         "candidates": [
             {"pid": 10, "tid": 10, "comm": "x", "anon_bytes": 4_096_000, "file_bytes": 40_960, "shmem_bytes": 0,
              "swap_bytes": 0, "pgtables_bytes": 40_960, "oom_score_adj": 0, "points": 1020,
@@ -103,6 +104,8 @@ fn every_deviation_fails() {
         ("/trigger", Value::Null),
         ("/total_pages", json!(10_001)),
         ("/total_pages", Value::Null),
+        ("/verdict/0/code", json!("no_free_pages")),
+        ("/verdict", Value::Null),
         ("/decision/rule", json!("sysrq")),
         ("/decision/points", json!(1021)),
         ("/decision", Value::Null),

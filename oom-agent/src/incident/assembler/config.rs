@@ -23,6 +23,8 @@ pub struct Config {
     pub log: bool,
     /// How long an incident waits for what is missing after the last fact, nanoseconds.
     pub wait_ns: u64,
+    /// How far apart the times of two log lines must be to differ. 0: they are as exact as the kernel's own.
+    pub log_resolution_ns: u64,
     /// Bytes of a page.
     pub page_size: u64,
     /// The machine's `SwapTotal`, where known: a memory cgroup's `totalpages` counts the smaller of it and the
@@ -45,6 +47,7 @@ impl Config {
             exits: victims,
             log: true,
             wait_ns: 250_000_000,
+            log_resolution_ns: 0,
             page_size: PAGE_SIZE,
             total_swap_bytes: None,
             cpus: 1,

@@ -29,7 +29,11 @@ impl Assembler {
                     pending.latest_ns = now_ns;
                 }
             }
-            What::Reaped { .. } => {}
+            What::Reaped { .. }
+            | What::NotReaped { .. }
+            | What::Exiting { .. }
+            | What::Sharing { .. }
+            | What::Suppressed { .. } => {}
             What::Gap { records } => self.gap(now_ns, records.unwrap_or(1)),
         }
         while self.journal.entries.len() > journal::MAX_ENTRIES {
@@ -55,6 +59,9 @@ impl Assembler {
     }
 
     fn report(&mut self, now_ns: u64, time_ns: Option<u64>, report: Box<Report>) {
+        if self.journal.panicked(&report) {
+            return;
+        }
         let kills = matches!(report.outcome, Outcome::Kill | Outcome::Unknown);
         let chosen = report.kill.as_ref().map(|kill| kill.pid);
         let logged = self.journal.reported(time_ns, report);

@@ -2,7 +2,7 @@
 
 use super::join::asked;
 use super::pending::{Logged, Pending};
-use crate::report::{Killed, Report, TaskRow};
+use crate::report::{Killed, Outcome, Report, TaskRow};
 use std::collections::VecDeque;
 
 /// Incidents that only the log tells of (yet).
@@ -32,11 +32,17 @@ pub(super) struct Journal {
     /// Lines are missing since the last one; when that was noticed.
     gap_ns: Option<u64>,
     lost: u64,
+    /// See [`super::Config::log_resolution_ns`].
+    resolution_ns: u64,
     /// Reports of calls with nothing to kill that BPF has not told of yet, and when they came.
     kept: VecDeque<(u64, Logged)>,
 }
 
 impl Journal {
+    pub(super) fn new(resolution_ns: u64) -> Self {
+        Self { resolution_ns, ..Self::default() }
+    }
+
     /// Log lines were lost.
     pub(super) fn gap(&mut self, now_ns: u64, records: u64) {
         self.gap_ns = Some(now_ns);
@@ -73,6 +79,24 @@ impl Journal {
         self.invoked_ns = time_ns;
     }
 
+    /// The panic that follows where nothing is left to kill on the whole machine (`out_of_memory`) belongs to what the log
+    /// is speaking of, as far as that is not told.
+    pub(super) fn panicked(&mut self, report: &Report) -> bool {
+        let alone = report.invocation.is_none() && !report.has_table;
+        let current = self.entries.back_mut().filter(|entry| !entry.closed && alone);
+        let before = current.and_then(|entry| entry.logged.report.as_mut());
+        let Some(before) = before.filter(|before| before.outcome == Outcome::NoneKillable) else {
+            return false;
+        };
+        if report.outcome != Outcome::Panic {
+            return false;
+        }
+        before.outcome = Outcome::Panic;
+        before.text.push_str(&report.text);
+        self.close();
+        true
+    }
+
     /// A report is whole, or cut off. Gives what is known of its incident.
     pub(super) fn reported(&mut self, time_ns: Option<u64>, report: Box<Report>) -> Logged {
         self.close();
@@ -104,9 +128,11 @@ impl Journal {
     pub(super) fn killed(&mut self, now_ns: u64, time_ns: Option<u64>, killed: Killed) {
         let gap = self.gap_ns.is_some();
         let logged = self.before_line(time_ns);
-        let group = self.group;
+        let Self { group, resolution_ns, .. } = *self;
         let current = if self.speaking { self.entries.back_mut() } else { None };
-        if let Some(entry) = current.filter(|entry| continues(entry, group, gap, time_ns, &killed)) {
+        if let Some(entry) =
+            current.filter(|entry| continues(entry, group, gap, time_ns, &killed, resolution_ns))
+        {
             if entry.logged.lines.iter().any(|(_, known)| known.pid == killed.pid) {
                 // A group's first victim is named twice.
             } else if entry.logged.lines.len() < MAX_LINES {
@@ -187,13 +213,20 @@ impl Journal {
 }
 
 /// Whether a `Killed process` line belongs to what the log is speaking of.
-fn continues(entry: &Pending, group: bool, gap: bool, time_ns: Option<u64>, killed: &Killed) -> bool {
+fn continues(
+    entry: &Pending,
+    group: bool,
+    gap: bool,
+    time_ns: Option<u64>,
+    killed: &Killed,
+    resolution_ns: u64,
+) -> bool {
     if entry.closed {
         return false;
     }
     let Logged { lines, report, last_line_ns, .. } = &entry.logged;
     let near = |within_ns| match (last_line_ns, time_ns) {
-        (Some(last), Some(time)) => time.abs_diff(*last) <= within_ns,
+        (Some(last), Some(time)) => time.abs_diff(*last) <= within_ns + resolution_ns,
         _ => true,
     };
     if let Some((_, last)) = lines.last() {

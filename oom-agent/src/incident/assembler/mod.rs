@@ -31,12 +31,12 @@ use self::build::Ending;
 use self::journal::Journal;
 use self::marked::{Marked, Process};
 use self::names::Names;
-use self::pending::{Due, Pending};
+use self::pending::{Due, Pending, Shown};
 use self::recent::{Exits, Told};
 use self::scans::Scans;
 use self::storm::Storms;
 use super::fact::{Fact, Victim};
-use super::model::{Incident, Rule};
+use super::model::{Incident, Level, Rule};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Calls in the making at once. The oldest is told as it is when one more comes.
@@ -68,11 +68,11 @@ impl Assembler {
     /// An assembler for these sources.
     pub fn new(config: Config) -> Self {
         Self {
+            journal: Journal::new(config.log_resolution_ns),
             config,
             calls: BTreeMap::new(),
             scans: Scans::default(),
             names: Names::default(),
-            journal: Journal::default(),
             exits: Exits::default(),
             told: Told::default(),
             storms: Storms::default(),
@@ -161,6 +161,24 @@ impl Assembler {
             Due::Open => None,
         };
         self.calls.values().chain(&self.journal.entries).filter_map(due).min()
+    }
+
+    /// Nothing follows in the log for now: tells what would be complete if nothing followed at all. What the log says of it
+    /// later makes no incident of its own, and is not told.
+    pub fn pause(&mut self) -> Vec<Incident> {
+        let mut incidents = Vec::new();
+        let mut entries = std::mem::take(&mut self.journal.entries);
+        for entry in &mut entries {
+            // The line that says that a report's process was killed comes soon, or never.
+            if entry.shown == Shown::No && entry.awaits_line() {
+                entry.shown = Shown::Waited;
+                continue;
+            }
+            incidents.extend(self.tell(entry.latest_ns, entry.clone(), Ending::Complete));
+            entry.shown = Shown::Told;
+        }
+        self.journal.entries = entries;
+        incidents
     }
 
     /// The agent stops: what was told early and what is pending, said to be incomplete where it is.
@@ -293,6 +311,9 @@ impl Assembler {
 
     /// Makes the incident, unless it is one that was told already.
     fn tell(&mut self, now_ns: u64, pending: Pending, ending: Ending) -> Option<Incident> {
+        if pending.shown == Shown::Told {
+            return None;
+        }
         let scan = pending.call.map(|call| self.scans.take(call)).unwrap_or_default();
         if let Some(call) = pending.call {
             self.told.call(call);
@@ -318,7 +339,9 @@ impl Assembler {
             self.told.process(now_ns, Process { pid: 0, tid: killed.pid, start_ns: 0 });
         }
         let mut incident = build::incident(&self.config, &mut self.names, pending, &scan, ending);
-        if incident.decision.as_ref().is_some_and(|decision| decision.rule == Rule::NoneKillable) {
+        // The log of another time or machine is told as it is.
+        let live = self.config.level != Level::Log;
+        if live && incident.decision.as_ref().is_some_and(|decision| decision.rule == Rule::NoneKillable) {
             let repeats = end.repeats;
             self.totals.none_killable = self.totals.none_killable.saturating_add(1).saturating_add(repeats);
             let at_ns = incident.boottime_ns.unwrap_or(now_ns);

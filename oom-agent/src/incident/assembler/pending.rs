@@ -16,7 +16,7 @@ const OPEN_CALL_NS: u64 = 30_000_000_000;
 pub(super) const MAX_VICTIMS: usize = 65_536;
 
 /// What the log told of an incident.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Logged {
     /// The first line's time, on the log's clock.
     pub(super) time_ns: Option<u64>,
@@ -47,6 +47,17 @@ impl Logged {
     }
 }
 
+/// What pauses of the log did with an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Nothing.
+    No,
+    /// Waited for a line of it, once.
+    Waited,
+    /// Told it. It stays to take what belongs to it.
+    Told,
+}
+
 /// When an incident is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
@@ -59,7 +70,7 @@ pub(super) enum Due {
 }
 
 /// One incident in the making.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pending {
     /// `None`: only the log tells of it.
     pub(super) call: Option<u64>,
@@ -82,6 +93,8 @@ pub(super) struct Pending {
     pub(super) closed: bool,
     /// Its call was told of already.
     pub(super) again: bool,
+    /// Whether a pause of the log has told of it.
+    pub(super) shown: Shown,
 }
 
 impl Pending {
@@ -100,6 +113,7 @@ impl Pending {
             left: false,
             closed: false,
             again: false,
+            shown: Shown::No,
         }
     }
 
@@ -145,9 +159,20 @@ impl Pending {
         chosen || self.victims.iter().any(|victim| victim.process().logged_as(pid))
     }
 
-    fn ended_in_log(&self) -> bool {
+    /// The report and its outcome say all. In a log that is read to its end the panic may still follow that nothing to
+    /// kill leads to.
+    fn ended_in_log(&self, config: &Config) -> bool {
+        match self.logged.report.as_ref().map(|report| report.outcome) {
+            Some(Outcome::Panic) => true,
+            Some(Outcome::NoneKillable) => config.level != Level::Log,
+            Some(Outcome::Kill | Outcome::Unknown) | None => false,
+        }
+    }
+
+    /// The line that its report's process was killed is still to come.
+    pub(super) fn awaits_line(&self) -> bool {
         let outcome = self.logged.report.as_ref().map(|report| report.outcome);
-        matches!(outcome, Some(Outcome::NoneKillable | Outcome::Panic))
+        !self.closed && self.logged.lines.is_empty() && outcome == Some(Outcome::Kill)
     }
 
     /// When to tell of it. `received`: candidates of this call that came.
@@ -156,7 +181,7 @@ impl Pending {
         let late = |since: u64, wait: u64| Due::At { ns: since.saturating_add(wait), late: true };
         if self.call.is_none() {
             let from_log_only = !config.calls && !config.victims;
-            return if self.ended_in_log() || (self.closed && from_log_only) {
+            return if self.ended_in_log(config) || (self.closed && from_log_only) {
                 Due::Now
             } else if config.level == Level::Log {
                 Due::Open

@@ -175,3 +175,31 @@ fn exemptions_in_the_order_in_which_the_kernel_asks() {
     let unknown = Task { has_mm: None, oom_skip: None, vfork: None, oom_score_adj: None, ..user };
     assert_eq!(exempt_reason(&unknown), None, "what was not seen exempts nobody");
 }
+
+const GIB: u64 = 1 << 30;
+
+fn limits(memory: u64, swap: Option<u64>, used: Option<u64>) -> Limits {
+    Limits { memory_bytes: Some(memory), swap_bytes: swap, swap_usage_bytes: used, ..Limits::default() }
+}
+
+#[test]
+fn a_memory_cgroup_counts_the_swap_that_it_can_use() {
+    for (what, swap, used, total, expected) in [
+        ("no swap for it", Some(0), Some(0), None, Some(GIB)),
+        ("no swap on this machine", Some(GIB), Some(0), Some(0), Some(GIB)),
+        ("less than the machine has", Some(GIB), Some(0), Some(4 * GIB), Some(2 * GIB)),
+        ("more than the machine has", Some(8 * GIB), Some(0), Some(4 * GIB), Some(5 * GIB)),
+        ("no limit", None, Some(0), Some(4 * GIB), Some(5 * GIB)),
+        ("all in use, so it is there", Some(GIB), Some(GIB), None, Some(2 * GIB)),
+        ("swap may be smaller than the limit", Some(GIB), Some(GIB - 1), None, None),
+        ("cgroup v1 may limit both together", None, None, Some(GIB), None),
+        ("cgroup v1 without swap", None, None, Some(0), Some(GIB)),
+    ] {
+        assert_eq!(memcg_total_bytes(&limits(GIB, swap, used), total), expected, "{what}");
+    }
+    assert_eq!(
+        memcg_total_bytes(&Limits { swap_bytes: Some(0), ..Limits::default() }, None),
+        None,
+        "no memory limit"
+    );
+}

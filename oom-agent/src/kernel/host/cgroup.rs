@@ -48,7 +48,7 @@ pub enum Memory {
 }
 
 impl Cgroups {
-    pub(super) fn read(root: &Path) -> Result<Self, String> {
+    pub(crate) fn read(root: &Path) -> Result<Self, String> {
         let mounts = text(root, "proc/self/mounts")?;
         let mut v1 = false;
         let mut v1_memory = None;

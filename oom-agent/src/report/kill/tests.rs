@@ -1,7 +1,7 @@
 use super::*;
 
 fn read(message: &str) -> OomKill {
-    summary(message, &[], None).unwrap()
+    summary(message, false, &[], None).unwrap()
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_cgroup_may_hold_fields() {
             "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=c,mems_allowed=0,\
              oom_memcg={path},task_memcg={path}/c,task=hog,pid=42,uid=3"
         );
-        let kill = summary(&line, &[], Some(path)).unwrap();
+        let kill = summary(&line, false, &[], Some(path)).unwrap();
         assert_eq!(kill.oom_memcg.as_deref(), Some(path));
         assert_eq!(kill.task_memcg, Some(format!("{path}/c")));
         assert_eq!((kill.comm.as_str(), kill.pid), ("hog", 42));
@@ -72,9 +72,9 @@ fn the_task_table_settles_what_is_ambiguous() {
     let line = "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,\
                 task_memcg=/x,task=y,task=z,pid=42,uid=3";
     let row = |comm: &str| [TaskRow { pid: 42, comm: comm.into(), ..TaskRow::default() }];
-    let kill = summary(line, &row("z"), None).unwrap();
+    let kill = summary(line, false, &row("z"), None).unwrap();
     assert_eq!((kill.task_memcg.as_deref(), kill.comm.as_str()), (Some("/x,task=y"), "z"));
-    let kill = summary(line, &row("y,task=z"), None).unwrap();
+    let kill = summary(line, false, &row("y,task=z"), None).unwrap();
     assert_eq!((kill.task_memcg.as_deref(), kill.comm.as_str()), (Some("/x"), "y,task=z"));
 }
 
@@ -109,15 +109,84 @@ fn a_kill_has_the_victims_memory() {
         },
         uid: Some(7),
         oom_score_adj: Some(-500),
+        chosen: None,
     };
-    assert_eq!(killed(line), Some(expected));
+    assert_eq!(killed(line, false), Some(expected));
+}
+
+/// The line of 3.10, of 4.9 to 5.0, of RHEL 6 and 7, of 5.1 to 5.3 and RHEL 8.0, and of later ones (`__oom_kill_process`,
+/// before 4.19 `oom_kill_process`).
+#[test]
+fn a_kill_has_had_many_shapes() {
+    let read = |line: &str| {
+        let Killed { message, pid, comm, memory, uid, oom_score_adj, .. } = killed(line, false).unwrap();
+        assert_eq!((pid, comm.as_str(), memory.total_vm_bytes), (9, "a b", Some(8192)), "{line}");
+        assert_eq!((memory.anon_bytes, memory.file_bytes), (Some(4096), Some(0)), "{line}");
+        let page_tables = memory.pgtables_bytes;
+        (message, memory.shmem_bytes.is_some(), uid, page_tables, oom_score_adj)
+    };
+    let none = String::new;
+    let global = || "Out of memory".to_owned();
+    for (line, expected) in [
+        (
+            "Killed process 9 (a b) total-vm:8kB, anon-rss:4kB, file-rss:0kB",
+            (none(), false, None, None, None),
+        ),
+        (
+            "Killed process 9 (a b) total-vm:8kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB",
+            (none(), true, None, None, None),
+        ),
+        (
+            "Killed process 9, UID 5, (a b) total-vm:8kB, anon-rss:4kB, file-rss:0kB",
+            (none(), false, Some(5), None, None),
+        ),
+        (
+            "Killed process 9 (a b), UID 5, total-vm:8kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB",
+            (none(), true, Some(5), None, None),
+        ),
+        (
+            "Out of memory: Killed process 9 (a b) total-vm:8kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB",
+            (global(), true, None, None, None),
+        ),
+        (
+            "Out of memory: Killed process 9 (a b) total-vm:8kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB, UID:5",
+            (global(), true, Some(5), None, None),
+        ),
+        (
+            "Out of memory: Killed process 9 (a b) total-vm:8kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB, UID:5 \
+             pgtables:4kB oom_score_adj:-1",
+            (global(), true, Some(5), Some(4096), Some(-1)),
+        ),
+    ] {
+        assert_eq!(read(line), expected, "{line}");
+    }
 }
 
 #[test]
-fn older_kernels_tell_less_of_a_kill() {
-    let kill = killed("Killed process 9 (a b), UID 5, total-vm:8kB, anon-rss:4kB, file-rss:0kB").unwrap();
-    assert_eq!((kill.is_memcg, kill.pid, kill.comm.as_str(), kill.uid), (None, 9, "a b", Some(5)));
-    assert_eq!((kill.memory.anon_bytes, kill.memory.shmem_bytes), (Some(4096), None));
+fn the_last_number_of_a_line_that_was_cut_is_not_believed() {
+    const LINE: &str = "Out of memory: Killed process 9 (a) total-vm:80kB, anon-rss:40kB, file-rss:10kB, \
+                        shmem-rss:20kB, UID:500 pgtables:40kB oom_score_adj:900";
+    let whole = killed(LINE, false).unwrap();
+    let known = |part: Option<u64>, whole: Option<u64>| part.is_none() || part == whole;
+    for end in 0..=LINE.len() {
+        let Some(part) = killed(&LINE[..end], true) else { continue };
+        assert_eq!((part.pid, part.comm.as_str()), (9, "a"));
+        let (cut, all) = (part.memory, whole.memory);
+        assert!(
+            known(cut.total_vm_bytes, all.total_vm_bytes) && known(cut.anon_bytes, all.anon_bytes),
+            "{end}"
+        );
+        assert!(known(cut.file_bytes, all.file_bytes) && known(cut.shmem_bytes, all.shmem_bytes), "{end}");
+        assert!(known(cut.pgtables_bytes, all.pgtables_bytes), "{end}");
+        assert!(part.uid.is_none_or(|uid| uid == 500) && part.oom_score_adj.is_none(), "{end}");
+    }
+    let rhel = "Killed process 9 (a), UID 500, total-vm:80kB";
+    for end in 0..rhel.len() {
+        let uid = killed(&rhel[..end], true).and_then(|part| part.uid);
+        assert!(uid.is_none_or(|uid| uid == 500), "{end}");
+    }
+    let line = "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),task=hog,pid=1,uid=10";
+    assert_eq!(summary(line, true, &[], None).unwrap().uid, None);
 }
 
 #[test]
@@ -127,7 +196,7 @@ fn a_name_may_hold_the_end_of_a_name() {
             "Out of memory: Killed process 5 ({comm}) total-vm:8kB, anon-rss:4kB, file-rss:0kB, \
              shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:0"
         );
-        let kill = killed(&line).unwrap();
+        let kill = killed(&line, false).unwrap();
         assert_eq!((kill.comm.as_str(), kill.memory.total_vm_bytes), (comm, Some(8192)));
         assert_eq!((kill.is_memcg, kill.uid), (Some(false), Some(0)));
     }
@@ -138,7 +207,7 @@ fn another_text_before_it_is_no_kill() {
     for line in
         ["foo: Killed process 5 (a) total-vm:8kB", "Killed process x (a) total-vm:8kB", "Killed process 5"]
     {
-        assert_eq!(killed(line), None, "{line}");
+        assert_eq!(killed(line, false), None, "{line}");
     }
 }
 
@@ -148,4 +217,10 @@ fn group_kills_and_the_reaper_are_told() {
     assert_eq!(group(line), Some("/g are going to be killed"));
     let line = "oom_reaper: reaped process 81 (a), now b), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB";
     assert_eq!(reaped(line), Some((81, "a), now b")));
+    assert_eq!(not_reaped("oom_reaper: unable to reap pid:81 (a) b)"), Some((81, "a) b")));
+    let line = "Memory cgroup out of memory: OOM victim 81 (a) b) is already exiting. Skip killing the task";
+    assert_eq!(exiting(line), Some((81, "a) b")));
+    assert_eq!(exiting("x: OOM victim 81 (a) is already exiting. Skip killing the task"), None);
+    assert_eq!(suppressed("oom_kill_process: 132 callbacks suppressed"), Some(132));
+    assert_eq!(suppressed("__alloc_pages_slowpath: 66566 callbacks suppressed"), None);
 }

@@ -1,5 +1,6 @@
-use super::super::{Killed, PAGE_SIZE, TaskRow};
+use super::super::{Chosen, Counter, Invocation, TaskRow};
 use super::*;
+use crate::incident::machine::Slab;
 use crate::incident::model::{Limits, Memory};
 use crate::report::line::Record;
 use expect_test::expect_file;
@@ -14,7 +15,7 @@ fn render(events: &[Event]) -> String {
         match what {
             What::Invoked(asked) => writeln!(
                 out,
-                "invoked comm={:?} tid={} gfp={}({}) order={} adj={} release={}",
+                "invoked comm={:?} tid={} gfp={}({}) order={} adj={} release={}{}",
                 asked.comm,
                 or(asked.tid),
                 asked.gfp_mask.map_or_else(|| "-".into(), |mask| format!("{mask:#x}")),
@@ -22,26 +23,44 @@ fn render(events: &[Event]) -> String {
                 or(asked.order),
                 or(asked.oom_score_adj),
                 or(asked.kernel_release.as_deref()),
+                asked_where(asked),
             ),
             What::Report(report) => write_report(&mut out, report),
             What::Killed(killed) => {
-                let Killed { is_memcg, message, pid, comm, memory, uid, oom_score_adj } = &**killed;
+                let Killed { is_memcg, message, pid, comm, memory, uid, oom_score_adj, chosen } = &**killed;
                 writeln!(
                     out,
-                    "killed {message:?} memcg={} pid={pid} comm={comm:?} uid={} adj={} {}",
+                    "killed {message:?} memcg={} pid={pid} comm={comm:?} uid={} adj={} {}{}",
                     or(*is_memcg),
                     or(*uid),
                     or(*oom_score_adj),
                     bytes(memory),
+                    chosen.as_ref().map_or_else(String::new, |chosen| format!(" for {}", score(chosen))),
                 )
             }
             What::GroupKill { cgroup } => writeln!(out, "group {cgroup}"),
             What::Reaped { pid, comm } => writeln!(out, "reaped pid={pid} comm={comm:?}"),
+            What::NotReaped { pid, comm } => writeln!(out, "not reaped pid={pid} comm={comm:?}"),
+            What::Exiting { pid, comm } => writeln!(out, "exiting pid={pid} comm={comm:?}"),
+            What::Sharing { pid, comm } => writeln!(out, "sharing pid={pid} comm={comm:?}"),
+            What::Suppressed { reports } => writeln!(out, "suppressed {reports}"),
             What::Gap { records } => writeln!(out, "gap {}", or(*records)),
         }
         .unwrap();
     }
     out
+}
+
+/// What only older kernels say of the task that asked.
+fn asked_where(asked: &Invocation) -> String {
+    let values = [("nodemask", &asked.nodemask), ("cpuset", &asked.cpuset), ("mems", &asked.mems_allowed)];
+    let known =
+        values.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!(" {name}={value}")));
+    known.collect()
+}
+
+fn score(chosen: &Chosen) -> String {
+    format!("{:?} pid={} comm={:?} score={}", chosen.message, chosen.pid, chosen.comm, chosen.score)
 }
 
 fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
@@ -53,7 +72,7 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
         report.text.lines().count()
     )?;
     if report.limits != Limits::default() {
-        let Limits { memory_bytes, usage_bytes, swap_bytes, swap_usage_bytes } = report.limits;
+        let Limits { memory_bytes, usage_bytes, swap_bytes, swap_usage_bytes, .. } = report.limits;
         let (limit, swap_limit) = (or(memory_bytes), or(swap_bytes));
         writeln!(
             out,
@@ -62,12 +81,12 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
             or(swap_usage_bytes)
         )?;
     }
-    let machine = &report.machine;
-    if machine.ram_bytes.is_some() {
-        let (ram, reserved) = (or(machine.ram_bytes), or(machine.reserved_bytes));
-        let (free, total) = (or(machine.swap_free_bytes), or(machine.swap_total_bytes));
-        writeln!(out, "  machine ram={ram} reserved={reserved} swap_free={free} swap_total={total}")?;
+    for (name, counter) in [("memsw", report.memsw), ("kmem", report.kmem)] {
+        if counter != Counter::default() {
+            writeln!(out, "  {name} {}/{}", or(counter.usage_bytes), or(counter.limit_bytes))?;
+        }
     }
+    write_machine(out, report)?;
     if !report.stats.is_empty() {
         let cgroup = or(report.stats_cgroup.as_deref());
         let stats: Vec<_> = report.stats.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -79,6 +98,9 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
             "  task pid={pid} tgid={tgid} uid={uid} adj={oom_score_adj} {} comm={comm:?}",
             bytes(memory)
         )?;
+    }
+    if let Some(chosen) = &report.chosen {
+        writeln!(out, "  chosen {}", score(chosen))?;
     }
     if let Some(kill) = &report.kill {
         writeln!(
@@ -94,6 +116,47 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
             kill.pid,
             or(kill.uid),
         )?;
+    }
+    Ok(())
+}
+
+fn write_machine(out: &mut String, report: &Report) -> std::fmt::Result {
+    let machine = &report.machine;
+    if machine.ram_bytes.is_some() {
+        let (ram, reserved) = (or(machine.ram_bytes), or(machine.reserved_bytes));
+        let (free, total) = (or(machine.swap_free_bytes), or(machine.swap_total_bytes));
+        writeln!(out, "  machine ram={ram} reserved={reserved} swap_free={free} swap_total={total}")?;
+        writeln!(
+            out,
+            "  page_size={} swap_cache={} cma={} hwpoisoned={} hugetlb={} hugetlb_free={}",
+            or(report.page_size),
+            or(machine.swap_cache_bytes),
+            or(machine.cma_bytes),
+            or(machine.hwpoisoned_bytes),
+            or(machine.hugetlb_bytes),
+            or(machine.hugetlb_free_bytes)
+        )?;
+    }
+    for zone in &report.zones {
+        writeln!(
+            out,
+            "  zone {} {} free={} min={} low={} high={} present={} managed={} highatomic={} cma={} reserve={:?}",
+            zone.node,
+            zone.name,
+            or(zone.free_bytes),
+            or(zone.min_bytes),
+            or(zone.low_bytes),
+            or(zone.high_bytes),
+            or(zone.present_bytes),
+            or(zone.managed_bytes),
+            or(zone.reserved_highatomic_bytes),
+            or(zone.free_cma_bytes),
+            zone.lowmem_reserve_pages,
+        )?;
+        writeln!(out, "    blocks {:?} {}", zone.free_blocks, zone.free_block_types.join(","))?;
+    }
+    for Slab { name, used_bytes, total_bytes } in &report.unreclaimable_slabs {
+        writeln!(out, "  slab {name:?} {used_bytes}/{total_bytes}")?;
     }
     Ok(())
 }
@@ -121,7 +184,7 @@ fn bytes(memory: &Memory) -> String {
 /// `UPDATE_EXPECT=1 cargo test` writes them anew; read the difference.
 #[test]
 fn every_log_is_read_as_expected() {
-    for sample in samples() {
+    for sample in all_samples() {
         let golden = sample.path.with_extension("expect");
         let events = render(&sample.events());
         expect_file![golden].assert_eq(&events);
@@ -131,7 +194,7 @@ fn every_log_is_read_as_expected() {
 /// `/dev/kmsg` escapes what dmesg prints as it is.
 #[test]
 fn a_log_gives_the_same_events_as_records_of_kmsg() {
-    for sample in samples() {
+    for sample in all_samples() {
         let mut parser = Parser::new();
         let mut out = Vec::new();
         for (seq, line) in lines(&sample.text).enumerate() {
@@ -149,43 +212,6 @@ fn a_log_gives_the_same_events_as_records_of_kmsg() {
         }
         parser.finish(&mut out);
         assert_eq!(out, sample.events(), "{}", sample.name);
-    }
-}
-
-/// The number after `key` in a line, taken without the parser.
-fn after(line: &str, key: &str) -> u64 {
-    let rest = &line[line.rfind(key).unwrap_or_else(|| panic!("{key} in {line}")) + key.len()..];
-    rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
-}
-
-#[test]
-fn every_kill_line_is_a_kill() {
-    for sample in samples() {
-        let lines: Vec<_> =
-            sample.messages().into_iter().filter(|line| line.contains(": Killed process ")).collect();
-        let events = sample.events();
-        let kills = events.iter().filter_map(|event| match &event.what {
-            What::Killed(killed) => Some(killed),
-            _ => None,
-        });
-        let mut seen = 0;
-        for (killed, line) in kills.zip(&lines) {
-            seen += 1;
-            let kb = |key| Some(after(line, key) * 1024);
-            assert_eq!(u64::from(killed.pid), after(line, "Killed process "), "{line}");
-            assert_eq!(killed.memory.total_vm_bytes, kb("total-vm:"), "{line}");
-            assert_eq!(killed.memory.anon_bytes, kb("anon-rss:"), "{line}");
-            assert_eq!(killed.memory.file_bytes, kb("file-rss:"), "{line}");
-            assert_eq!(killed.memory.shmem_bytes, kb("shmem-rss:"), "{line}");
-            assert_eq!(killed.memory.pgtables_bytes, kb("pgtables:"), "{line}");
-            assert_eq!(killed.is_memcg, Some(line.starts_with("Memory cgroup")), "{line}");
-            assert!(line.contains(&format!(" ({}) ", killed.comm)), "{line}");
-            assert!(line.ends_with(&format!(" oom_score_adj:{}", killed.oom_score_adj.unwrap())), "{line}");
-        }
-        let kills = events.iter().filter(|event| matches!(event.what, What::Killed(_))).count();
-        assert_eq!((seen, kills), (lines.len(), lines.len()), "{}", sample.name);
-        let groups = events.iter().filter(|event| matches!(event.what, What::GroupKill { .. })).count();
-        assert_eq!(groups, sample.messages().iter().filter(|line| line.starts_with("Tasks in /")).count());
     }
 }
 
@@ -222,39 +248,6 @@ fn every_report_is_told_once_with_its_beginning_and_its_end() {
             assert!(asked.kernel_release.as_ref().unwrap().starts_with(&format!("{series}.")), "{release}");
         }
     }
-}
-
-#[test]
-fn every_row_of_the_table_is_a_task() {
-    for sample in samples() {
-        let messages = sample.messages();
-        let is_row = |line: &&String| {
-            let pid = line.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(pid, _)| pid.trim());
-            pid.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
-        };
-        // `total_vm` and `rss` are the 5th and 6th word of the row as they are of the header, after `[ pid ]`.
-        let word = |line: &str, at: usize| -> u64 {
-            line.split_once(']').unwrap().1.split_whitespace().nth(at).unwrap().parse().unwrap()
-        };
-        let rows: Vec<_> = messages.iter().filter(is_row).collect();
-        let events = sample.events();
-        let tasks: Vec<_> = reports(&events).into_iter().flat_map(|report| &report.tasks).collect();
-        assert_eq!(tasks.len(), rows.len(), "{}", sample.name);
-        let bytes = |at| rows.iter().map(|row| word(row, at) * PAGE_SIZE).sum::<u64>();
-        let vm: u64 = tasks.iter().map(|task| task.memory.total_vm_bytes.unwrap()).sum();
-        let rss: u64 = tasks.iter().map(|task| rss(&task.memory)).sum();
-        assert_eq!((vm, rss), (bytes(2), bytes(3)), "{}", sample.name);
-        for (task, row) in tasks.iter().zip(rows) {
-            assert!(row.ends_with(&format!(" {} {}", task.oom_score_adj, task.comm)), "{row}");
-        }
-        let tables = reports(&events).iter().filter(|report| report.has_table).count();
-        assert_eq!(tables, messages.iter().filter(|line| line.starts_with("Tasks state")).count());
-    }
-}
-
-fn rss(memory: &Memory) -> u64 {
-    let Memory { anon_bytes, file_bytes, shmem_bytes, rss_bytes, .. } = memory;
-    rss_bytes.unwrap_or_else(|| anon_bytes.unwrap() + file_bytes.unwrap() + shmem_bytes.unwrap())
 }
 
 #[test]

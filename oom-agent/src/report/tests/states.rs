@@ -32,6 +32,10 @@ fn kinds(events: &[Event]) -> Vec<String> {
         What::Killed(killed) => format!("killed {}", killed.pid),
         What::GroupKill { cgroup } => format!("group {cgroup}"),
         What::Reaped { pid, .. } => format!("reaped {pid}"),
+        What::NotReaped { pid, .. } => format!("not reaped {pid}"),
+        What::Exiting { pid, .. } => format!("exiting {pid}"),
+        What::Sharing { pid, .. } => format!("sharing {pid}"),
+        What::Suppressed { reports } => format!("suppressed {reports}"),
         What::Gap { records } => format!("gap {records:?}"),
     };
     events.iter().map(kind).collect()
@@ -82,6 +86,12 @@ fn a_kill_ends_a_report_that_lost_its_end() {
     let events = say([INVOKED, CPU, KILLED]);
     assert_eq!(kinds(&events), ["invoked 124", "report Kill", "killed 124"]);
     assert_eq!(reports(&events)[0].kill, None);
+}
+
+#[test]
+fn a_chosen_one_that_was_exiting_is_no_kill() {
+    let exiting = "Out of memory: OOM victim 124 (hog) is already exiting. Skip killing the task";
+    assert_eq!(kinds(&say([INVOKED, CPU, SUMMARY, exiting])), ["invoked 124", "report Kill", "exiting 124"]);
 }
 
 #[test]

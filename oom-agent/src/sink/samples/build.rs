@@ -174,6 +174,7 @@ impl Sample {
                 kind: Some(self.kind),
                 cgroup: self.cgroup.clone(),
                 cgroup_id: self.cgroup.as_ref().map(|_| 4_711),
+                ..Scope::default()
             },
             trigger: self.asker.and_then(of).map(|it| Trigger {
                 pid: Some(it.pid),
@@ -191,6 +192,7 @@ impl Sample {
                 usage_bytes: Some(limit),
                 swap_bytes: Some(0),
                 swap_usage_bytes: Some(0),
+                ..Limits::default()
             }),
             candidates: self.candidates.iter().cloned().map(at_home).collect(),
             candidates_evaluated: Some(self.candidates.len() as u64),

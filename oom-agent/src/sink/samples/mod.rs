@@ -2,14 +2,16 @@
 //! they show.
 //!
 //! # Layout
-//! - `build`: the pieces.
+//! - `build`: the pieces; `machine`: the machine's memory.
 //! - this file: the incidents, each named after what is special about it.
 
 pub(crate) mod build;
+mod machine;
 
 use crate::incident::model::{
     Decision, Escalation, ExemptReason, Incident, Level, Limits, Role, Rule, ScopeKind, Trigger,
 };
+use crate::incident::verdict::verdict;
 use build::{KIB, MIB, Sample, candidate, exempt, kernel_thread};
 
 const POD: &str = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod3f21a0c4_8d1b_4c1e_9a55_0a1b2c3d4e5f.slice";
@@ -18,6 +20,14 @@ const CONTAINER: &str =
 
 /// Every sample by the name of its golden.
 pub(crate) fn all() -> Vec<(&'static str, Incident)> {
+    let mut all = list();
+    for (_, incident) in &mut all {
+        incident.verdict = verdict(incident);
+    }
+    all
+}
+
+fn list() -> Vec<(&'static str, Incident)> {
     vec![
         ("memcg", memcg()),
         ("pod", pod()),
@@ -32,6 +42,7 @@ pub(crate) fn all() -> Vec<(&'static str, Incident)> {
         ("sysrq", sysrq()),
         ("cpuset", cpuset()),
         ("mempolicy_log", mempolicy_log()),
+        ("nodes", nodes()),
         ("already_dying", already_dying()),
         ("panic", panic()),
         ("lost", lost()),
@@ -126,6 +137,7 @@ pub(crate) fn global() -> Incident {
         trigger.order = Some(3);
         trigger.gfp_flags = vec!["GFP_KERNEL".into(), "__GFP_COMP".into()];
     }
+    machine::of_16_gib(&mut incident);
     incident
 }
 
@@ -219,6 +231,8 @@ pub(crate) fn hostile() -> Incident {
     let mut incident = sample.build();
     incident.node = Some("no\u{9b}31mde".into());
     incident.evidence.notes = vec!["a note with \u{2028} and \u{7f}".into()];
+    (incident.time, incident.log_time) = (None, Some("Nov\u{1b}[2J 20\n".into()));
+    machine::hostile(&mut incident);
     incident
 }
 
@@ -266,7 +280,22 @@ pub(crate) fn cpuset() -> Incident {
     ];
     sample.asked(1_501);
     sample.kill(1_502);
-    sample.build()
+    let mut incident = sample.build();
+    machine::of_two_nodes(&mut incident);
+    incident
+}
+
+/// More nodes than are shown, swap that is full, slab caches that grew; the time as syslog writes it.
+pub(crate) fn nodes() -> Incident {
+    let mut sample = Sample::machine(ScopeKind::Global, 16 * 1_048_576);
+    sample.candidates =
+        vec![candidate(800, "leak", 3 * 1024 * MIB, MIB, 0), candidate(801, "bash", 3 * MIB, 4 * MIB, 0)];
+    sample.asked(801);
+    sample.kill(800);
+    let mut incident = sample.build();
+    machine::of_16_nodes(&mut incident);
+    (incident.time, incident.log_time) = (None, Some("Nov 20 10:15:03".into()));
+    incident
 }
 
 /// An old log: only the sums of memory, no wall clock, one process alive after the kill.

@@ -14,9 +14,22 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
     if incident.candidates.is_empty() || page.candidates == Show::None {
         return lines;
     }
-    let (shown, hidden) = select(incident, page.candidates);
+    let asked = |candidate: &Candidate| words::asked(incident, candidate.pid, candidate.tid);
+    let killed = |candidate: &Candidate| incident.victims.iter().any(|victim| victim.pid == candidate.pid);
+    let (shown, hidden) = select(&incident.candidates, page.candidates, &asked, &killed);
     if !shown.is_empty() {
-        lines.extend(table(incident, &shown).lines(page.room()));
+        let marks = |candidate: &Candidate| {
+            let marks = [(killed(candidate), "killed"), (asked(candidate), "asked")];
+            marks.into_iter().filter_map(|(holds, word)| holds.then_some(word)).collect()
+        };
+        let sheet = Sheet {
+            base: incident.scope.cgroup.as_deref(),
+            total_pages: incident.total_pages,
+            marks: &marks,
+            alarm: &killed,
+            ranks: None,
+        };
+        lines.extend(table(&sheet, &shown).lines(page.room()));
     }
     lines.extend(rest(&hidden).wrap(page.prose()));
     lines
@@ -54,19 +67,24 @@ fn head(incident: &Incident) -> Prose {
     prose
 }
 
-/// Which are shown as rows, and which only counted.
-fn select(incident: &Incident, show: Show) -> (Vec<&Candidate>, Vec<&Candidate>) {
-    let mut large: Vec<u64> = incident.candidates.iter().filter(|it| !it.eligible).map(resident).collect();
+/// Which are shown as rows, and which only counted. `always` are, and each `victim` that could be killed.
+pub(crate) fn select<'a>(
+    candidates: &'a [Candidate],
+    show: Show,
+    always: &dyn Fn(&Candidate) -> bool,
+    victim: &dyn Fn(&Candidate) -> bool,
+) -> (Vec<&'a Candidate>, Vec<&'a Candidate>) {
+    let mut large: Vec<u64> = candidates.iter().filter(|it| !it.eligible).map(resident).collect();
     large.sort_unstable_by(|a, b| b.cmp(a));
     let least = large.get(EXEMPT_SHOWN - 1).copied().unwrap_or(0).max(1);
     let mut eligible = 0;
-    incident.candidates.iter().partition(|candidate| match show {
+    candidates.iter().partition(|candidate| match show {
         Show::All => true,
         Show::None => false,
-        Show::Top(_) if words::asked(incident, candidate.pid, candidate.tid) => true,
+        Show::Top(_) if always(candidate) => true,
         Show::Top(most) if candidate.eligible => {
             eligible += 1;
-            eligible <= most || killed(incident, candidate)
+            eligible <= most || victim(candidate)
         }
         Show::Top(_) => resident(candidate) >= least,
     })
@@ -76,36 +94,64 @@ fn resident(candidate: &Candidate) -> u64 {
     words::resident(&candidate.memory).unwrap_or(0)
 }
 
-fn killed(incident: &Incident, candidate: &Candidate) -> bool {
-    incident.victims.iter().any(|victim| victim.pid == candidate.pid)
+/// What a table of candidates is about.
+pub(crate) struct Sheet<'a> {
+    /// The cgroup that others are shown relative to.
+    pub(crate) base: Option<&'a str>,
+    /// What `oom_score_adj` is a share of.
+    pub(crate) total_pages: Option<u64>,
+    /// Words behind a row.
+    pub(crate) marks: &'a dyn Fn(&Candidate) -> Vec<&'static str>,
+    /// Rows that stand out.
+    pub(crate) alarm: &'a dyn Fn(&Candidate) -> bool,
+    /// For a ranking: columns before all others, and the two shares of the points as numbers.
+    pub(crate) ranks: Option<Ranks<'a>>,
 }
 
-fn table(incident: &Incident, shown: &[&Candidate]) -> Table {
-    let base = incident.scope.cgroup.as_deref();
+/// Columns of a ranking.
+#[derive(Clone, Copy)]
+pub(crate) struct Ranks<'a> {
+    /// Their titles.
+    pub(crate) titles: &'a [&'static str],
+    /// Their texts.
+    pub(crate) texts: &'a dyn Fn(&Candidate) -> Vec<String>,
+}
+
+pub(crate) fn table(sheet: &Sheet<'_>, shown: &[&Candidate]) -> Table {
+    let Sheet { base, total_pages, marks, alarm, ranks } = *sheet;
     let elsewhere = shown.iter().any(|it| it.cgroup.is_some() && it.cgroup.as_deref() != base);
     let parts = shown.iter().any(|it| it.memory.anon_bytes.is_some());
     let computed = shown.iter().any(|it| it.points_source == Some(PointsSource::Computed));
-    let mut columns = vec![Column::right("PID"), Column::left("COMMAND").fit(Fit::Cut(12))];
+    let titles = ranks.map(|ranks| ranks.titles).unwrap_or_default();
+    let mut columns: Vec<Column> = titles.iter().map(|title| Column::right(title)).collect();
+    columns.extend([Column::right("PID"), Column::left("COMMAND").fit(Fit::Cut(12))]);
     columns.push(Column::right("UID").rank(5));
     if elsewhere {
         columns.push(Column::left("CGROUP").fit(Fit::Path(24)).rank(4));
     }
     if parts {
-        columns.extend(["ANON", "FILE", "SHMEM", "SWAP", "TABLES"].map(|title| Column::right(title).rank(3)));
+        // What points are made of says more of a ranking than what memory is made of.
+        let rank = if ranks.is_some() { 6 } else { 3 };
+        columns
+            .extend(["ANON", "FILE", "SHMEM", "SWAP", "TABLES"].map(|title| Column::right(title).rank(rank)));
     }
     columns.push(Column::right("ADJ"));
     columns.push(Column::right("MEMORY"));
     let bar = columns.len();
     if shown.iter().any(|it| it.eligible) {
         columns.push(Column::left("#mem +adj").fit(Fit::Bar(9, 60)).rank(2));
+        if ranks.is_some() {
+            columns.extend(["OF MEMORY", "OF ADJ"].map(|title| Column::right(title).rank(3)));
+        }
         columns.push(Column::right(if computed { "~POINTS" } else { "POINTS" }));
     }
     columns.push(Column::left(""));
     let mut table = Table::new(columns);
     let most = shown.iter().filter_map(|it| it.points).max().unwrap_or(0);
     for candidate in shown {
-        let mut cells: Vec<Cell> =
-            vec![candidate.pid.to_string().into(), escape::name(&candidate.comm).into()];
+        let first = ranks.map(|ranks| (ranks.texts)(candidate)).unwrap_or_default();
+        let mut cells: Vec<Cell> = first.into_iter().map(Cell::from).collect();
+        cells.extend([candidate.pid.to_string().into(), escape::name(&candidate.comm).into()]);
         cells.push(candidate.uid.map_or("?".to_owned(), |uid| uid.to_string()).into());
         if elsewhere {
             let home = candidate
@@ -132,11 +178,16 @@ fn table(incident: &Incident, shown: &[&Candidate]) -> Table {
             let reason = candidate
                 .exempt_reason
                 .map_or("exempt: reason not seen".to_owned(), |it| format!("exempt: {}", words::exempt(it)));
-            let asked = if words::asked(incident, candidate.pid, candidate.tid) { ", asked" } else { "" };
-            table.push(Row { cells, tone: Tone::Faint, tail: Some((bar, format!("{reason}{asked}"))) });
+            let marks = marks(candidate).into_iter().filter(|mark| *mark != "killed");
+            let tail = std::iter::once(reason.as_str()).chain(marks).collect::<Vec<_>>().join(", ");
+            table.push(Row { cells, tone: Tone::Faint, tail: Some((bar, tail)) });
             continue;
         }
-        cells.push(Cell::Bar(composition(incident, candidate), u64::try_from(most).unwrap_or(0)));
+        cells.push(Cell::Bar(composition(total_pages, candidate), u64::try_from(most).unwrap_or(0)));
+        if ranks.is_some() {
+            let shares = [of_memory(total_pages, candidate), of_adj(total_pages, candidate)];
+            cells.extend(shares.map(|share| share.map_or("?".to_owned(), units::points).into()));
+        }
         let mark = if candidate.points_source == Some(PointsSource::Computed) { "~" } else { "" };
         cells.push(
             candidate
@@ -144,14 +195,9 @@ fn table(incident: &Incident, shown: &[&Candidate]) -> Table {
                 .map_or("?".to_owned(), |points| format!("{mark}{}", units::points(points)))
                 .into(),
         );
-        let dead = killed(incident, candidate);
-        let marks: Vec<&str> =
-            [(dead, "killed"), (words::asked(incident, candidate.pid, candidate.tid), "asked")]
-                .into_iter()
-                .filter_map(|(holds, word)| holds.then_some(word))
-                .collect();
-        cells.push(marks.join(", ").into());
-        table.push(Row { cells, tone: if dead { Tone::Alarm } else { Tone::Plain }, tail: None });
+        cells.push(marks(candidate).join(", ").into());
+        let tone = if alarm(candidate) { Tone::Alarm } else { Tone::Plain };
+        table.push(Row { cells, tone, tail: None });
     }
     table
 }
@@ -164,19 +210,29 @@ fn held(candidate: &Candidate, bytes: Option<u64>) -> String {
     }
 }
 
-/// What the points are made of: memory, and what a positive `oom_score_adj` adds
-/// (`adj * (totalpages / 1000)`: `oom_badness` in `mm/oom_kill.c`).
-fn composition(incident: &Incident, candidate: &Candidate) -> [(u64, char); 2] {
+/// What the points are made of: memory, and what a positive `oom_score_adj` adds.
+fn composition(total_pages: Option<u64>, candidate: &Candidate) -> [(u64, char); 2] {
     let points = u64::try_from(candidate.points.unwrap_or(0)).unwrap_or(0);
-    let share = incident.total_pages.zip(candidate.oom_score_adj);
     let added =
-        share.map_or(0, |(total, adj)| (total / 1000).saturating_mul(u64::try_from(adj).unwrap_or(0)));
-    let added = added.min(points);
+        of_adj(total_pages, candidate).map_or(0, |share| u64::try_from(share).unwrap_or(0)).min(points);
     [(points - added, '#'), (added, '+')]
 }
 
+/// What `oom_score_adj` adds or takes (`adj * (totalpages / 1000)`: `oom_badness` in `mm/oom_kill.c`).
+fn of_adj(total_pages: Option<u64>, candidate: &Candidate) -> Option<i64> {
+    match candidate.oom_score_adj? {
+        0 => Some(0),
+        adj => Some(i64::try_from(total_pages? / 1000).unwrap_or(i64::MAX).saturating_mul(i64::from(adj))),
+    }
+}
+
+/// The rest of the points.
+fn of_memory(total_pages: Option<u64>, candidate: &Candidate) -> Option<i64> {
+    Some(candidate.points?.saturating_sub(of_adj(total_pages, candidate)?))
+}
+
 /// Those without a row, in words.
-fn rest(hidden: &[&Candidate]) -> Prose {
+pub(crate) fn rest(hidden: &[&Candidate]) -> Prose {
     let mut parts = Vec::new();
     if let fewer @ 1.. = hidden.iter().filter(|candidate| candidate.eligible).count() as u64 {
         parts.push(format!("{} more with fewer points", units::count(fewer)));

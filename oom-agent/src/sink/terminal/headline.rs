@@ -21,10 +21,15 @@ fn stamp(incident: &Incident, page: &Page) -> Vec<Line> {
         _ if incident.victims.is_empty() => "OOM",
         Some(Rule::HighestPoints | Rule::AllocatingTask | Rule::Sysrq) | None => "OOM kill",
     };
-    let when = match (&incident.time, incident.boottime_ns) {
-        (Some(time), _) => clock(&escape::escape(time)),
-        (None, Some(ns)) => format!("{}.{:03} s after boot", ns / 1_000_000_000, ns / 1_000_000 % 1000),
-        (None, None) => "time ?".to_owned(),
+    let boot = incident
+        .boottime_ns
+        .map(|ns| format!("{}.{:03} s after boot", ns / 1_000_000_000, ns / 1_000_000 % 1000));
+    let when = match (&incident.time, &incident.log_time, boot) {
+        (Some(time), _, _) => clock(&escape::escape(time)),
+        (None, Some(time), Some(boot)) => format!("{} ({boot})", escape::escape(time)),
+        (None, Some(time), None) => escape::escape(time).into_owned(),
+        (None, None, Some(boot)) => boot,
+        (None, None, None) => "time ?".to_owned(),
     };
     let node = incident.node.as_deref().map_or("node ?".to_owned(), |node| escape::escape(node).into_owned());
     let kernel = incident

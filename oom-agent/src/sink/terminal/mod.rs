@@ -3,30 +3,36 @@
 //! # Layout
 //! - [`style`]: how wide, in colour, how many candidates; the only part that asks the environment.
 //! - `headline`: the sentences on top.
-//! - `sections`: where, asked, memory, before, kill.
+//! - `sections`: where, asked, before, kill.
+//! - `failed`: why there was no memory to give.
+//! - `memory`: what it was used for, swap, slab caches; `zones`: the page allocator's zones.
 //! - `victims`, `candidates`: the tables.
 //! - `why`: the decision in words.
 //! - `missing`: what was not seen.
 //! - `words`: names and phrases that they share.
 
-mod candidates;
+pub(crate) mod candidates;
+mod failed;
 mod headline;
+mod memory;
 mod missing;
 mod sections;
 pub mod style;
 mod victims;
 mod why;
-mod words;
+pub(crate) mod words;
+mod zones;
 
 pub use style::{Show, Style};
+pub(crate) use words::{main_victim, resident};
 
 use super::text::{Line, Tone};
 use crate::incident::model::Incident;
 
 /// Columns of a section's label.
-const LABEL: usize = 11;
+pub(crate) const LABEL: usize = 11;
 /// Sentences are not wider than this: longer lines are hard to read.
-const PROSE: usize = 120;
+pub(crate) const PROSE: usize = 120;
 
 /// The incident as text. No line is longer than [`Style::width`]; whatever a process or a cgroup calls itself
 /// is escaped.
@@ -37,7 +43,11 @@ pub fn render(incident: &Incident, style: &Style) -> String {
     for (label, section) in [
         ("Where", sections::place(incident, &page)),
         ("Asked", sections::asked(incident, &page)),
-        ("Memory", sections::memory(incident, &page)),
+        ("Failed", failed::lines(incident, &page)),
+        ("Memory", memory::lines(incident, &page)),
+        ("Zones", zones::lines(incident, &page)),
+        ("Swap", memory::swap(incident, &page)),
+        ("Slab", memory::slabs(incident, &page)),
         ("Before", sections::before(incident, &page)),
         (sections::kill_label(incident), sections::kill(incident, &page)),
     ] {
@@ -76,7 +86,7 @@ impl Page {
 }
 
 /// Appends a section, nothing if it is empty.
-fn labelled(lines: &mut Vec<Line>, label: &str, section: Vec<Line>) {
+pub(crate) fn labelled(lines: &mut Vec<Line>, label: &str, section: Vec<Line>) {
     for (index, line) in section.into_iter().enumerate() {
         let mut out = Line::new(Tone::Plain, if index == 0 { label } else { "" });
         out.pad(LABEL);

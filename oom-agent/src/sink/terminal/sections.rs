@@ -1,27 +1,9 @@
-//! Where it was, who asked, what the memory was, what came before, what the kill cost.
+//! Where it was, who asked, what came before, what the kill cost.
 
 use super::{Page, words};
 use crate::incident::model::{Incident, Role, Rule, ScopeKind};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
-
-/// Counters of the kernel's report that are shown, largest first (`NAME_bytes` in the JSON). They
-/// do not overlap, but for `shmem`, `unevictable` and `file_*`, which are parts of others.
-const COUNTERS: [&str; 13] = [
-    "anon",
-    "file",
-    "shmem",
-    "slab",
-    "slab_reclaimable",
-    "slab_unreclaimable",
-    "kernel_stack",
-    "pagetables",
-    "percpu",
-    "sock",
-    "vmalloc",
-    "zswap",
-    "unevictable",
-];
 
 pub(super) fn place(incident: &Incident, page: &Page) -> Vec<Line> {
     let scope = &incident.scope;
@@ -51,7 +33,13 @@ fn limits(incident: &Incident) -> String {
     }
     let usage = units::maybe_bytes(limits.usage_bytes);
     let swap = match (limits.swap_usage_bytes, limits.swap_bytes) {
-        (None, None) => "swap ?".to_owned(),
+        (None, None) => match (limits.memsw_usage_bytes, limits.memsw_bytes) {
+            (None, None) => "swap ?".to_owned(),
+            (Some(usage), None) => format!("memory and swap {}, no limit", units::bytes(usage)),
+            (usage, limit) => {
+                format!("memory and swap {} of {}", units::maybe_bytes(usage), words::limit(limit))
+            }
+        },
         (None | Some(0), Some(0)) => "no swap allowed".to_owned(),
         (usage, limit) => format!("swap {} of {}", units::maybe_bytes(usage), words::limit(limit)),
     };
@@ -118,21 +106,6 @@ pub(super) fn asked(incident: &Incident, page: &Page) -> Vec<Line> {
         let shown = path::relative(&path::shown(cgroup), base.map(path::shown).as_deref());
         prose.say(Tone::Plain, ", in ");
         prose.atom(Tone::Plain, &path::shorten(&shown, page.prose() - 3));
-    }
-    prose.wrap(page.prose())
-}
-
-pub(super) fn memory(incident: &Incident, page: &Page) -> Vec<Line> {
-    // The parts of slab say more than slab.
-    let split = incident.memory.contains_key("slab_unreclaimable_bytes");
-    let known =
-        COUNTERS.iter().filter_map(|name| Some((*name, *incident.memory.get(&format!("{name}_bytes"))?)));
-    let mut shown: Vec<_> = known.filter(|(name, bytes)| *bytes > 0 && !(split && *name == "slab")).collect();
-    shown.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-    let mut prose = Prose::new();
-    for (index, (name, bytes)) in shown.iter().enumerate() {
-        let comma = if index + 1 < shown.len() { "," } else { "" };
-        prose.say(Tone::Plain, " ").atom(Tone::Plain, &format!("{name} {}{comma}", units::bytes(*bytes)));
     }
     prose.wrap(page.prose())
 }

@@ -2,6 +2,8 @@
 //! then.
 
 use super::*;
+use crate::incident::machine::{Slab, Zone};
+use crate::incident::verdict::verdict;
 use crate::sink::{escape, samples};
 use expect_test::expect_file;
 use proptest::prelude::*;
@@ -11,6 +13,10 @@ fn golden(name: &str, text: &str) {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sink/terminal/goldens").join(format!("{name}.txt"));
     expect_file![path].assert_eq(text);
+}
+
+fn sample(name: &str) -> Incident {
+    samples::all().into_iter().find(|(other, _)| *other == name).unwrap().1
 }
 
 #[test]
@@ -26,12 +32,12 @@ fn samples_read_well() {
 #[test]
 fn colour_marks_the_headline_the_victim_and_the_exempt() {
     let style = Style { width: 100, color: true, candidates: Show::Top(10) };
-    golden("memcg.colour", &render(&samples::memcg(), &style).replace('\x1b', "ESC"));
+    golden("memcg.colour", &render(&sample("memcg"), &style).replace('\x1b', "ESC"));
 }
 
 #[test]
 fn candidates_can_be_left_out_or_all_be_shown() {
-    let show = |candidates| render(&samples::global(), &Style { candidates, ..Style::default() });
+    let show = |candidates| render(&sample("global"), &Style { candidates, ..Style::default() });
     golden("global.none", &show(Show::None));
     golden("global.all", &show(Show::All));
     let one = show(Show::Top(1));
@@ -67,7 +73,7 @@ fn colour_changes_nothing_but_colour() {
 
 #[test]
 fn nothing_that_matters_is_cut_off_where_all_is_wide() {
-    let text = render(&samples::extreme(), &Style::default());
+    let text = render(&sample("extreme"), &Style::default());
     for end in ["already dying", "killed, asked", "exempt: memory on other nodes"] {
         assert!(text.lines().any(|line| line.ends_with(end)), "{end}: {text}");
     }
@@ -100,7 +106,30 @@ proptest! {
     ) {
         let mut incident = samples::all().swap_remove(sample).1;
         let [id, node, time, scope, comm, cgroup, note] = <[String; 7]>::try_from(texts).unwrap();
-        (incident.id, incident.node, incident.time, incident.scope.cgroup) = (id, Some(node), Some(time), Some(scope));
+        (incident.id, incident.node, incident.scope.cgroup) = (id, Some(node), Some(scope));
+        if numbers[0].is_some() {
+            (incident.time, incident.log_time) = (None, Some(time));
+        } else {
+            incident.time = Some(time);
+        }
+        incident.zones.push(Zone {
+            name: comm.clone(),
+            free_bytes: numbers[1],
+            min_bytes: numbers[2],
+            high_bytes: numbers[3],
+            managed_bytes: numbers[4],
+            free_blocks: vec![1; 80],
+            ..Zone::default()
+        });
+        incident.unreclaimable_slabs.push(Slab { name: comm.clone(), used_bytes: 1, total_bytes: u64::MAX });
+        incident.memory.extend(["ram", "swap_total", "free", "active_anon"].iter().zip(&numbers).filter_map(
+            |(name, number)| Some((format!("{name}_bytes"), (*number)?)),
+        ));
+        incident.verdict = verdict(&incident);
+        for verdict in &mut incident.verdict {
+            verdict.title.push_str(&note);
+            verdict.because.push(note.clone());
+        }
         incident.evidence.notes.push(note.clone());
         incident.evidence.sources.push(note);
         for victim in &mut incident.victims {

@@ -4,7 +4,7 @@ use crate::incident::model::{ExemptReason, Incident, Memory, Role, Trigger, Vict
 use crate::sink::{escape, units};
 
 /// `java[81234]`: a process.
-pub(super) fn who(comm: &str, pid: u32) -> String {
+pub(crate) fn who(comm: &str, pid: u32) -> String {
     format!("{}[{pid}]", escape::name(comm))
 }
 
@@ -30,12 +30,12 @@ pub(super) fn asked(incident: &Incident, pid: u32, tid: u32) -> bool {
 }
 
 /// The victim that the incident is named after.
-pub(super) fn main_victim(incident: &Incident) -> Option<&Victim> {
+pub(crate) fn main_victim(incident: &Incident) -> Option<&Victim> {
     incident.victims.iter().find(|victim| victim.role == Role::Selected).or_else(|| incident.victims.first())
 }
 
 /// Memory in RAM. `None` if a part of it is unknown.
-pub(super) fn resident(memory: &Memory) -> Option<u64> {
+pub(crate) fn resident(memory: &Memory) -> Option<u64> {
     memory.rss_bytes.or_else(|| {
         let (anon, file, shmem) = (memory.anon_bytes?, memory.file_bytes?, memory.shmem_bytes?);
         Some(anon.saturating_add(file).saturating_add(shmem))

@@ -17,7 +17,8 @@ use super::names::Names;
 use super::pending::{Logged, Pending};
 use super::scans::Scan;
 use crate::incident::model::{Escalation, Evidence, Incident, Level, SCHEMA};
-use crate::report::Report;
+use crate::incident::verdict::verdict;
+use crate::report::{Machine, Report};
 use std::collections::BTreeMap;
 
 /// `order` of a sysrq-f (`is_sysrq_oom`).
@@ -93,7 +94,7 @@ pub(super) fn incident(
     // No BPF program saw it, whatever others saw.
     let log_only = config.calls && pending.call.is_none();
     let report = parts.report();
-    Incident {
+    let mut incident = Incident {
         schema: SCHEMA,
         id: String::new(),
         node: None,
@@ -103,6 +104,7 @@ pub(super) fn incident(
         boottime_ns: begin(&parts),
         kernel_release: invocation(&pending.logged).and_then(|invocation| invocation.kernel_release.clone()),
         trigger: trigger::trigger(&parts),
+        page_size_bytes: report.and_then(|report| report.page_size),
         total_pages,
         limits: scope::limits(&parts),
         candidates_evaluated: candidates.evaluated,
@@ -121,12 +123,16 @@ pub(super) fn incident(
             lost_records: notes::lost_records(&parts, candidates.lost),
             notes,
         },
-        kernel_log: report.map(|report| report.text.clone()).filter(|text| !text.is_empty()),
+        kernel_log: None,
         candidates: candidates.list,
         decision: decision.map(|told| told.decision),
         scope,
         victims,
-    }
+    };
+    incident.verdict = verdict(&incident);
+    let text = pending.logged.report.map(|report| report.text);
+    incident.kernel_log = text.filter(|text| !text.is_empty());
+    incident
 }
 
 fn invocation(logged: &Logged) -> Option<&crate::report::Invocation> {
@@ -160,7 +166,7 @@ fn escalation(parts: &Parts<'_>) -> Option<Escalation> {
 }
 
 /// Counters of `memory.stat` (`memory_stats` in `mm/memcontrol.c`, and v1's before 5.2) and of `show_mem` that are
-/// bytes; the others count events.
+/// bytes; the others count events. Sorted.
 const BYTE_COUNTERS: [&str; 43] = [
     "active_anon",
     "active_file",
@@ -217,13 +223,39 @@ const V1_NAMES: [(&str, &str); 6] = [
     ("writeback", "file_writeback"),
 ];
 
-/// The break-down under v2's names, with the unit.
+/// The break-down under v2's names, with the unit, and what the machine has.
 fn memory(report: &Report) -> BTreeMap<String, u64> {
-    let bytes = report.stats.iter().filter(|(name, _)| BYTE_COUNTERS.contains(&name.as_str()));
-    bytes
-        .map(|(name, value)| {
-            let v2 = V1_NAMES.iter().find(|(v1, _)| v1 == name).map_or(name.as_str(), |(_, v2)| v2);
-            (format!("{v2}_bytes"), *value)
-        })
-        .collect()
+    // Both are in order.
+    let mut known = BYTE_COUNTERS.iter().peekable();
+    let bytes = report.stats.iter().filter(|(name, _)| {
+        while known.next_if(|known| **known < name.as_str()).is_some() {}
+        known.peek().is_some_and(|known| **known == name.as_str())
+    });
+    let counters = bytes.map(|(name, value)| {
+        let v2 = V1_NAMES.iter().find(|(v1, _)| v1 == name).map_or(name.as_str(), |(_, v2)| v2);
+        ([v2, "_bytes"].concat(), *value)
+    });
+    let Machine {
+        ram_bytes,
+        reserved_bytes,
+        swap_total_bytes,
+        swap_free_bytes,
+        swap_cache_bytes,
+        cma_bytes,
+        hwpoisoned_bytes,
+        hugetlb_bytes,
+        hugetlb_free_bytes,
+    } = report.machine;
+    let machine = [
+        ("ram_bytes", ram_bytes),
+        ("reserved_bytes", reserved_bytes),
+        ("swap_total_bytes", swap_total_bytes),
+        ("swap_free_bytes", swap_free_bytes),
+        ("swapcached_bytes", swap_cache_bytes),
+        ("cma_bytes", cma_bytes),
+        ("hwpoisoned_bytes", hwpoisoned_bytes),
+        ("hugetlb_bytes", hugetlb_bytes),
+        ("hugetlb_free_bytes", hugetlb_free_bytes),
+    ];
+    counters.chain(machine.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)))).collect()
 }

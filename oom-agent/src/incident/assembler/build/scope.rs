@@ -3,6 +3,7 @@
 use super::{Parts, SYSRQ_ORDER, invocation};
 use crate::incident::fact::Call;
 use crate::incident::model::{Limits, Scope, ScopeKind};
+use crate::report::Report;
 
 /// `oc->constraint`, where the call got as far as `constrained_alloc`: before that it is 0, which means another thing.
 fn constraint(parts: &Parts<'_>) -> Option<ScopeKind> {
@@ -21,6 +22,7 @@ pub(super) fn scope(parts: &Parts<'_>) -> Scope {
             kind: Some(ScopeKind::Memcg),
             cgroup: control.scope_cgroup.as_ref().map(|cgroup| cgroup.path.clone()),
             cgroup_id: control.scope_cgroup_id,
+            ..Scope::default()
         },
         Some(_) => Scope { kind: constraint(parts), ..Scope::default() },
         // Without its order a machine-wide one may be a sysrq-f.
@@ -30,10 +32,21 @@ pub(super) fn scope(parts: &Parts<'_>) -> Scope {
     };
     let logged = logged(parts);
     if told.kind.is_none() {
-        return logged;
+        return with_nodes(logged, parts);
     }
     let cgroup = told.cgroup.clone().or(logged.cgroup).filter(|_| told.kind == Some(ScopeKind::Memcg));
-    Scope { cgroup, ..told }
+    with_nodes(Scope { cgroup, ..told }, parts)
+}
+
+/// Adds which nodes the allocation might use, where that plays a part.
+fn with_nodes(scope: Scope, parts: &Parts<'_>) -> Scope {
+    let kill = parts.report().and_then(|report| report.kill.as_ref());
+    let Some(kill) = kill.filter(|_| scope.kind.is_some_and(|kind| kind != ScopeKind::Memcg)) else {
+        return scope;
+    };
+    // `%*pbl` of no mask.
+    let nodemask = kill.nodemask.clone().filter(|list| list != "(null)");
+    Scope { nodemask, mems_allowed: kill.mems_allowed.clone(), ..scope }
 }
 
 /// The same from the log.
@@ -50,19 +63,19 @@ fn logged(parts: &Parts<'_>) -> Scope {
         _ if order == Some(SYSRQ_ORDER) => kind(ScopeKind::Sysrq),
         Some(ScopeKind::Memcg) => {
             let cgroup = kill.and_then(|kill| kill.oom_memcg.clone()).or(stats);
-            Scope { kind: constraint, cgroup, cgroup_id: None }
+            Scope { kind: constraint, cgroup, ..Scope::default() }
         }
         // Without its order it may be a sysrq-f.
         Some(ScopeKind::Global) if order.is_none() => Scope::default(),
         Some(other) => kind(other),
-        None if stats.is_some() => Scope { kind: Some(ScopeKind::Memcg), cgroup: stats, cgroup_id: None },
+        None if stats.is_some() => Scope { kind: Some(ScopeKind::Memcg), cgroup: stats, ..Scope::default() },
         None if memcg_line() => kind(ScopeKind::Memcg),
         None => Scope::default(),
     }
 }
 
 pub(super) fn limits(parts: &Parts<'_>) -> Limits {
-    let logged = parts.report().map(|report| report.limits.clone()).unwrap_or_default();
+    let logged = parts.report().map(reported_limits).unwrap_or_default();
     let control = parts.pending.entry.as_deref().and_then(|Call { control, .. }| control.as_ref());
     let Some(control) = control else { return logged };
     Limits {
@@ -70,5 +83,18 @@ pub(super) fn limits(parts: &Parts<'_>) -> Limits {
         usage_bytes: control.usage_bytes.or(logged.usage_bytes),
         swap_bytes: control.swap_limit_bytes.or(logged.swap_bytes),
         swap_usage_bytes: control.swap_usage_bytes.or(logged.swap_usage_bytes),
+        ..logged
+    }
+}
+
+/// A report's, cgroup v1's among them.
+fn reported_limits(report: &Report) -> Limits {
+    let Report { limits, memsw, kmem, .. } = report;
+    Limits {
+        memsw_bytes: memsw.limit_bytes,
+        memsw_usage_bytes: memsw.usage_bytes,
+        kmem_bytes: kmem.limit_bytes,
+        kmem_usage_bytes: kmem.usage_bytes,
+        ..limits.clone()
     }
 }

@@ -1,7 +1,8 @@
 //! `totalpages` (`constrained_alloc`): from BPF, or from what the kernel's report prints.
 
 use super::{Parts, invocation};
-use crate::incident::model::{Limits, ScopeKind};
+use crate::incident::badness;
+use crate::incident::model::ScopeKind;
 use crate::report::{Machine, Report};
 use std::collections::BTreeMap;
 
@@ -15,9 +16,8 @@ pub(super) fn logged(parts: &Parts<'_>, kind: ScopeKind) -> Option<u64> {
     let report = parts.report()?;
     let page_size = parts.config.page_size.max(1);
     match kind {
-        ScopeKind::Memcg => {
-            memcg(&report.limits, parts.config.total_swap_bytes).map(|bytes| bytes / page_size)
-        }
+        ScopeKind::Memcg => badness::memcg_total_bytes(&report.limits, parts.config.total_swap_bytes)
+            .map(|bytes| bytes / page_size),
         ScopeKind::Global | ScopeKind::Sysrq => {
             // totalram_pages() + total_swap_pages
             let Machine { ram_bytes, reserved_bytes, swap_total_bytes, .. } = report.machine;
@@ -33,21 +33,6 @@ pub(super) fn logged(parts: &Parts<'_>, kind: ScopeKind) -> Option<u64> {
             nodes_present(parts, report, nodes)
         }
     }
-}
-
-/// `mem_cgroup_get_max`: `memory.max`, and the smaller of `memory.swap.max` and the machine's swap (as long as
-/// swappiness is not 0, which the report does not tell).
-fn memcg(limits: &Limits, total_swap_bytes: Option<u64>) -> Option<u64> {
-    let swap = match (limits.swap_bytes, limits.swap_usage_bytes, total_swap_bytes) {
-        (Some(0), _, _) | (_, _, Some(0)) => 0,
-        (Some(limit), _, Some(total)) => limit.min(total),
-        // What is used is there.
-        (Some(limit), Some(used), None) if used >= limit => limit,
-        // No limit, where a usage is printed. cgroup v1 prints none: it limits memory and swap together.
-        (None, Some(_), Some(total)) => total,
-        (Some(_), _, None) | (None, _, _) => return None,
-    };
-    limits.memory_bytes?.checked_add(swap)
 }
 
 /// The sum of `node_present_pages` over these nodes, and swap. The report leaves out zones that the allocation cannot
@@ -95,34 +80,6 @@ fn node_list(mask: &str) -> Option<Vec<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const GIB: u64 = 1 << 30;
-
-    fn limits(memory: u64, swap: Option<u64>, used: Option<u64>) -> Limits {
-        Limits { memory_bytes: Some(memory), swap_bytes: swap, swap_usage_bytes: used, ..Limits::default() }
-    }
-
-    #[test]
-    fn a_memory_cgroup_counts_the_swap_that_it_can_use() {
-        for (what, swap, used, total, expected) in [
-            ("no swap for it", Some(0), Some(0), None, Some(GIB)),
-            ("no swap on this machine", Some(GIB), Some(0), Some(0), Some(GIB)),
-            ("less than the machine has", Some(GIB), Some(0), Some(4 * GIB), Some(2 * GIB)),
-            ("more than the machine has", Some(8 * GIB), Some(0), Some(4 * GIB), Some(5 * GIB)),
-            ("no limit", None, Some(0), Some(4 * GIB), Some(5 * GIB)),
-            ("all in use, so it is there", Some(GIB), Some(GIB), None, Some(2 * GIB)),
-            ("swap may be smaller than the limit", Some(GIB), Some(GIB - 1), None, None),
-            ("cgroup v1 may limit both together", None, None, Some(GIB), None),
-            ("cgroup v1 without swap", None, None, Some(0), Some(GIB)),
-        ] {
-            assert_eq!(memcg(&limits(GIB, swap, used), total), expected, "{what}");
-        }
-        assert_eq!(
-            memcg(&Limits { swap_bytes: Some(0), ..Limits::default() }, None),
-            None,
-            "no memory limit"
-        );
-    }
 
     #[test]
     fn node_masks() {

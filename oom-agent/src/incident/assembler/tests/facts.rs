@@ -229,6 +229,7 @@ pub(super) fn invocation(trigger: &Task) -> Invocation {
         order: Some(0),
         oom_score_adj: trigger.oom_score_adj,
         kernel_release: Some("6.12.117".to_owned()),
+        ..Invocation::default()
     }
 }
 
@@ -257,6 +258,7 @@ pub(super) fn report(trigger: &Task, tasks: &[Task], chosen: &Task) -> Report {
             usage_bytes: Some(TOTAL * PAGE),
             swap_bytes: Some(0),
             swap_usage_bytes: Some(0),
+            ..Default::default()
         },
         stats_cgroup: Some("/a".to_owned()),
         stats: [("anon".to_owned(), 1 << 20), ("pgfault".to_owned(), 7)].into(),
@@ -290,6 +292,7 @@ pub(super) fn killed_line(task: &Task) -> Killed {
         memory: Memory { swap_bytes: None, ..task.memory },
         uid: task.uid,
         oom_score_adj: task.oom_score_adj,
+        chosen: None,
     }
 }
 

@@ -126,3 +126,28 @@ fn a_panic_is_an_incident() {
     assert_eq!(incident.decision.unwrap().rule, Rule::Panic);
     assert_eq!(incident.victims, vec![]);
 }
+
+/// A clock of seconds: what is a millisecond apart may be a second apart by it.
+fn by_seconds() -> Run {
+    Run::new(Config { log_resolution_ns: 1000 * MS, ..Config::new(Level::Log) })
+}
+
+#[test]
+fn a_group_is_not_split_by_a_clock_of_seconds() {
+    let tasks = [task(10, 8000, 0), task(11, 500, 0), task(12, 400, 0)];
+    for (mut run, incidents) in [(by_seconds(), 1), (Run::new(Config::new(Level::Log)), 2)] {
+        run.push_all(whole(1000, &tasks));
+        run.push_all([group_kill(1000), logged(1000, &tasks[1]), logged(2000, &tasks[2])]);
+        assert_eq!(run.ready().len() + run.assembler.finish().len(), incidents);
+    }
+}
+
+#[test]
+fn a_report_keeps_its_line_by_a_clock_of_seconds() {
+    let (a, b) = (task(10, 8000, 0), task(11, 500, 0));
+    // The line names a thread that the table does not have: only their nearness says that it is the report's.
+    for (mut run, incidents) in [(by_seconds(), 1), (Run::new(Config::new(Level::Log)), 2)] {
+        run.push_all(whole(1000, std::slice::from_ref(&a)).drain(..2)).push(logged(2000, &b));
+        assert_eq!(run.ready().len() + run.assembler.finish().len(), incidents);
+    }
+}

@@ -11,3 +11,4 @@ mod log_only;
 mod properties;
 mod samples;
 mod tracepoint;
+mod verdicts;

@@ -9,31 +9,35 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-struct Sample {
-    name: String,
+pub(super) struct Sample {
+    pub(super) name: String,
     text: String,
-    events: Vec<Event>,
+    pub(super) events: Vec<Event>,
 }
 
-fn samples() -> Vec<Sample> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/report/testdata");
-    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "txt"));
-    let samples: Vec<Sample> = logs
-        .map(|path| {
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
-            let (mut parser, mut events) = (Parser::new(), Vec::new());
-            for line in text.lines() {
-                let line = line::parse(line.as_bytes());
-                parser.message(line.time_ns, line.context, &line.message, &mut events);
-            }
-            parser.finish(&mut events);
-            Sample { name, text, events }
-        })
-        .collect();
+pub(super) fn samples() -> Vec<Sample> {
+    let samples = samples_in("src/report/testdata");
     assert!(samples.len() >= 90);
     samples
+}
+
+/// The logs of a directory.
+pub(super) fn samples_in(dir: &str) -> Vec<Sample> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    logs.map(|path| {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        let (mut parser, mut events) = (Parser::new(), Vec::new());
+        for line in text.lines() {
+            let line = line::parse(line.as_bytes());
+            parser.message(line.time_ns, line.context, &line.message, &mut events);
+        }
+        parser.finish(&mut events);
+        Sample { name, text, events }
+    })
+    .collect()
 }
 
 /// What the text says in the simplest way: all killed pids, and how many kills they were (a group's are one).
@@ -54,7 +58,7 @@ fn config(level: Level) -> Config {
     Config { total_swap_bytes: Some(98_300 << 10), ..Config::new(level) }
 }
 
-fn run(level: Level, facts: Vec<Fact>) -> Vec<Incident> {
+pub(super) fn run(level: Level, facts: Vec<Fact>) -> Vec<Incident> {
     let mut assembler = Assembler::new(config(level));
     let mut incidents = Vec::new();
     for fact in facts {
@@ -131,7 +135,13 @@ fn with_bpf(events: Vec<Event>, oom_group: bool) -> Vec<Fact> {
                 })));
                 facts.push(Fact::Exit(exit));
             }
-            What::Report(_) | What::Reaped { .. } | What::Gap { .. } => {}
+            What::Report(_)
+            | What::Reaped { .. }
+            | What::NotReaped { .. }
+            | What::Exiting { .. }
+            | What::Sharing { .. }
+            | What::Suppressed { .. }
+            | What::Gap { .. } => {}
         }
         facts.push(Fact::Log(event));
     }

@@ -208,7 +208,7 @@ fn sysrq_and_the_allocating_task_are_told_from_the_log() {
             ram_bytes: Some(98_165 * PAGE),
             reserved_bytes: Some(11_531 * PAGE),
             swap_total_bytes: Some(1024 * PAGE),
-            swap_free_bytes: None,
+            ..Machine::default()
         };
         report
     };

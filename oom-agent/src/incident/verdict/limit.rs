@@ -1,0 +1,85 @@
+//! A memory cgroup's limits (`try_charge_memcg`, before 5.14 `try_charge`, in `mm/memcontrol.c`): the charge of the pages
+//! would exceed a limit, reclaim in the cgroup did not help, and `mem_cgroup_out_of_memory` was called.
+
+use super::{Code, Confidence, Verdict, page_size, request};
+use crate::incident::model::{Incident, Limits};
+use crate::units::bytes;
+
+pub(super) fn verdicts(incident: &Incident) -> Vec<Verdict> {
+    let limits = &incident.limits;
+    [Some(limit_reached(incident)), swap_full(limits)].into_iter().flatten().collect()
+}
+
+/// That the kernel came this way says that a limit was reached; the numbers say how far it can be seen. They are printed
+/// (or read) after the last charge failed: an earlier victim may have given back memory since then.
+fn limit_reached(incident: &Incident) -> Verdict {
+    let limits = &incident.limits;
+    let mut because = Vec::new();
+    let charge = page_size(incident) << request::order(incident).unwrap_or(0);
+    let known = [
+        ("", limits.usage_bytes, limits.memory_bytes),
+        // cgroup v1 has more of them.
+        (" of memory and swap together", limits.memsw_usage_bytes, limits.memsw_bytes),
+        (" of kernel memory", limits.kmem_usage_bytes, limits.kmem_bytes),
+    ];
+    let reached = known.into_iter().find_map(|(what, usage, limit)| {
+        let (usage, limit) = usage.zip(limit)?;
+        (usage.saturating_add(charge) > limit).then_some((what, usage, limit))
+    });
+    let (what, confidence) = match (reached, limits.usage_bytes, limits.memory_bytes) {
+        (Some((what, usage, limit)), _, _) => {
+            because.push(format!("{} of {} used", bytes(usage), bytes(limit)));
+            because.push(format!("{} more would exceed it", bytes(charge)));
+            (what, Confidence::Certain)
+        }
+        (None, Some(usage), Some(limit)) => {
+            because.push(format!("{} of {} used when it was printed", bytes(usage), bytes(limit)));
+            ("", Confidence::Likely)
+        }
+        (None, Some(usage), None) => {
+            because.push(format!("{} used, which limit was reached is not known", bytes(usage)));
+            ("", Confidence::Likely)
+        }
+        (None, None, Some(limit)) => {
+            because.push(format!("its limit is {}, its usage is not known", bytes(limit)));
+            ("", Confidence::Likely)
+        }
+        (None, None, None) => {
+            because.push("the kernel says so; usage and limit are not known".to_owned());
+            ("", Confidence::Likely)
+        }
+    };
+    if limits.swap_bytes == Some(0) && limits.swap_usage_bytes.unwrap_or(0) == 0 {
+        because.push("no swap is allowed in it".to_owned());
+    }
+    Verdict { code: Code::LimitReached, confidence, title: format!("{}{what}", title(incident)), because }
+}
+
+/// Which level of the hierarchy it was, as the victim sees it.
+fn title(incident: &Incident) -> String {
+    let own = incident.victims.first().and_then(|victim| victim.cgroup.as_deref());
+    let full = incident.scope.cgroup.as_deref();
+    let levels = own.zip(full).and_then(|(own, full)| {
+        let below = own.strip_prefix(full.trim_end_matches('/'))?;
+        (below.is_empty() || below.starts_with('/')).then(|| below.matches('/').count())
+    });
+    match levels {
+        Some(0) => "The victim's own memory cgroup had reached its limit".to_owned(),
+        Some(1) => "The memory cgroup above the victim's had reached its limit".to_owned(),
+        Some(levels) => format!("The memory cgroup {levels} levels above the victim's had reached its limit"),
+        None => "A memory cgroup had reached its limit".to_owned(),
+    }
+}
+
+/// `memory.swap.max`: with swap that is full, reclaim in the cgroup cannot free anonymous memory.
+fn swap_full(limits: &Limits) -> Option<Verdict> {
+    let limit = limits.swap_bytes.filter(|&limit| limit > 0)?;
+    let usage = limits.swap_usage_bytes?;
+    // From 6.12 on the kernel is seen to give up a little before it is full: 20248 of 20480 KiB.
+    (usage >= limit - limit / 50).then(|| Verdict {
+        code: Code::SwapFull,
+        confidence: if usage >= limit { Confidence::Certain } else { Confidence::Likely },
+        title: "The swap that it may use was full, so anonymous memory could not be reclaimed".to_owned(),
+        because: vec![format!("{} of {} of swap used", bytes(usage), bytes(limit))],
+    })
+}

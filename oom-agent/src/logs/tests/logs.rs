@@ -1,0 +1,166 @@
+//! What incidents a log makes.
+
+use super::samples::*;
+use crate::incident::model::{Incident, Role, Rule};
+use crate::logs::{Options, Reader};
+
+fn incidents(lines: &[String]) -> Vec<Incident> {
+    read(lines).into_iter().map(|found| found.incident).collect()
+}
+
+fn victims(incidents: &[Incident]) -> Vec<Vec<u32>> {
+    incidents.iter().map(|it| it.victims.iter().map(|victim| victim.pid).collect()).collect()
+}
+
+fn killed(pid: u32) -> String {
+    format!(
+        "Memory cgroup out of memory: Killed process {pid} (hog) total-vm:4kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB"
+    )
+}
+
+/// One file after the other, as in `cat`: clocks go back and forth between them.
+#[test]
+fn reports_of_many_boots_one_after_the_other_are_as_each_alone() {
+    let samples = samples();
+    for write in [&dmesg as Writer<'_>, &syslog("node-7"), &journal("a")] {
+        let logs: Vec<_> = samples.iter().map(|sample| sample.log(write)).collect();
+        let mut apart: Vec<_> = logs.iter().flat_map(|log| incidents(log)).collect();
+        let mut together = incidents(&logs.concat());
+        let order = |a: &Incident, b: &Incident| {
+            let key = |it: &Incident| serde_json::to_string(it).unwrap();
+            key(a).cmp(&key(b))
+        };
+        apart.sort_by(order);
+        together.sort_by(order);
+        for (together, apart) in together.iter().zip(&apart) {
+            assert_eq!(together, apart);
+        }
+        assert_eq!(together.len(), apart.len());
+    }
+}
+
+#[test]
+fn suppressed_reports_leave_one_incident_a_kill() {
+    let lines: Vec<_> = (10..60).map(|pid| dmesg(7_000_000 + u64::from(pid), &killed(pid))).collect();
+    let told = incidents(&lines);
+    assert_eq!(victims(&told), (10..60).map(|pid| vec![pid]).collect::<Vec<_>>());
+    assert!(told.iter().all(|it| it.evidence.notes[0].contains("printed no report")));
+    let lines: Vec<_> = (10..60).map(|pid| syslog_bare("a")(7_000_000, &killed(pid))).collect();
+    assert_eq!(victims(&incidents(&lines)).len(), 50, "all within one second");
+}
+
+#[test]
+fn a_group_is_one_incident_also_by_a_clock_of_seconds() {
+    let group = sample("7.3.4-memcg-group");
+    let expected = victims(&incidents(&group.log(dmesg)));
+    assert_eq!(expected.len(), 1);
+    assert!(expected[0].len() > 2);
+    // The second hand moves in the middle of it.
+    let second = |at: usize| if at + 3 < group.lines.len() { 7_000_000 } else { 8_000_000 };
+    let lines =
+        group.lines.iter().enumerate().map(|(at, (_, message))| syslog_bare("a")(second(at), message));
+    let told = incidents(&lines.collect::<Vec<_>>());
+    assert_eq!(victims(&told), expected);
+    assert_eq!(told[0].victims.iter().filter(|victim| victim.role == Role::Selected).count(), 1);
+    assert_eq!(told[0].boottime_ns, None);
+    assert_eq!(told[0].victims[0].killed_boottime_ns, None);
+    assert_eq!(told[0].log_time.as_deref(), Some("Nov 20 10:00:07"));
+    assert_eq!(told[0].node.as_deref(), Some("a"));
+}
+
+#[test]
+fn nothing_to_kill_and_the_panic_that_follows_are_one_incident() {
+    let mut sample = sample("7.3.4-global");
+    let end = sample.lines.iter().position(|(_, message)| message.starts_with("oom-kill:")).unwrap();
+    sample.lines.truncate(end);
+    let last = sample.lines[end - 1].0;
+    sample.lines.push((last + 10, "Out of memory and no killable processes...".into()));
+    let told = incidents(&sample.log(dmesg));
+    assert_eq!(told[0].decision.as_ref().unwrap().rule, Rule::NoneKillable);
+    sample.lines.push((last + 20, "Kernel panic - not syncing: System is deadlocked on memory".into()));
+    let told = incidents(&sample.log(dmesg));
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].decision.as_ref().unwrap().rule, Rule::Panic);
+    assert!(told[0].trigger.is_some());
+    assert!(told[0].kernel_log.as_ref().unwrap().contains("deadlocked"));
+}
+
+#[test]
+fn a_report_cut_at_either_end_is_one_incident() {
+    let lines = sample("6.12.117-memcg-nested").log(dmesg);
+    let whole = &incidents(&lines)[0];
+    for at in 1..lines.len() {
+        let begin = incidents(&lines[..at]);
+        assert_eq!(begin.len(), 1, "{at}");
+        assert_eq!(begin[0].trigger.as_ref().map(|it| &it.comm), whole.trigger.as_ref().map(|it| &it.comm));
+        let end = incidents(&lines[at..]);
+        assert!(end.len() <= 1, "{at}");
+        for cut in begin.iter().chain(&end) {
+            let known: Vec<_> = whole.victims.iter().map(|it| it.pid).collect();
+            assert!(cut.victims.iter().all(|it| known.contains(&it.pid)), "{at}");
+            if cut.victims.is_empty() {
+                assert!(!cut.evidence.notes.is_empty(), "{at}");
+            }
+        }
+    }
+}
+
+/// A cut report and the next one of the same machine: nothing of the first goes into the second.
+#[test]
+fn what_follows_a_cut_report_is_whole() {
+    let cut = sample("6.12.117-memcg-nested");
+    let next = sample("6.12.117-swap-global");
+    let later = |micros: u64, message: &str| dmesg(micros + 60_000_000, message);
+    let expected = incidents(&next.log(later));
+    let bare = |_: u64, message: &str| message.to_owned();
+    let expected_bare = incidents(&next.log(bare));
+    for at in 1..cut.lines.len() - 2 {
+        let part = Sample { lines: cut.lines[..at].to_vec(), ..cut.clone() };
+        let told = incidents(&[part.log(dmesg), next.log(later)].concat());
+        assert_eq!(told.len(), 2, "{at}");
+        assert!(told.contains(&expected[0]), "{at}");
+        let told = incidents(&[part.log(bare), next.log(bare)].concat());
+        assert_eq!(told.len(), 2, "{at}");
+        assert!(told.contains(&expected_bare[0]), "{at}");
+    }
+}
+
+/// Two machines without names or clocks: no number is given to the wrong one.
+#[test]
+fn reports_that_nothing_tells_apart_lose_their_numbers() {
+    let bare = |_: u64, message: &str| message.to_owned();
+    let a = sample("6.12.117-memcg-nested").log(bare);
+    let b = sample("7.3.4-swap-global").log(bare);
+    let mut mixed = Vec::new();
+    for at in 0..a.len().max(b.len()) {
+        mixed.extend(a.get(at).cloned());
+        mixed.extend(b.get(at).cloned());
+    }
+    let told = incidents(&mixed);
+    assert!(told.iter().any(|it| it.evidence.notes.iter().any(|note| note.contains("overlap"))), "{told:#?}");
+    for it in &told {
+        assert_eq!((it.candidates.len(), &it.trigger, it.limits.is_empty()), (0, &None, true), "{it:#?}");
+    }
+}
+
+#[test]
+fn a_pause_tells_what_is_complete_and_later_lines_make_nothing_new() {
+    let lines = sample("7.3.4-memcg-group").log(dmesg);
+    let at = lines.iter().position(|line| line.contains("Killed process")).unwrap();
+    let end = lines.iter().position(|line| line.contains("oom-kill:")).unwrap();
+    for cut in 1..lines.len() {
+        let mut reader = Reader::new(Options::default());
+        let mut out = Vec::new();
+        reader.push((lines[..cut].join("\n") + "\n").as_bytes(), &mut out);
+        reader.pause(&mut out);
+        assert_eq!(out.len(), usize::from(cut > at), "{cut}");
+        reader.pause(&mut out);
+        assert_eq!(out.len(), usize::from(cut > end), "{cut}: no line follows the report");
+        reader.pause(&mut out);
+        reader.push((lines[cut..].join("\n") + "\n").as_bytes(), &mut out);
+        reader.pause(&mut out);
+        reader.pause(&mut out);
+        reader.finish(&mut out);
+        assert_eq!(out.len(), 1, "{cut}");
+    }
+}

@@ -1,0 +1,7 @@
+//! Whole logs.
+
+mod bounds;
+mod interleaved;
+mod logs;
+mod mutated;
+mod samples;
