@@ -66,7 +66,10 @@ impl Live {
         let mut kmsg = Kmsg::open(if since_boot { From::Start } else { From::Now });
         let mut past = Past::default();
         if let (true, Ok(source)) = (since_boot, &mut kmsg) {
-            past = Past::read(source, &Config { log: true, ..config(host, Level::Kmsg, &[], true) })?;
+            match Past::read(source, &config(host, Level::Kmsg, &[], true)) {
+                Ok(read) => past = read,
+                Err(error) => warnings.push(format!("since boot: {error:#}")),
+            }
             warnings.extend(past.warning.take());
         }
         let loaded = match options.max_level {

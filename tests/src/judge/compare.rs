@@ -65,6 +65,7 @@ fn memory(truth: &Truth, findings: &mut Findings) {
     let bars = [
         ("agent_rss_attached_kib", measured("agent_rss_attached_kib"), ATTACHED_KIB),
         ("agent_hwm_attached_kib", measured("agent_hwm_attached_kib"), PEAK_KIB),
+        ("agent_hwm_after_kib", measured("agent_hwm_after_kib"), PEAK_KIB),
     ];
     // Elsewhere than in a VM, the agent may be an unoptimised build.
     let is_vm = truth.sources.iter().any(|source| source == "kprobes");

@@ -187,7 +187,8 @@ fn candidates(parts: &Parts<'_>, rows: &[TaskRow], found: &mut Found) {
     if let Some((pid, note)) = first {
         let what = note.strip_prefix(DISAGREE).unwrap_or(&note);
         found.notes.push(format!(
-            "{DISAGREE} about {apart} of {compared} candidates. The first is {pid}:{}",
+            "{DISAGREE} about {apart} of {compared} candidates. The first is {pid}:{} Processes run on while the kernel \
+             prints.",
             what.strip_prefix(" about").unwrap_or(what)
         ));
     }
