@@ -41,6 +41,10 @@ fn show(line: &Line<'_>) -> String {
 fn check(table: &[(&str, &str)]) {
     for (line, expected) in table {
         assert_eq!(show(&parse(line.as_bytes())), *expected, "{line}");
+        // What a line begins with may be known from the one before.
+        let mut peeler = Peeler::default();
+        peeler.peel(line.as_bytes());
+        assert_eq!(show(&peeler.peel(line.as_bytes())), *expected, "{line}");
     }
 }
 

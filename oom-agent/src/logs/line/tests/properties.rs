@@ -1,6 +1,6 @@
 //! Any message comes back from any layers, and nothing else does.
 
-use super::super::{MOST_LAYERS, Peeler, parse};
+use super::super::{MOST_LAYERS, Part, Peeler, parse};
 use crate::report::line::utf8;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -112,6 +112,12 @@ proptest! {
         let read = parse(line.as_bytes());
         prop_assert_eq!(&read.message, &expected, "{}", line);
         prop_assert!(!read.is_foreign, "{}", line);
+        // The same after another line of the same log, but for what looks like a further line of that one's message.
+        let before = damage(&outer(&inner(&kernel("x"))));
+        let mut peeler = Peeler::default();
+        peeler.peel(before.as_bytes());
+        let again = peeler.peel(line.as_bytes());
+        prop_assert!(again.part == Part::Next || again == read, "{} {:?}", line, again);
     }
 
     #[test]
