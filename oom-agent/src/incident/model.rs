@@ -8,6 +8,7 @@ use super::machine::{Slab, Zone};
 use super::verdict::Verdict;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Version of the JSON shape.
 pub const SCHEMA: u32 = 1;
@@ -71,7 +72,7 @@ pub struct Incident {
     /// of the machine also `ram_bytes`, what of it is not the page allocator's (`reserved_bytes`), `swap_total_bytes` and
     /// `swap_free_bytes`.
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty", default)]
-    pub memory: std::collections::BTreeMap<String, u64>,
+    pub memory: std::collections::BTreeMap<Cow<'static, str>, u64>,
     /// The machine's zones, from the kernel's report of an OOM that is not a memory cgroup's.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub zones: Vec<Zone>,

@@ -133,5 +133,5 @@ fn page_size(incident: &Incident) -> u64 {
 
 /// A counter of the kernel's report.
 fn counter(incident: &Incident, name: &str) -> Option<u64> {
-    incident.memory.get(&format!("{name}_bytes")).copied()
+    incident.memory.get(&*format!("{name}_bytes")).copied()
 }

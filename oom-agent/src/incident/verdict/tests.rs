@@ -34,7 +34,7 @@ fn machine(kind: ScopeKind) -> Incident {
             ..Trigger::default()
         }),
         zones: vec![dma, dma32],
-        memory: memory.map(|(name, mib)| (format!("{name}_bytes"), mib * MIB)).into(),
+        memory: memory.map(|(name, mib)| (format!("{name}_bytes").into(), mib * MIB)).into(),
         ..Incident::default()
     }
 }

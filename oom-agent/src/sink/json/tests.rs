@@ -105,7 +105,7 @@ proptest! {
             id: text.clone(),
             trigger: Some(Trigger { comm: comm.clone(), ..Trigger::default() }),
             kernel_log: Some(text.clone()),
-            memory: [(comm, 1)].into(),
+            memory: [(comm.into(), 1)].into(),
             ..Incident::default()
         };
         let line = line(&incident);

@@ -26,7 +26,7 @@ fn zone(node: u32, name: &str, size: u64, min: u64, free: u64) -> Zone {
 }
 
 fn memory(incident: &mut Incident, counters: &[(&str, u64)]) {
-    incident.memory = counters.iter().map(|(name, bytes)| (format!("{name}_bytes"), *bytes)).collect();
+    incident.memory = counters.iter().map(|(name, bytes)| (format!("{name}_bytes").into(), *bytes)).collect();
 }
 
 fn blocks(zone: &mut Zone, numbers: &[u64]) {

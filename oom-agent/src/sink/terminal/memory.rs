@@ -97,7 +97,7 @@ fn share(bytes: u64, whole: Option<u64>) -> String {
 }
 
 fn counter(incident: &Incident, name: &str) -> Option<u64> {
-    incident.memory.get(&format!("{name}_bytes")).copied()
+    incident.memory.get(&*format!("{name}_bytes")).copied()
 }
 
 /// The machine's memory less what never was the page allocator's.

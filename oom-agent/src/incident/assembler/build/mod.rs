@@ -5,6 +5,7 @@
 mod candidates;
 mod crosscheck;
 mod decision;
+mod memory;
 mod notes;
 mod scope;
 mod total_pages;
@@ -18,8 +19,7 @@ use super::pending::{Logged, Pending};
 use super::scans::Scan;
 use crate::incident::model::{Escalation, Evidence, Incident, Level, SCHEMA};
 use crate::incident::verdict::verdict;
-use crate::report::{Machine, Report};
-use std::collections::BTreeMap;
+use crate::report::Report;
 
 /// `order` of a sysrq-f (`is_sysrq_oom`).
 const SYSRQ_ORDER: i32 = -1;
@@ -110,7 +110,7 @@ pub(super) fn incident(
         candidates_evaluated: candidates.evaluated,
         candidates_lost: candidates.lost,
         escalation: escalation(&parts),
-        memory: report.map(memory).unwrap_or_default(),
+        memory: report.map(memory::memory).unwrap_or_default(),
         zones: report.map(|report| report.zones.clone()).unwrap_or_default(),
         unreclaimable_slabs: report.map(|report| report.unreclaimable_slabs.clone()).unwrap_or_default(),
         verdict: Vec::new(),
@@ -163,99 +163,4 @@ fn escalation(parts: &Parts<'_>) -> Option<Escalation> {
         reclaimed_pages: Some(reclaim.reclaimed_pages),
         window_seconds: window_ns.map(|ns| ns as f64 / 1e9),
     })
-}
-
-/// Counters of `memory.stat` (`memory_stats` in `mm/memcontrol.c`, and v1's before 5.2) and of `show_mem` that are
-/// bytes; the others count events. Sorted.
-const BYTE_COUNTERS: [&str; 43] = [
-    "active_anon",
-    "active_file",
-    "anon",
-    "anon_thp",
-    "bounce",
-    "cache",
-    "dirty",
-    "file",
-    "file_dirty",
-    "file_mapped",
-    "file_thp",
-    "file_writeback",
-    "free",
-    "free_cma",
-    "free_pcp",
-    "hugetlb",
-    "inactive_anon",
-    "inactive_file",
-    "isolated_anon",
-    "isolated_file",
-    "kernel",
-    "kernel_misc_reclaimable",
-    "kernel_stack",
-    "mapped_file",
-    "pagetables",
-    "percpu",
-    "rss",
-    "rss_huge",
-    "sec_pagetables",
-    "shmem",
-    "shmem_thp",
-    "slab",
-    "slab_reclaimable",
-    "slab_unreclaimable",
-    "sock",
-    "swap",
-    "swapcached",
-    "unevictable",
-    "vmalloc",
-    "writeback",
-    "zswap",
-    "zswap_incomp",
-    "zswapped",
-];
-
-/// Counters of cgroup v1 that v2 has under another name (`memcg1_stats` in `mm/memcontrol-v1.c`).
-const V1_NAMES: [(&str, &str); 6] = [
-    ("cache", "file"),
-    ("dirty", "file_dirty"),
-    ("mapped_file", "file_mapped"),
-    ("rss", "anon"),
-    ("rss_huge", "anon_thp"),
-    ("writeback", "file_writeback"),
-];
-
-/// The break-down under v2's names, with the unit, and what the machine has.
-fn memory(report: &Report) -> BTreeMap<String, u64> {
-    // Both are in order.
-    let mut known = BYTE_COUNTERS.iter().peekable();
-    let bytes = report.stats.iter().filter(|(name, _)| {
-        while known.next_if(|known| **known < name.as_str()).is_some() {}
-        known.peek().is_some_and(|known| **known == name.as_str())
-    });
-    let counters = bytes.map(|(name, value)| {
-        let v2 = V1_NAMES.iter().find(|(v1, _)| v1 == name).map_or(name.as_str(), |(_, v2)| v2);
-        ([v2, "_bytes"].concat(), *value)
-    });
-    let Machine {
-        ram_bytes,
-        reserved_bytes,
-        swap_total_bytes,
-        swap_free_bytes,
-        swap_cache_bytes,
-        cma_bytes,
-        hwpoisoned_bytes,
-        hugetlb_bytes,
-        hugetlb_free_bytes,
-    } = report.machine;
-    let machine = [
-        ("ram_bytes", ram_bytes),
-        ("reserved_bytes", reserved_bytes),
-        ("swap_total_bytes", swap_total_bytes),
-        ("swap_free_bytes", swap_free_bytes),
-        ("swapcached_bytes", swap_cache_bytes),
-        ("cma_bytes", cma_bytes),
-        ("hwpoisoned_bytes", hwpoisoned_bytes),
-        ("hugetlb_bytes", hugetlb_bytes),
-        ("hugetlb_free_bytes", hugetlb_free_bytes),
-    ];
-    counters.chain(machine.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)))).collect()
 }
