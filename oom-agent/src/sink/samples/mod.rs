@@ -73,7 +73,7 @@ pub(crate) fn memcg() -> Incident {
         ("kernel_stack_bytes", 96 * KIB),
         ("pgfault_bytes", 812_113),
     ]
-    .map(|(name, value)| (name.to_owned(), value))
+    .map(|(name, value)| (name.into(), value))
     .into();
     incident
 }

@@ -123,7 +123,7 @@ proptest! {
         });
         incident.unreclaimable_slabs.push(Slab { name: comm.clone(), used_bytes: 1, total_bytes: u64::MAX });
         incident.memory.extend(["ram", "swap_total", "free", "active_anon"].iter().zip(&numbers).filter_map(
-            |(name, number)| Some((format!("{name}_bytes"), (*number)?)),
+            |(name, number)| Some((format!("{name}_bytes").into(), (*number)?)),
         ));
         incident.verdict = verdict(&incident);
         for verdict in &mut incident.verdict {
