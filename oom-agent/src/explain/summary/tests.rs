@@ -181,24 +181,24 @@ fn logs_with_only_the_kernels_clock_say_so() {
     let unknown = summary((0..2).map(|_| (Incident::default(), Moment::default())));
     check(
         &unknown,
-        &expect![[r#"
-            2 OOM incidents and 0 victims, at times that the log does not say.
+        &expect![[r"
+        2 OOM incidents and 0 victims, at times that the log does not say.
 
-            By cgroup that was full
-            COUNT  FIRST  LAST  WHERE
-                2  ?      ?     (not known)
+        By cgroup that was full
+        COUNT  FIRST  LAST  WHERE
+            2  ?      ?     (not known)
 
-            By command of the victims
-            COUNT  LARGEST  LAST  COMMAND
-                0
+        By command of the victims
+        COUNT  LARGEST  LAST  COMMAND
+            0
 
-            All of them
-            N  TIME  VICTIM  HELD  WHERE
-            1  ?     ?             (not known)
-            2  ?     ?             (not known)
+        All of them
+        N  TIME  VICTIM  HELD  WHERE
+        1  ?     ?             (not known)
+        2  ?     ?             (not known)
 
-            One in full: --id N. All: --all. Fewer: --since, --until, --cgroup, --victim.
-        "#]],
+        One in full: --id N. All: --all. Fewer: --since, --until, --cgroup, --victim.
+    "]],
     );
 }
 
