@@ -42,7 +42,7 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
 
 fn most_points(prose: &mut Prose, incident: &Incident, decision: &Decision) {
     let Some(points) = decision.points.map(units::points) else {
-        prose.say(Tone::Plain, "The most points; how many was not seen.");
+        prose.say(Tone::Plain, "It had the most points; how many is not known.");
         return;
     };
     prose.say(Tone::Plain, "Most points: ");
@@ -53,8 +53,14 @@ fn most_points(prose: &mut Prose, incident: &Incident, decision: &Decision) {
     let next = decision.runner_up_pid.and_then(|pid| incident.candidates.iter().find(|it| it.pid == pid));
     let Some(next) = next else {
         let only = complete(incident) && incident.candidates.iter().filter(|it| it.eligible).count() == 1;
-        let text =
-            if only { ". It was the only one that could be killed." } else { ". The next one was not seen." };
+        let mut others = incident.candidates.iter().filter(|it| it.eligible && Some(it.pid) != decision.pid);
+        let text = if only {
+            ". It was the only one that could be killed."
+        } else if others.any(|it| it.points.is_none()) {
+            ". The points of the next one are not known."
+        } else {
+            ". The next one was not seen."
+        };
         prose.say(Tone::Plain, text);
         return;
     };
