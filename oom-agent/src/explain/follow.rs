@@ -41,6 +41,10 @@ pub(super) fn run(input: &Input, mut teller: Teller<'_>) -> Result<()> {
     let mut found = Vec::new();
     reader.finish(&mut found);
     let _ = teller.all(found, &file)?;
+    // Whoever ends it by a signal may do so within an entry.
+    if let Some(unread) = reader.unread().filter(|_| !stop.load(Ordering::Relaxed)) {
+        note(&format!("cannot read all of {file}: {unread}"));
+    }
     let (tally, filtered) = teller.tally();
     let narrowed = teller.narrowed_by();
     let left = if filtered > 0 { format!(", {filtered} not shown ({narrowed})") } else { String::new() };

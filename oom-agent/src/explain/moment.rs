@@ -27,6 +27,11 @@ impl Moment {
         }
     }
 
+    /// Whether it was before another one, by the clock on the wall: that of the kernel begins anew with each boot.
+    pub fn is_before(&self, other: &Self) -> bool {
+        self.wall.is_some() && other.since(self).is_some_and(|ns| ns > 0)
+    }
+
     /// Nanoseconds from `earlier` to this; negative if it was later. `None` if they cannot be compared.
     pub fn since(&self, earlier: &Self) -> Option<i128> {
         match (&self.wall, &earlier.wall) {

@@ -6,7 +6,7 @@ use super::progress::Progress;
 use super::tell::Teller;
 use crate::logs::{Found, Options, Reader};
 use crate::note::note;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use std::ops::ControlFlow;
 
 /// Files without a report that are named.
@@ -76,6 +76,9 @@ impl Work {
             }
         }
         reader.finish(&mut found);
+        if let Some(unread) = reader.unread() {
+            self.failures.push(anyhow!("cannot read all of {file}: {unread}"));
+        }
         let ended = self.tell(&mut found, &file, teller)?;
         if teller.read() == read && self.failures.len() == failed {
             self.empty.extend(files.iter().map(Input::shown));

@@ -293,7 +293,8 @@ pub enum ExemptReason {
 pub struct Decision {
     /// By which rule.
     pub rule: Rule,
-    /// Process id (tgid) of the chosen one.
+    /// Process id (tgid) of the chosen one. Kernels up to 5.0 may kill a child of it in its place: then no victim has
+    /// this id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// Thread id.
@@ -372,7 +373,7 @@ pub struct Victim {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// The kernel chose it.
+    /// The kernel chose it, or (up to 5.0) killed it in place of its parent, which it chose.
     Selected,
     /// A member of a cgroup with `memory.oom.group`.
     Group,

@@ -6,7 +6,7 @@ use aho_corasick::packed::{Config, Searcher};
 /// mean something after another one need not be found, since what follows a find is read line by line.
 ///
 /// They begin with bytes that are rare in logs, which is what makes the search fast.
-const NEEDLES: [&str; 13] = [
+const NEEDLES: [&str; 15] = [
     // `invoked oom-killer` and `oom-kill:constraint=` (since 4.19).
     "oom-kill",
     // `Out of memory: `, `Memory cgroup out of memory: `, `Out of memory and no killable processes`, and the panic.
@@ -27,8 +27,11 @@ const NEEDLES: [&str; 13] = [
     " tgid total_vm ",
     // How many reports the rate limit suppressed.
     "oom_kill_process: ",
-    // journald's JSON has an array of numbers where a message is not plain text.
+    // journald's JSON has an array of numbers where a message is not plain text. Other writers of JSON put blanks
+    // between.
     "\"MESSAGE\":[",
+    "\"MESSAGE\": [",
+    "\"MESSAGE\" : [",
 ];
 
 /// Finds the needles.
@@ -81,7 +84,11 @@ mod tests {
             assert!(Parser::new().wants(line.as_bytes()), "{line}");
             assert!(finder.find(format!("a: {line}").as_bytes()).is_some(), "{line}");
         }
-        assert!(finder.find(br#"{"MESSAGE":[104,105]}"#).is_some());
+        for array in
+            [r#"{"MESSAGE":[104,105]}"#, r#"{"MESSAGE": [104, 105]}"#, r#"{ "MESSAGE" : [ 104, 105 ] }"#]
+        {
+            assert!(finder.find(array.as_bytes()).is_some(), "{array}");
+        }
         assert_eq!(finder.find(b"kernel: eth0: link up"), None);
         assert_eq!(finder.find(b""), None);
     }

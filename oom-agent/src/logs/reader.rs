@@ -13,6 +13,9 @@ const MOST_LINE: usize = 64 * 1024;
 /// line in pieces) need not have something to be found by.
 const ATTENTION: u32 = 64;
 
+const BROKEN: &str = "the export is damaged, and nothing was read from there on";
+const CUT: &str = "the export is cut off within its last entry, which is left out";
+
 /// Reads the text of a log, in pieces of any size. Its memory does not grow with the log.
 ///
 /// Almost all lines of a log have nothing to do with OOM. Until one is found that has, they are only searched for a few
@@ -26,6 +29,7 @@ pub struct Reader {
     attention: u32,
     /// The log has no lines.
     export: Option<Export>,
+    unread: Option<&'static str>,
     parts: Parts,
     streams: Streams,
     stats: Stats,
@@ -39,6 +43,7 @@ impl Reader {
             held: Vec::new(),
             attention: 0,
             export: None,
+            unread: None,
             parts: Parts::default(),
             streams: Streams::new(options),
             stats: Stats::default(),
@@ -99,7 +104,15 @@ impl Reader {
         }
         self.streams.finish(out);
         self.attention = 0;
-        self.export = None;
+        if let Some(mut export) = self.export.take() {
+            let is_broken = export.is_broken();
+            self.unread = (!export.finish()).then_some(if is_broken { BROKEN } else { CUT });
+        }
+    }
+
+    /// What was not read of the log that came to its end, if its form says so: of lines nothing says that some are missing.
+    pub fn unread(&self) -> Option<&'static str> {
+        self.unread
     }
 
     /// Counts until now.

@@ -165,6 +165,11 @@ pub(super) fn killed(message: &str, cut: bool) -> Option<Killed> {
     for (name, value) in whole.split([',', ' ']).filter_map(|field| field.split_once(':')) {
         killed_field(&mut killed, name, value);
     }
+    let Memory { anon_bytes, file_bytes, shmem_bytes, rss_bytes, .. } = &mut killed.memory;
+    // Before 4.5 files include tmpfs (MM_FILEPAGES), and the line ends with them.
+    if let (Some(anon), Some(file), None, false) = (*anon_bytes, *file_bytes, *shmem_bytes, cut) {
+        *rss_bytes = anon.checked_add(file).filter(|_| whole.ends_with("kB"));
+    }
     Some(killed)
 }
 

@@ -16,9 +16,11 @@ mod tests;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 pub(super) use text::Text;
 
@@ -109,5 +111,13 @@ pub(super) fn inputs(files: &[PathBuf]) -> Vec<Input> {
     let input = |path: &PathBuf| {
         if path == Path::new("-") { Input::Stdin } else { Input::File(path.clone()) }
     };
-    files.iter().map(input).collect()
+    // Patterns overlap: `syslog* syslog`. What a file has twice is two, but the same file is one.
+    let mut seen = HashSet::new();
+    files.iter().filter(|path| file_id(path).is_none_or(|id| seen.insert(id))).map(input).collect()
+}
+
+/// What tells a file from another one, under whatever name. `None`: it may be read more than once.
+fn file_id(path: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::metadata(path).ok().filter(Metadata::is_file)?;
+    Some((metadata.dev(), metadata.ino()))
 }

@@ -14,13 +14,13 @@ mod text;
 mod tests;
 
 use super::moment::{Moment, Told};
-use crate::incident::model::{Incident, Memory, ScopeKind, Victim};
+use crate::incident::model::{Incident, Memory, Rule, ScopeKind, Victim};
 use crate::sink::{Tally, path};
 use groups::Groups;
 use often::Often;
 use std::collections::VecDeque;
 
-/// Incidents in the list: the last ones.
+/// Incidents in the list: the last ones by time, as far as times can be compared.
 const LISTED: usize = 20;
 /// Machines that are told apart by name.
 const MACHINES: usize = 64;
@@ -71,6 +71,8 @@ struct Entry {
     victim: Option<(String, u32)>,
     others: usize,
     held: Option<u64>,
+    /// Nobody was killed. Else a victim may be missing because the log is cut.
+    none: bool,
 }
 
 impl Summary {
@@ -94,14 +96,13 @@ impl Summary {
         for victim in &incident.victims {
             self.commands.count(victim.comm.clone(), |killed| {
                 killed.largest = killed.largest.max(held(&victim.memory));
-                killed.last = moment.clone();
+                if !moment.is_before(&killed.last) {
+                    killed.last = moment.clone();
+                }
             });
         }
         let victim = main_victim(incident);
-        if self.listed.len() == LISTED {
-            self.listed.pop_front();
-        }
-        self.listed.push_back(Entry {
+        self.enter(Entry {
             number: *number,
             moment: moment.clone(),
             machine,
@@ -109,7 +110,18 @@ impl Summary {
             victim: victim.map(|victim| (victim.comm.clone(), victim.pid)),
             others: incident.victims.len().saturating_sub(1),
             held: victim.and_then(|victim| held(&victim.memory)),
+            none: is_none(incident),
         });
+    }
+
+    /// Several files, and several machines in one, do not have their incidents in the order of time.
+    fn enter(&mut self, entry: Entry) {
+        let later = |other: &&Entry| entry.moment.is_before(&other.moment);
+        let at = self.listed.len() - self.listed.iter().rev().take_while(later).count();
+        self.listed.insert(at, entry);
+        if self.listed.len() > LISTED {
+            self.listed.pop_front();
+        }
     }
 
     fn extend_span(&mut self, moment: &Moment) {
@@ -138,6 +150,11 @@ impl Summary {
 /// Whether all incidents of this scope are of one place.
 fn is_one_place(incident: &Incident) -> bool {
     incident.scope.kind == Some(ScopeKind::Global) || incident.scope.cgroup.is_some()
+}
+
+/// Whether it is known that nobody was killed.
+fn is_none(incident: &Incident) -> bool {
+    matches!(incident.decision.as_ref().map(|it| it.rule), Some(Rule::NoneKillable | Rule::Panic))
 }
 
 /// What was full, escaped.

@@ -34,10 +34,12 @@ impl Often {
     /// Adds one. Without `is_one_place` they are not counted as often: they have only in common that it is not known where
     /// they were.
     pub(super) fn add(&mut self, moment: &Moment, is_one_place: bool) {
-        if !std::mem::replace(&mut self.begun, true) {
+        if !std::mem::replace(&mut self.begun, true) || moment.is_before(&self.first) {
             self.first = moment.clone();
         }
-        self.last = moment.clone();
+        if !moment.is_before(&self.last) {
+            self.last = moment.clone();
+        }
         if !is_one_place {
             return;
         }

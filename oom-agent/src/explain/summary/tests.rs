@@ -194,8 +194,8 @@ fn logs_with_only_the_kernels_clock_say_so() {
 
         All of them
         N  TIME  VICTIM  HELD  WHERE
-        1  ?     none          (not known)
-        2  ?     none          (not known)
+        1  ?     ?             (not known)
+        2  ?     ?             (not known)
 
         One in full: --id N. All: --all. Fewer: --since, --until, --cgroup, --victim.
     "]],
@@ -259,4 +259,31 @@ fn colour_is_for_terminals() {
     let summary = summary([(samples::memcg(), boot(1.0)), (samples::global(), boot(2.0))]);
     assert!(summary.text(80, true).contains("\x1b["));
     assert!(!summary.text(80, false).contains('\x1b'));
+}
+
+#[test]
+fn files_need_not_be_in_the_order_of_time() {
+    let at = |seconds: i64| (samples::memcg(), wall(seconds, true, Some(Offset::UTC)));
+    let text = summary([at(7200), at(10_800), at(0), at(3600)]).text(80, false);
+    let numbers: Vec<_> = text.split("HELD").nth(1).unwrap().lines().skip(1).take(4).collect();
+    let numbers: Vec<_> = numbers.iter().map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert_eq!(numbers, ["3", "4", "1", "2"], "{text}");
+    assert!(text.contains("    4  2026-11-20 10:15:03  2026-11-20 13:15:03"), "first and last: {text}");
+    // Nothing says which of two boots was first.
+    let text = summary([70.0, 5.0].map(|at| (samples::memcg(), boot(at)))).text(80, false);
+    assert!(text.find("1  70.000 s").unwrap() < text.find("2  5.000 s").unwrap(), "{text}");
+}
+
+#[test]
+fn a_time_is_not_said_twice() {
+    let text = summary([boot(7.0001), boot(7.0002)].map(|at| (samples::memcg(), at))).text(80, false);
+    assert!(text.starts_with("2 OOM incidents and 2 victims, 7.000 s after boot, on "), "{text}");
+}
+
+#[test]
+fn a_victim_that_was_not_seen_is_not_none() {
+    let mut cut = samples::memcg();
+    cut.victims.clear();
+    let text = summary([(cut, boot(1.0)), (samples::none_killable(), boot(2.0))]).text(80, false);
+    assert!(text.contains("1  1.000 s  ? ") && text.contains("2  2.000 s  none"), "{text}");
 }

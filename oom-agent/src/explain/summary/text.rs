@@ -61,9 +61,10 @@ impl Summary {
                 prose.say(Tone::Strong, ", in logs with only the kernel's clock");
             }
             Some((first, last)) => {
-                prose.say(Tone::Strong, ", ").atom(Tone::Strong, &known(first));
+                let (first, last) = (known(first), known(last));
+                prose.say(Tone::Strong, ", ").atom(Tone::Strong, &first);
                 if first != last {
-                    prose.say(Tone::Strong, " to ").atom(Tone::Strong, &known(last));
+                    prose.say(Tone::Strong, " to ").atom(Tone::Strong, &last);
                 }
             }
         }
@@ -112,8 +113,11 @@ impl Summary {
         let Burst { count, ns, from, at_least } = burst;
         let least = if *at_least { "at least " } else { "" };
         // Most logs have seconds.
-        let within = if *ns < 1_000_000_000 { "less than 1 s".to_owned() } else { units::nanoseconds(*ns) };
-        prose.say(Tone::Alarm, &format!("Again and again: {least}{count} in {within}"));
+        let within = match ns {
+            0..1_000_000_000 => "within a second".to_owned(),
+            ns => format!("in {}", units::nanoseconds(*ns)),
+        };
+        prose.say(Tone::Alarm, &format!("Again and again: {least}{count} {within}"));
         prose.say(Tone::Plain, " from ").atom(Tone::Plain, &from.short()).say(Tone::Plain, " on, ");
         prose.atom(Tone::Plain, &path::shorten(&place.scope, 70));
         if self.several_machines() {
@@ -177,9 +181,10 @@ impl Summary {
             Column::left("WHERE").fit(Fit::Path(16)),
         ]));
         for entry in &self.listed {
-            let Entry { number, moment, machine, scope, victim, others, held } = entry;
+            let Entry { number, moment, machine, scope, victim, others, held, none } = entry;
             let who = match (victim, others) {
-                (None, _) => "none".to_owned(),
+                (None, _) if *none => "none".to_owned(),
+                (None, _) => units::UNKNOWN.to_owned(),
                 (Some((comm, pid)), 0) => format!("{}[{pid}]", escape::name(comm)),
                 (Some((comm, pid)), more) => format!("{}[{pid}] +{more}", escape::name(comm)),
             };

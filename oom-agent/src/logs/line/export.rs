@@ -78,6 +78,11 @@ impl Export {
         }
     }
 
+    /// Something is not as it should be: nothing is read from there on.
+    pub fn is_broken(&self) -> bool {
+        matches!(self.at, At::Broken)
+    }
+
     /// The end. Says whether all was read: if not, the export is cut, or something in it is not as it should be, which
     /// ended the reading. A record without its end is not told: what is missing may say that a program wrote it.
     pub fn finish(&mut self) -> bool {

@@ -164,3 +164,59 @@ fn a_pause_tells_what_is_complete_and_later_lines_make_nothing_new() {
         assert_eq!(out.len(), 1, "{cut}");
     }
 }
+
+/// `oom_kill_process` up to 5.0: a child with memory of its own dies in place of the chosen one.
+#[test]
+fn a_child_dies_in_place_of_the_chosen_one() {
+    for (name, parent, child, points) in
+        [("3.10-memcg-child", 2376, 2380, Some(14_054)), ("4.9-global", 15_600, 15_611, Some(290_485))]
+    {
+        let incident = read(&sample(name).log(dmesg)).remove(0).incident;
+        let text = crate::sink::terminal::render(&incident, &crate::sink::terminal::Style::default());
+        assert!(text.contains("and killed its child"), "{text}");
+        let decision = incident.decision.unwrap();
+        assert_eq!((decision.pid, decision.points, decision.adj_to_spare), (Some(parent), points, None));
+        let [victim] = &incident.victims[..] else { panic!("{name}") };
+        assert_eq!((victim.pid, victim.uid, victim.oom_score_adj), (child, Some(1000), Some(0)), "{name}");
+        assert!(victim.memory.anon_bytes.is_some(), "{name}");
+        assert!(!incident.evidence.notes.iter().any(|note| note.contains("rank another")), "{name}");
+    }
+    let alone = "[    1.000000] Out of memory: Kill process 7 (a) score 9 or sacrifice child\n\
+                 [    1.000100] Killed process 9 (b) total-vm:40kB, anon-rss:8kB, file-rss:4kB\n";
+    let incident = read_bytes(alone.as_bytes(), 4096).remove(0).incident;
+    assert_eq!(incident.decision.unwrap().pid, Some(7));
+    assert_eq!((incident.victims[0].pid, incident.victims[0].memory.rss_bytes), (9, Some(12 << 10)));
+}
+
+/// Other writers of JSON than journalctl put blanks between, also where a message is an array of bytes.
+#[test]
+fn json_may_have_blanks() {
+    let sample = sample("6.12.117-memcg-v2");
+    let expected = read(&sample.log(journal("n1")));
+    assert_eq!(expected.len(), 2);
+    for (colon, comma) in [(":", ","), (": ", ", "), (" : ", ", ")] {
+        let log = sample.log(|micros, message| {
+            let bytes: Vec<String> = message.bytes().map(|byte| byte.to_string()).collect();
+            let line = journal("n1")(micros, "");
+            let line = line.replace(r#""MESSAGE":"""#, &format!(r#""MESSAGE":[{}]"#, bytes.join(",")));
+            line.replace("\":", &format!("\"{colon}")).replace(',', comma)
+        });
+        assert_eq!(read(&log), expected, "{}", log[0]);
+    }
+}
+
+#[test]
+fn an_export_that_is_not_whole_says_so() {
+    let record = |message: &str| format!("__CURSOR=s=1\n_TRANSPORT=kernel\nMESSAGE={message}\n\n");
+    let whole = record("a").repeat(3);
+    let unread = |log: &str| {
+        let mut reader = Reader::new(Options::default());
+        reader.push(log.as_bytes(), &mut Vec::new());
+        reader.finish(&mut Vec::new());
+        reader.unread()
+    };
+    assert_eq!(unread(&whole), None);
+    assert_eq!(unread("[    1.0] a"), None);
+    assert!(unread(&whole[..whole.len() - 3]).unwrap().contains("cut off"));
+    assert!(unread(&whole.replacen("\n\n", "\n\n###\n", 1)).unwrap().contains("damaged"));
+}

@@ -1,7 +1,7 @@
 //! Where it was, who asked, what came before, what the kill cost.
 
 use super::{Page, words};
-use crate::incident::model::{Incident, Role, Rule, ScopeKind};
+use crate::incident::model::{Incident, Level, Role, Rule, ScopeKind};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
 
@@ -158,6 +158,8 @@ pub(super) fn kill(incident: &Incident, page: &Page) -> Vec<Line> {
     let dead = incident.victims.iter().filter(|victim| victim.exited_boottime_ns.is_some()).count();
     let exit = match (&incident.victims[..], dead) {
         ([], _) => "exit not seen".to_owned(),
+        // No log tells of exits, however long one waits.
+        ([_], 0) if incident.evidence.level == Level::Log => "exit not seen".to_owned(),
         ([_], 0) => "exit not seen yet".to_owned(),
         ([only], _) => match only.exit_after_ns.or(incident.recovery_ns) {
             Some(ns) => format!("exit after {}", units::nanoseconds(ns)),

@@ -35,18 +35,32 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
             }
         },
     }
+    child(&mut prose, incident);
     company(&mut prose, incident);
     prose.wrap(page.prose())
 }
 
 fn most_points(prose: &mut Prose, incident: &Incident, decision: &Decision) {
-    let points = decision.points.map_or("?".to_owned(), units::points);
-    prose.say(Tone::Plain, &format!("Most points: {points}"));
+    let Some(points) = decision.points.map(units::points) else {
+        prose.say(Tone::Plain, "It had the most points; how many is not known.");
+        return;
+    };
+    prose.say(Tone::Plain, "Most points: ");
+    if let Some(parent) = parent(incident, decision) {
+        prose.atom(Tone::Plain, &parent).say(Tone::Plain, " with ");
+    }
+    prose.say(Tone::Plain, &points);
     let next = decision.runner_up_pid.and_then(|pid| incident.candidates.iter().find(|it| it.pid == pid));
     let Some(next) = next else {
         let only = complete(incident) && incident.candidates.iter().filter(|it| it.eligible).count() == 1;
-        let text =
-            if only { ". It was the only one that could be killed." } else { ". The next one was not seen." };
+        let mut others = incident.candidates.iter().filter(|it| it.eligible && Some(it.pid) != decision.pid);
+        let text = if only {
+            ". It was the only one that could be killed."
+        } else if others.any(|it| it.points.is_none()) {
+            ". The points of the next one are not known."
+        } else {
+            ". The next one was not seen."
+        };
         prose.say(Tone::Plain, text);
         return;
     };
@@ -63,7 +77,7 @@ fn most_points(prose: &mut Prose, incident: &Incident, decision: &Decision) {
     };
     if incident.candidates_lost.is_some_and(|lost| lost > 0) {
         prose.say(Tone::Plain, " One that was not seen may lie between them.");
-    } else {
+    } else if parent(incident, decision).is_none() {
         spare(prose, incident, decision, next);
     }
     if let Some(total) = incident.total_pages {
@@ -134,6 +148,24 @@ fn none_killable(prose: &mut Prose, incident: &Incident) {
             let text = format!(" {more} are at oom_score_adj -1000; any higher value makes them killable.");
             prose.say(Tone::Plain, &text);
         }
+    }
+}
+
+/// The chosen one, where another process was killed in its place.
+fn parent(incident: &Incident, decision: &Decision) -> Option<String> {
+    let (comm, pid) = (decision.comm.as_deref()?, decision.pid?);
+    let others = !incident.victims.is_empty() && incident.victims.iter().all(|victim| victim.pid != pid);
+    others.then(|| who(comm, pid))
+}
+
+/// Up to 5.0 a child with memory of its own goes before the chosen one (`oom_kill_process`).
+fn child(prose: &mut Prose, incident: &Incident) {
+    let parent = incident.decision.as_ref().and_then(|decision| parent(incident, decision));
+    let (Some(parent), Some(victim)) = (parent, words::main_victim(incident)) else { return };
+    if victim.role == Role::Selected {
+        prose.say(Tone::Plain, " The kernel chose ").atom(Tone::Plain, &parent);
+        prose.say(Tone::Plain, " and killed its child ").atom(Tone::Plain, &who(&victim.comm, victim.pid));
+        prose.say(Tone::Plain, " in its place, as it did before 5.1.");
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Parts, SYSRQ_ORDER, invocation, victims};
 use crate::incident::assembler::marked::{Marked, Process};
 use crate::incident::badness;
 use crate::incident::model::{Candidate, Decision, Rule, ScopeKind};
-use crate::report::Outcome;
+use crate::report::{Chosen, Outcome};
 
 /// What `out_of_memory` calls `oom_kill_process` with under `vm.oom_kill_allocating_task`.
 const ALLOCATING_TASK: &str = "oom_kill_allocating_task";
@@ -17,6 +17,16 @@ pub(super) struct Told {
     pub(super) task_origin: bool,
     /// The counters that were seen rank another one first.
     pub(super) contradicts: bool,
+}
+
+/// Whom the kernel chose where it killed a child of it in its place: `oom_kill_process` did so up to 5.0.
+fn parent<'a>(victim: &'a Marked, candidates: &Candidates) -> Option<&'a Chosen> {
+    let chosen = victim.line.as_deref()?.chosen.as_ref()?;
+    // The line may also name a thread of the chosen one: then the task table has no process of that number.
+    let is_process = |pid| candidates.list.iter().any(|candidate| candidate.pid == pid);
+    let other = !victim.process().logged_as(chosen.pid);
+    let known = candidates.list.is_empty() || (is_process(chosen.pid) && is_process(victim.process().pid()));
+    (other && known).then_some(chosen)
 }
 
 /// By which rule, where that is beyond doubt.
@@ -93,6 +103,7 @@ pub(super) fn decision(
         task_origin: false,
         contradicts: false,
     };
+    let mut died_for_it = false;
     if matches!(rule, Rule::NoneKillable | Rule::Panic) {
         return Some(told);
     }
@@ -112,6 +123,12 @@ pub(super) fn decision(
         told.decision.tid = chosen.map(|victim| victim.task.tid);
         told.decision.comm =
             chosen.map(|victim| victim.task.comm.clone()).or_else(|| kill.map(|kill| kill.comm.clone()));
+        if let Some(parent) = chosen.and_then(|victim| parent(victim, candidates)) {
+            died_for_it = true;
+            told.decision.pid = Some(parent.pid);
+            told.decision.tid = Some(parent.pid);
+            told.decision.comm = Some(parent.comm.clone());
+        }
     }
     let compared = match rule {
         Rule::HighestPoints | Rule::Sysrq => true,
@@ -123,6 +140,8 @@ pub(super) fn decision(
     };
     if compared && !told.task_origin {
         compare(&mut told, kernel_points, candidates, total_pages);
+        // Whoever is next may have a child that dies for it, too.
+        told.decision.adj_to_spare = told.decision.adj_to_spare.filter(|_| !died_for_it);
     }
     Some(told)
 }
