@@ -241,7 +241,7 @@ fn wrong_arguments_are_usage_errors() {
     for args in [
         &["--since", "yesterday", &file][..],
         &["--id", "1", "--all", &file],
-        &["--follow", &file, &file],
+        &["--follow", &file, "other.log"],
         &["--format", "xml", &file],
         &["--no-such-option"],
     ] {
