@@ -2,7 +2,7 @@
 
 use super::words::{self, who};
 use super::{PROSE, Page};
-use crate::incident::model::{Incident, Rule, ScopeKind, Victim};
+use crate::incident::model::{Incident, Level, Rule, ScopeKind, Victim};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
 
@@ -25,6 +25,10 @@ fn stamp(incident: &Incident, page: &Page) -> Vec<Line> {
         .boottime_ns
         .map(|ns| format!("{}.{:03} s after boot", ns / 1_000_000_000, ns / 1_000_000 % 1000));
     let when = match (&incident.time, &incident.log_time, boot) {
+        // For what else the log says around it.
+        (Some(time), _, Some(boot)) if incident.evidence.level == Level::Log => {
+            format!("{} ({boot})", clock(&escape::escape(time)))
+        }
         (Some(time), _, _) => clock(&escape::escape(time)),
         (None, Some(time), Some(boot)) => format!("{} ({boot})", escape::escape(time)),
         (None, Some(time), None) => escape::escape(time).into_owned(),
