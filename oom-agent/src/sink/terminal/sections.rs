@@ -111,6 +111,9 @@ pub(super) fn asked(incident: &Incident, page: &Page) -> Vec<Line> {
 }
 
 pub(super) fn before(incident: &Incident, page: &Page) -> Vec<Line> {
+    if words::log_alone(incident) {
+        return Vec::new();
+    }
     let mut prose = Prose::new();
     match &incident.escalation {
         None => {
@@ -149,7 +152,11 @@ pub(super) fn kill_label(incident: &Incident) -> &'static str {
     }
 }
 
+/// What the kill took and gave back. Empty where only a log tells of it: it cannot say.
 pub(super) fn kill(incident: &Incident, page: &Page) -> Vec<Line> {
+    if words::log_alone(incident) {
+        return Vec::new();
+    }
     let mut prose = Prose::new();
     prose.say(Tone::Plain, &format!("{} in the OOM path", units::maybe_nanoseconds(incident.oom_path_ns)));
     if kill_label(incident) == NO_KILL {

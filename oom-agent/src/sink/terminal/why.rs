@@ -2,7 +2,7 @@
 
 use super::Page;
 use super::words::{self, who};
-use crate::incident::model::{Candidate, Decision, ExemptReason, Incident, Role, Rule};
+use crate::incident::model::{Candidate, Decision, ExemptReason, Incident, Role, Rule, Victim};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::units;
 
@@ -35,13 +35,20 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
             }
         },
     }
+    child(&mut prose, incident);
     company(&mut prose, incident);
     prose.wrap(page.prose())
 }
 
 fn most_points(prose: &mut Prose, incident: &Incident, decision: &Decision) {
     let points = decision.points.map_or("?".to_owned(), units::points);
-    prose.say(Tone::Plain, &format!("Most points: {points}"));
+    match stands_in(incident) {
+        Some((chosen, _)) => {
+            prose.atom(Tone::Plain, &chosen);
+            prose.say(Tone::Plain, &format!(" had most points: {points}"))
+        }
+        None => prose.say(Tone::Plain, &format!("Most points: {points}")),
+    };
     let next = decision.runner_up_pid.and_then(|pid| incident.candidates.iter().find(|it| it.pid == pid));
     let Some(next) = next else {
         let only = complete(incident) && incident.candidates.iter().filter(|it| it.eligible).count() == 1;
@@ -54,13 +61,16 @@ fn most_points(prose: &mut Prose, incident: &Incident, decision: &Decision) {
     prose.atom(Tone::Plain, &who(&next.comm, next.pid));
     prose.say(Tone::Plain, &format!(" with {}", next.points.map_or("?".to_owned(), units::points)));
     match decision.margin_points {
-        Some(0) => prose.say(Tone::Plain, ", the same: the last one scanned wins."),
+        Some(0) => prose.say(Tone::Plain, ", the same: the order of the scan decides."),
         Some(margin @ ..0) => {
             prose.say(Tone::Plain, &format!(", {} more.", units::count(margin.unsigned_abs())))
         }
         Some(margin) => prose.say(Tone::Plain, &format!(", {} fewer.", units::points(margin))),
         None => prose.say(Tone::Plain, "."),
     };
+    if stands_in(incident).is_some() {
+        return;
+    }
     if incident.candidates_lost.is_some_and(|lost| lost > 0) {
         prose.say(Tone::Plain, " One that was not seen may lie between them.");
     } else {
@@ -135,6 +145,21 @@ fn none_killable(prose: &mut Prose, incident: &Incident) {
             prose.say(Tone::Plain, &text);
         }
     }
+}
+
+/// The chosen one, and who died for it. Whom the kernel chooses is killed by all but kernels up to 5.0.
+fn stands_in(incident: &Incident) -> Option<(String, &Victim)> {
+    let decision = incident.decision.as_ref()?;
+    let (pid, comm) = (decision.pid?, decision.comm.as_deref()?);
+    let victim = incident.victims.iter().find(|victim| victim.role == Role::Selected)?;
+    (victim.pid != pid && victim.tid != pid).then(|| (who(comm, pid), victim))
+}
+
+fn child(prose: &mut Prose, incident: &Incident) {
+    let Some((_, victim)) = stands_in(incident) else { return };
+    prose.say(Tone::Plain, " Kernels up to 5.0 kill a child of the chosen process instead, if it has one: ");
+    prose.atom(Tone::Plain, &who(&victim.comm, victim.pid));
+    prose.say(Tone::Plain, " died for it.");
 }
 
 /// Why the others died, and which thread was meant.
