@@ -45,7 +45,10 @@ fn line_ends_do_not_matter() {
     let lines = sample("7.3.4-global").log(syslog("node-7"));
     let expected = read(&lines);
     assert_eq!(read_bytes((lines.join("\r\n") + "\r\n").as_bytes(), 512), expected);
-    let mut cut = expected;
+    assert_eq!(read_bytes(lines.join("\n").as_bytes(), 512), expected, "what is cut is in the task table");
+
+    let lines = sample("7.3.4-memcg-nodump").log(syslog("node-7"));
+    let mut cut = read(&lines);
     let victim = cut.last_mut().unwrap().incident.victims.last_mut().unwrap();
     assert_eq!(victim.oom_score_adj.take(), Some(0), "the last number of the last line");
     assert_eq!(read_bytes(lines.join("\n").as_bytes(), 512), cut, "no line feed at the end: it may go on");

@@ -35,6 +35,10 @@ fn limits(incident: &Incident) -> String {
     let swap = match (limits.swap_usage_bytes, limits.swap_bytes) {
         (None, None) => match (limits.memsw_usage_bytes, limits.memsw_bytes) {
             (None, None) => "swap ?".to_owned(),
+            // Without `swapaccount=1` nothing is counted there.
+            (Some(0), None) if limits.usage_bytes.is_some_and(|usage| usage > 0) => {
+                "swap not counted".to_owned()
+            }
             (Some(usage), None) => format!("memory and swap {}, no limit", units::bytes(usage)),
             (usage, limit) => {
                 format!("memory and swap {} of {}", units::maybe_bytes(usage), words::limit(limit))

@@ -52,8 +52,12 @@ fn most_points(prose: &mut Prose, incident: &Incident, decision: &Decision) {
     let next = decision.runner_up_pid.and_then(|pid| incident.candidates.iter().find(|it| it.pid == pid));
     let Some(next) = next else {
         let only = complete(incident) && incident.candidates.iter().filter(|it| it.eligible).count() == 1;
-        let text =
-            if only { ". It was the only one that could be killed." } else { ". The next one was not seen." };
+        let others = incident.candidates.iter().any(|it| it.eligible && Some(it.pid) != decision.pid);
+        let text = match (only, others) {
+            (true, _) => ". It was the only one that could be killed.",
+            (false, true) => ". Which one was next is not known.",
+            (false, false) => ". The next one was not seen.",
+        };
         prose.say(Tone::Plain, text);
         return;
     };

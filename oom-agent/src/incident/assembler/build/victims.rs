@@ -33,6 +33,9 @@ pub(super) fn fill(victims: &mut [Marked], pending: &Pending, scan: &Scan) {
             if victim.task.pid == 0 {
                 victim.task.pid = row.tgid;
             }
+            // `Killed process` has neither before 5.1.
+            victim.task.uid = victim.task.uid.or(Some(row.uid));
+            victim.task.oom_score_adj = victim.task.oom_score_adj.or(Some(row.oom_score_adj));
             fill_memory(&mut victim.task.memory, &row.memory);
         }
         if let Some(kill) = kill.filter(|kill| process.logged_as(kill.pid)) {
@@ -61,7 +64,8 @@ fn fill_memory(memory: &mut Memory, other: &Memory) {
     *anon_bytes = anon_bytes.or(other.anon_bytes);
     *file_bytes = file_bytes.or(other.file_bytes);
     *shmem_bytes = shmem_bytes.or(other.shmem_bytes);
-    if anon_bytes.is_none() {
+    // Before 4.5 `Killed process` does not tell shmem, which it has in file-rss.
+    if anon_bytes.is_none() || file_bytes.is_none() || shmem_bytes.is_none() {
         *rss_bytes = rss_bytes.or(other.rss_bytes);
     }
     *swap_bytes = swap_bytes.or(other.swap_bytes);
