@@ -1,4 +1,5 @@
-//! The kernel's arithmetic of who is killed (`mm/oom_kill.c`: `oom_badness`, `oom_evaluate_task`), the same since 5.10.
+//! The kernel's arithmetic of who is killed (`mm/oom_kill.c`: `oom_badness`, `oom_evaluate_task`), the same since 5.9. Before,
+//! the least was one point; up to 4.16 root's processes had 3 % less.
 //!
 //! Points are pages: resident pages, swap entries and page tables, plus `oom_score_adj` thousandths of
 //! `totalpages`. Integer division comes first, as in the kernel: below 1,000 pages in total the adj has no weight.
@@ -44,19 +45,28 @@ pub fn points(memory: &Memory, oom_score_adj: i32, total_pages: Option<u64>, pag
     Some(held.saturating_add(i64::from(oom_score_adj).saturating_mul(adj_unit(total_pages?))))
 }
 
-/// The memory that a cgroup's points are a share of, in bytes (`mem_cgroup_get_max`): `memory.max`, and the smaller of `memory.swap.max` and the machine's swap (as long as
-/// swappiness is not 0, which the report does not tell).
+/// The memory that a cgroup's points are a share of, in bytes: `memory.max`, and the smaller of `memory.swap.max` and the
+/// machine's swap (`mem_cgroup_get_max`), as long as swappiness is not 0, which the report does not tell.
+///
+/// With cgroup v1 the swap's limit is what that of memory and swap together leaves (up to 4.x `mem_cgroup_get_limit`: the
+/// smaller of memory's limit with all swap and that of both, which is the same).
 pub fn memcg_total_bytes(limits: &Limits, total_swap_bytes: Option<u64>) -> Option<u64> {
-    let swap = match (limits.swap_bytes, limits.swap_usage_bytes, total_swap_bytes) {
+    let Limits { memory_bytes, usage_bytes, memsw_bytes, memsw_usage_bytes, .. } = *limits;
+    let memory = memory_bytes?;
+    let v1_limit = memsw_bytes.map(|both| both.saturating_sub(memory));
+    let v1_used = memsw_usage_bytes.zip(usage_bytes).map(|(both, memory)| both.saturating_sub(memory));
+    let swap_limit = limits.swap_bytes.or(v1_limit);
+    let swap_used = limits.swap_usage_bytes.or(v1_used);
+    let swap = match (swap_limit, swap_used, total_swap_bytes) {
         (Some(0), _, _) | (_, _, Some(0)) => 0,
         (Some(limit), _, Some(total)) => limit.min(total),
         // What is used is there.
         (Some(limit), Some(used), None) if used >= limit => limit,
-        // No limit, where a usage is printed. cgroup v1 prints none: it limits memory and swap together.
+        // No limit, where a usage is printed.
         (None, Some(_), Some(total)) => total,
         (Some(_), _, None) | (None, _, _) => return None,
     };
-    limits.memory_bytes?.checked_add(swap)
+    memory.checked_add(swap)
 }
 
 /// Why the kernel passes over this process, in the order in which it asks. `None`: nothing that was seen exempts it.

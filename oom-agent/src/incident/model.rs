@@ -293,8 +293,7 @@ pub enum ExemptReason {
 pub struct Decision {
     /// By which rule.
     pub rule: Rule,
-    /// Process id (tgid) of the chosen one. Kernels up to 5.0 may kill a child of it in its place: then no victim has
-    /// this id.
+    /// Process id (tgid) of the chosen one. Kernels up to 5.0 may kill a child of it instead: then no victim has this id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// Thread id.

@@ -113,7 +113,8 @@ fn ordered() -> Verdict {
 }
 
 /// Reclaim can only free anonymous memory while there is swap to write it to (`can_reclaim_anon_pages`, before 5.14
-/// `get_nr_swap_pages() > 0`).
+/// `get_nr_swap_pages() > 0`), or a slower node to demote it to (from 5.15 on, where `numa/demotion_enabled` is set: it is not
+/// by itself).
 fn swap_full(incident: &Incident) -> Option<Verdict> {
     let total = counter(incident, "swap_total").filter(|&total| total > 0)?;
     let free = counter(incident, "swap_free")?;

@@ -29,17 +29,29 @@ impl Assembler {
                     pending.latest_ns = now_ns;
                 }
             }
-            What::Reaped { .. }
-            | What::NotReaped { .. }
-            | What::Exiting { .. }
-            | What::Sharing { .. }
-            | What::Suppressed { .. } => {}
+            // What it says is what the victim still has, not what came back.
+            What::Reaped { .. } => {}
+            What::NotReaped { pid, .. } => self.not_reaped(pid),
+            What::Exiting { pid, .. } => self.journal.exiting(now_ns, pid),
+            What::Sharing { pid, comm } => self.journal.sharing(now_ns, time_ns, pid, comm),
+            What::Suppressed { reports } => self.journal.suppressed(reports),
             What::Gap { records } => self.gap(now_ns, records.unwrap_or(1)),
         }
         while self.journal.entries.len() > journal::MAX_ENTRIES {
             if let Some(oldest) = self.journal.entries.pop_front() {
                 self.force(now_ns, oldest);
             }
+        }
+    }
+
+    /// The reaper gave a victim up (`oom_reap_task`), 2 s or more after its kill: its incident may be told already.
+    fn not_reaped(&mut self, pid: u32) {
+        let calls = self.calls.values_mut().rev();
+        let mut pending = calls.chain(self.journal.entries.iter_mut().rev());
+        if let Some(Pending { logged, .. }) = pending.find(|pending| pending.killed(pid))
+            && !logged.not_reaped.contains(&pid)
+        {
+            logged.not_reaped.push(pid);
         }
     }
 

@@ -13,6 +13,8 @@ const GROUP_LINE_NS: u64 = 50_000_000;
 const NEXT_LINE_NS: u64 = 500_000_000;
 /// `Killed process` lines in one incident.
 const MAX_LINES: usize = 65_536;
+/// Processes that share the memory of one victim.
+const MAX_SHARING: usize = 1024;
 /// Reports of calls with nothing to kill that wait for BPF to tell of them.
 const MAX_KEPT: usize = 2;
 /// How long they wait, and how long a gap may matter to what comes after it.
@@ -36,6 +38,8 @@ pub(super) struct Journal {
     resolution_ns: u64,
     /// Reports of calls with nothing to kill that BPF has not told of yet, and when they came.
     kept: VecDeque<(u64, Logged)>,
+    /// Reports that were not printed since the last one.
+    suppressed: u64,
 }
 
 impl Journal {
@@ -102,7 +106,14 @@ impl Journal {
         self.close();
         let begun = self.begin();
         let invoked_ns = self.invoked_ns.take().filter(|_| report.invocation.is_some());
-        Logged { time_ns: invoked_ns.or(time_ns), last_line_ns: time_ns, report: Some(report), ..begun }
+        let suppressed = std::mem::take(&mut self.suppressed);
+        Logged {
+            time_ns: invoked_ns.or(time_ns),
+            last_line_ns: time_ns,
+            report: Some(report),
+            suppressed,
+            ..begun
+        }
     }
 
     /// What the log says now belongs to this entry.
@@ -149,6 +160,38 @@ impl Journal {
             self.enter(now_ns, Logged { lines: vec![(time_ns, killed)], last_line_ns, ..logged });
             self.group = group && !gap;
         }
+    }
+
+    /// `Kill process PID (NAME) sharing same memory`: right after the line of the victim whose memory it is.
+    pub(super) fn sharing(&mut self, now_ns: u64, time_ns: Option<u64>, pid: u32, comm: String) {
+        let current = self.entries.back_mut().filter(|entry| self.speaking && !entry.closed);
+        let Some(entry) = current.filter(|entry| !entry.logged.lines.is_empty()) else { return };
+        let Logged { lines, sharing, last_line_ns, .. } = &mut entry.logged;
+        let known = lines.last().is_some_and(|(_, line)| line.pid == pid)
+            || sharing.last().is_some_and(|(_, known, _)| *known == pid);
+        if sharing.len() >= MAX_SHARING {
+            entry.dropped += 1;
+        } else if !known {
+            sharing.push((time_ns, pid, comm));
+        }
+        *last_line_ns = time_ns.or(*last_line_ns);
+        entry.touch(now_ns);
+    }
+
+    /// `OOM victim PID (NAME) is already exiting`: right after the report that chose it. That of a member of a group does
+    /// not matter: it is no victim.
+    pub(super) fn exiting(&mut self, now_ns: u64, pid: u32) {
+        let current = self.entries.back_mut().filter(|entry| self.speaking && !entry.closed);
+        let Some(entry) = current.filter(|entry| entry.logged.lines.is_empty()) else { return };
+        if entry.logged.report.as_ref().is_some_and(|report| names(report, pid)) {
+            entry.logged.exiting = true;
+            entry.touch(now_ns);
+        }
+    }
+
+    /// `callbacks suppressed`: printed before the next report (`___ratelimit`).
+    pub(super) fn suppressed(&mut self, reports: u64) {
+        self.suppressed = self.suppressed.saturating_add(reports);
     }
 
     /// `Tasks in PATH are going to be killed`.
@@ -235,9 +278,13 @@ fn continues(
     // Kills are serialised: the line after a report is its own, unless lines are missing between them. The report
     // names the leader, the line the thread that has the memory.
     let Some(report) = report else { return false };
-    let mine = report.kill.as_ref().is_some_and(|kill| {
-        let thread = |row: &TaskRow| row.pid == killed.pid && row.tgid == kill.pid;
-        kill.pid == killed.pid || report.tasks.iter().any(thread)
-    });
-    mine || (!gap && near(NEXT_LINE_NS))
+    names(report, killed.pid) || (!gap && near(NEXT_LINE_NS))
+}
+
+/// The report's chosen one is this thread's process.
+fn names(report: &Report, pid: u32) -> bool {
+    report.kill.as_ref().is_some_and(|kill| {
+        let thread = |row: &TaskRow| row.pid == pid && row.tgid == kill.pid;
+        kill.pid == pid || report.tasks.iter().any(thread)
+    })
 }

@@ -80,6 +80,20 @@ impl Marked {
         }
     }
 
+    /// One that only the log tells of, killed with the victim whose memory it shares.
+    pub(super) fn sharing(time_ns: Option<u64>, pid: u32, comm: String) -> Self {
+        Self {
+            task: Task { tid: pid, comm, ..Task::default() },
+            cgroup: None,
+            time_ns: time_ns.unwrap_or(0),
+            killed_ns: time_ns,
+            by_mark: false,
+            shares_mm: true,
+            exited_ns: None,
+            line: None,
+        }
+    }
+
     pub(super) fn process(&self) -> Process {
         Process::of(&self.task)
     }
@@ -102,7 +116,8 @@ impl Marked {
 
     /// It was killed in this call, so it was not dying before. The log prints nothing for those that were.
     pub(super) fn was_killed(&self) -> bool {
-        self.killed_ns.is_some() || self.line.is_some()
+        // The log's lines may have no time.
+        self.killed_ns.is_some() || self.line.is_some() || self.shares_mm
     }
 
     /// No live thread is left, whether or not its exit was seen.

@@ -12,6 +12,8 @@ const LINGER_NS: u64 = 20_000_000;
 /// The kernel may print a long report to a slow console in the middle of a call. It is given up after this time, where
 /// nothing shows that it is over.
 const OPEN_CALL_NS: u64 = 30_000_000_000;
+/// So many victims of an incident are asked whether a line of the log that matters little is theirs.
+const FIRST: usize = 64;
 /// Victims in one incident.
 pub(super) const MAX_VICTIMS: usize = 65_536;
 
@@ -31,12 +33,32 @@ pub(super) struct Logged {
     pub(super) gap: bool,
     /// How many, where known.
     pub(super) lost: u64,
+    /// Processes that were killed for sharing the last victim's memory (`Kill process PID (NAME) sharing same memory`).
+    pub(super) sharing: Vec<(Option<u64>, u32, String)>,
+    /// The chosen one was found without memory: nothing was killed.
+    pub(super) exiting: bool,
+    /// Victims that the reaper gave up.
+    pub(super) not_reaped: Vec<u32>,
+    /// Reports that were not printed since the one before.
+    pub(super) suppressed: u64,
 }
 
 impl Logged {
     /// Takes over what was told before it was clear whose it is.
     pub(super) fn absorb(&mut self, other: Self) {
-        let Self { time_ns, report, lines, last_line_ns, group, gap, lost } = other;
+        let Self {
+            time_ns,
+            report,
+            lines,
+            last_line_ns,
+            group,
+            gap,
+            lost,
+            sharing,
+            exiting,
+            not_reaped,
+            suppressed,
+        } = other;
         self.time_ns = self.time_ns.or(time_ns);
         self.report = self.report.take().or(report);
         self.lines.extend(lines);
@@ -44,6 +66,10 @@ impl Logged {
         self.group |= group;
         self.gap |= gap;
         self.lost = self.lost.saturating_add(lost);
+        self.sharing.extend(sharing);
+        self.exiting |= exiting;
+        self.not_reaped.extend(not_reaped);
+        self.suppressed = self.suppressed.saturating_add(suppressed);
     }
 }
 
@@ -159,6 +185,12 @@ impl Pending {
         chosen || self.victims.iter().any(|victim| victim.process().logged_as(pid))
     }
 
+    /// The log's number names one of its first victims.
+    pub(super) fn killed(&self, pid: u32) -> bool {
+        self.victims.iter().take(FIRST).any(|victim| victim.process().logged_as(pid))
+            || self.logged.lines.iter().take(FIRST).any(|(_, line)| line.pid == pid)
+    }
+
     /// The report and its outcome say all. In a log that is read to its end the panic may still follow that nothing to
     /// kill leads to.
     fn ended_in_log(&self, config: &Config) -> bool {
@@ -172,7 +204,8 @@ impl Pending {
     /// The line that its report's process was killed is still to come.
     pub(super) fn awaits_line(&self) -> bool {
         let outcome = self.logged.report.as_ref().map(|report| report.outcome);
-        !self.closed && self.logged.lines.is_empty() && outcome == Some(Outcome::Kill)
+        let more = !self.closed && !self.logged.exiting && self.logged.lines.is_empty();
+        more && outcome == Some(Outcome::Kill)
     }
 
     /// When to tell of it. `received`: candidates of this call that came.

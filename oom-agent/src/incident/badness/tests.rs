@@ -197,6 +197,24 @@ fn a_memory_cgroup_counts_the_swap_that_it_can_use() {
     ] {
         assert_eq!(memcg_total_bytes(&limits(GIB, swap, used), total), expected, "{what}");
     }
+    // cgroup v1: usage, memory and swap's usage and limit, the machine's swap.
+    for (used, both_used, both, total, expected) in [
+        (GIB, GIB, Some(GIB), None, Some(GIB)),
+        (GIB, GIB, Some(3 * GIB), Some(GIB), Some(2 * GIB)),
+        (GIB, GIB, Some(3 * GIB), Some(4 * GIB), Some(3 * GIB)),
+        (GIB, 2 * GIB, Some(2 * GIB), None, Some(2 * GIB)),
+        (GIB, GIB, Some(2 * GIB), None, None),
+        (GIB, GIB, None, Some(2 * GIB), Some(3 * GIB)),
+        (GIB, GIB, None, None, None),
+    ] {
+        let limits = Limits {
+            usage_bytes: Some(used),
+            memsw_usage_bytes: Some(both_used),
+            memsw_bytes: both,
+            ..limits(GIB, None, None)
+        };
+        assert_eq!(memcg_total_bytes(&limits, total), expected, "{both_used} of {both:?}, {total:?}");
+    }
     assert_eq!(
         memcg_total_bytes(&Limits { swap_bytes: Some(0), ..Limits::default() }, None),
         None,

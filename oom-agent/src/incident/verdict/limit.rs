@@ -15,16 +15,20 @@ pub(super) fn verdicts(incident: &Incident) -> Vec<Verdict> {
 fn limit_reached(incident: &Incident) -> Verdict {
     let limits = &incident.limits;
     let mut because = Vec::new();
-    let charge = page_size(incident) << request::order(incident).unwrap_or(0);
+    let order = request::order(incident).unwrap_or(0);
+    let charge = page_size(incident) << order;
+    // `mem_cgroup_oom` is given the order of the next power of two (`get_order` in `try_charge`, 5.10 to 7.3): so many
+    // pages it was at least.
+    let least = page_size(incident) * (if order > 1 { (1 << (order - 1)) + 1 } else { 1 << order });
     let known = [
         ("", limits.usage_bytes, limits.memory_bytes),
-        // cgroup v1 has more of them.
+        // cgroup v1 has it besides. Its limit of kernel memory ends in -ENOMEM and never in an OOM kill (up to 5.10
+        // `__memcg_kmem_charge`; later nothing enforces it).
         (" of memory and swap together", limits.memsw_usage_bytes, limits.memsw_bytes),
-        (" of kernel memory", limits.kmem_usage_bytes, limits.kmem_bytes),
     ];
     let reached = known.into_iter().find_map(|(what, usage, limit)| {
         let (usage, limit) = usage.zip(limit)?;
-        (usage.saturating_add(charge) > limit).then_some((what, usage, limit))
+        (usage.saturating_add(least) > limit).then_some((what, usage, limit))
     });
     let (what, confidence) = match (reached, limits.usage_bytes, limits.memory_bytes) {
         (Some((what, usage, limit)), _, _) => {

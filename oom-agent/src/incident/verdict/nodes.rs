@@ -18,7 +18,8 @@ pub(super) fn verdict(incident: &Incident) -> Option<Verdict> {
     let request = Request::of(incident);
     let (free, size, confidence) = printed(incident, &request).or_else(|| not_printed(incident, &request))?;
     let mut because = vec![format!("{} of {} free on other nodes", bytes(free), bytes(size))];
-    if let Some(list) = request.nodes.filter(|list| request.allows(0).is_some() && list.len() <= 40) {
+    let kept = incident.scope.kind == Some(ScopeKind::MemoryPolicy) || request.kept_to_its_cpuset();
+    if let Some(list) = request.nodes.filter(|list| kept && request.allows(0).is_some() && list.len() <= 40) {
         let word = if list.contains([',', '-']) { "nodes" } else { "node" };
         because.push(format!("the allocation may only use {word} {list}"));
     }
@@ -30,11 +31,16 @@ pub(super) fn verdict(incident: &Incident) -> Option<Verdict> {
     })
 }
 
-/// Free memory above the high watermarks on nodes that the report shows although the allocation may not use them.
+/// Free memory above the high watermarks, and above what is kept there from those who can use higher zones, on nodes that
+/// the report shows although the allocation may not use them.
 fn printed(incident: &Incident, request: &Request<'_>) -> Option<(u64, u64, Confidence)> {
     let others = incident.zones.iter().filter(|zone| request.allows(zone.node) == Some(false));
-    let above =
-        |zone: &&Zone| matches!((zone.free_bytes, zone.high_bytes), (Some(free), Some(high)) if free > high);
+    let above = |zone: &&Zone| {
+        let kept = zone.lowmem_reserve_pages.last().map(|pages| pages.saturating_mul(request.page_size));
+        zone.free_bytes
+            .zip(zone.high_bytes)
+            .is_some_and(|(free, high)| free > high.saturating_add(kept.unwrap_or(0)))
+    };
     let (free, size) = others.filter(above).fold((0_u64, 0_u64), |(free, size), zone| {
         let add = |sum: u64, bytes: Option<u64>| sum.saturating_add(bytes.unwrap_or(0));
         (add(free, zone.free_bytes), add(size, zone.present_bytes))

@@ -1,5 +1,11 @@
 //! What an allocation may use, and how each zone stands to it: the page allocator's rules (`__zone_watermark_ok` and
-//! `gfp_zone`, `mm/page_alloc.c` and `include/linux/gfp.h`; the same from 4.6 to 6.12 but for the names of flags).
+//! `gfp_zone`, `mm/page_alloc.c` and `include/linux/gfp.h`), compared with 5.10, 6.1, 6.12 and 7.3.
+//!
+//! Before 4.4 `__zone_watermark_ok` also asked for a share of free memory in the larger blocks: such a kernel may fail where
+//! this sees enough, and nothing is said then. Before 5.8 `lowmem_reserve[]` was taken at the index of the first zone that
+//! the allocation tries (`classzone_idx`), not of the highest that it may use: zones between the two are empty on that
+//! node, so both are the same value. From 6.12 on `free_highatomic` counts, before it `reserved_highatomic`, which is
+//! more. Real-time tasks and those with `__GFP_HIGH` may go below `min`, never above it.
 
 use crate::incident::machine::Zone;
 use crate::incident::model::Incident;
@@ -13,6 +19,9 @@ pub struct Request<'a> {
     movable: Option<bool>,
     /// It may go below the watermark by half (`__GFP_HIGH`).
     high: bool,
+    /// A cpuset keeps it to its own nodes (`__GFP_HARDWALL`, which all of user space's have). The kernel's own may use those
+    /// of the next cpuset above with `mem_hardwall` or `mem_exclusive` (`cpuset_node_allowed`).
+    hardwall: bool,
     /// log2 of the pages.
     pub order: Option<u32>,
     /// Nodes in the kernel's list format. `None`: all of the report's.
@@ -85,6 +94,7 @@ impl<'a> Request<'a> {
             highest: known.then_some(highest),
             movable: known.then_some(movable),
             high: has(&["__GFP_HIGH", "GFP_ATOMIC"]),
+            hardwall: huge || has(&["GFP_USER", "GFP_HIGHUSER", "__GFP_HARDWALL"]),
             order: order(incident),
             page_size: super::page_size(incident),
             nodes: mask(&incident.scope.nodemask).or_else(|| mask(&incident.scope.mems_allowed)),
@@ -99,6 +109,11 @@ impl<'a> Request<'a> {
     /// It may use every zone of its nodes.
     pub fn takes_any_zone(&self) -> bool {
         self.highest == rank("Movable")
+    }
+
+    /// The nodes of its cpuset are all that it may use.
+    pub fn kept_to_its_cpuset(&self) -> bool {
+        self.hardwall
     }
 
     /// A node that it may use. `None`: the list cannot be read.

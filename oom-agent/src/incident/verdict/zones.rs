@@ -24,7 +24,7 @@ pub(super) fn verdict(incident: &Incident) -> Option<Verdict> {
     if standings.is_empty() || any(Standing::Unknown) || any(Standing::Enough) {
         return None;
     }
-    let sure = request.is_known() && whole(incident) && !reserve_decides(&standings);
+    let sure = request.is_known() && whole(incident, &request) && !reserve_decides(&standings);
     if any(Standing::NoBlock) {
         // A zone with a block and enough pages is no witness.
         if any(Standing::BelowHigh) || any(Standing::AboutHigh) {
@@ -71,10 +71,13 @@ pub(super) fn verdict(incident: &Incident) -> Option<Verdict> {
 }
 
 /// All of the machine's zones are in the report, or those that are not were excluded by the kernel's own word. The report
-/// leaves out nodes that the task may not use (`SHOW_MEM_FILTER_NODES`) and, from 6.1 on, zones that the allocation may not.
-fn whole(incident: &Incident) -> bool {
-    if matches!(incident.scope.kind, Some(ScopeKind::Cpuset | ScopeKind::MemoryPolicy)) {
-        return true;
+/// leaves out nodes that the task may not use (`show_mem_node_skip`: those outside of the node mask, or without one those
+/// that `current->mems_allowed` does not have) and, from 6.1 on, zones that the allocation may not.
+fn whole(incident: &Incident, request: &Request<'_>) -> bool {
+    match incident.scope.kind {
+        Some(ScopeKind::MemoryPolicy) => return true,
+        Some(ScopeKind::Cpuset) => return request.kept_to_its_cpuset(),
+        _ => {}
     }
     let present: Option<u64> =
         incident.zones.iter().try_fold(0_u64, |sum, zone| sum.checked_add(zone.present_bytes?));

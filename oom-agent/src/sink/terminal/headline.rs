@@ -79,10 +79,13 @@ fn sentence(incident: &Incident) -> Prose {
         }
         Some(Rule::AlreadyDying) => {
             subject(&mut prose, incident);
-            prose.say(
-                Tone::Strong,
-                " was dying already and got the memory reserves to finish; nothing else was killed: ",
-            );
+            // `__oom_kill_process` finds no memory any more: no victim is marked.
+            let dying = if incident.victims.is_empty() {
+                " was exiting already, so nothing was killed: "
+            } else {
+                " was dying already and got the memory reserves to finish; nothing else was killed: "
+            };
+            prose.say(Tone::Strong, dying);
             prose.say(Tone::Strong, &format!("{}.", cause(incident, words::main_victim(incident))));
         }
         Some(Rule::HighestPoints | Rule::AllocatingTask | Rule::Sysrq) | None => killed(&mut prose, incident),

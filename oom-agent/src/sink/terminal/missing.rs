@@ -13,6 +13,10 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
     if !gaps.is_empty() {
         parts.push(format!("not seen: {}", gaps.join(", ")));
     }
+    if words::log_alone(incident) {
+        let exits = if incident.victims.is_empty() { "" } else { ", exits, memory given back" };
+        parts.push(format!("not in a log: reclaim before the kill, time in the OOM path{exits}"));
+    }
     if let lost @ 1.. = incident.evidence.lost_records {
         parts.push(format!("{} lost around this incident", units::plural(lost, "record", "records")));
     }
@@ -31,7 +35,9 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
 /// What the incident should have and has not.
 fn gaps(incident: &Incident) -> Vec<String> {
     let rule = incident.decision.as_ref().map(|decision| decision.rule);
-    let kill = !matches!(rule, Some(Rule::NoneKillable | Rule::Panic));
+    let nothing = rule == Some(Rule::AlreadyDying) && incident.victims.is_empty();
+    let kill = !nothing && !matches!(rule, Some(Rule::NoneKillable | Rule::Panic));
+    let seen = !words::log_alone(incident);
     let compared = matches!(rule, Some(Rule::HighestPoints | Rule::Sysrq | Rule::NoneKillable) | None);
     let exits = incident
         .victims
@@ -67,10 +73,10 @@ fn gaps(incident: &Incident) -> Vec<String> {
         (compared && incident.total_pages.is_none(), "totalpages".to_owned()),
         (kill && incident.victims.is_empty(), "the victim".to_owned()),
         (parts > 0, format!("a part of the memory of {}", units::plural(parts, "victim", "victims"))),
-        (incident.escalation.is_none(), "reclaim before the kill".to_owned()),
-        (incident.oom_path_ns.is_none(), "time in the OOM path".to_owned()),
-        (exits > 0, units::plural(exits, "exit", "exits")),
-        (kill && incident.freed_bytes.is_none(), "memory given back".to_owned()),
+        (seen && incident.escalation.is_none(), "reclaim before the kill".to_owned()),
+        (seen && incident.oom_path_ns.is_none(), "time in the OOM path".to_owned()),
+        (seen && exits > 0, units::plural(exits, "exit", "exits")),
+        (seen && kill && incident.freed_bytes.is_none(), "memory given back".to_owned()),
     ];
     checks.into_iter().filter_map(|(missing, what)| missing.then_some(what)).collect()
 }

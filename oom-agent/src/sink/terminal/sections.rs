@@ -35,6 +35,10 @@ fn limits(incident: &Incident) -> String {
     let swap = match (limits.swap_usage_bytes, limits.swap_bytes) {
         (None, None) => match (limits.memsw_usage_bytes, limits.memsw_bytes) {
             (None, None) => "swap ?".to_owned(),
+            // Without `swapaccount=1` nothing is counted there.
+            (Some(0), None) if limits.usage_bytes.is_some_and(|usage| usage > 0) => {
+                "swap not counted".to_owned()
+            }
             (Some(usage), None) => format!("memory and swap {}, no limit", units::bytes(usage)),
             (usage, limit) => {
                 format!("memory and swap {} of {}", units::maybe_bytes(usage), words::limit(limit))
@@ -111,6 +115,9 @@ pub(super) fn asked(incident: &Incident, page: &Page) -> Vec<Line> {
 }
 
 pub(super) fn before(incident: &Incident, page: &Page) -> Vec<Line> {
+    if words::log_alone(incident) {
+        return Vec::new();
+    }
     let mut prose = Prose::new();
     match &incident.escalation {
         None => {
@@ -149,7 +156,11 @@ pub(super) fn kill_label(incident: &Incident) -> &'static str {
     }
 }
 
+/// What the kill took and gave back. Empty where only a log tells of it: it cannot say.
 pub(super) fn kill(incident: &Incident, page: &Page) -> Vec<Line> {
+    if words::log_alone(incident) {
+        return Vec::new();
+    }
     let mut prose = Prose::new();
     prose.say(Tone::Plain, &format!("{} in the OOM path", units::maybe_nanoseconds(incident.oom_path_ns)));
     if kill_label(incident) == NO_KILL {

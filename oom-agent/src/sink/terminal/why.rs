@@ -2,7 +2,7 @@
 
 use super::Page;
 use super::words::{self, who};
-use crate::incident::model::{Candidate, Decision, ExemptReason, Incident, Role, Rule};
+use crate::incident::model::{Candidate, Decision, ExemptReason, Incident, Role, Rule, Victim};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::units;
 
@@ -41,25 +41,22 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
 }
 
 fn most_points(prose: &mut Prose, incident: &Incident, decision: &Decision) {
-    let Some(points) = decision.points.map(units::points) else {
-        prose.say(Tone::Plain, "It had the most points; how many is not known.");
-        return;
+    let points = decision.points.map_or("?".to_owned(), units::points);
+    match stands_in(incident) {
+        Some((chosen, _)) => {
+            prose.atom(Tone::Plain, &chosen);
+            prose.say(Tone::Plain, &format!(" had most points: {points}"))
+        }
+        None => prose.say(Tone::Plain, &format!("Most points: {points}")),
     };
-    prose.say(Tone::Plain, "Most points: ");
-    if let Some(parent) = parent(incident, decision) {
-        prose.atom(Tone::Plain, &parent).say(Tone::Plain, " with ");
-    }
-    prose.say(Tone::Plain, &points);
     let next = decision.runner_up_pid.and_then(|pid| incident.candidates.iter().find(|it| it.pid == pid));
     let Some(next) = next else {
         let only = complete(incident) && incident.candidates.iter().filter(|it| it.eligible).count() == 1;
-        let mut others = incident.candidates.iter().filter(|it| it.eligible && Some(it.pid) != decision.pid);
-        let text = if only {
-            ". It was the only one that could be killed."
-        } else if others.any(|it| it.points.is_none()) {
-            ". The points of the next one are not known."
-        } else {
-            ". The next one was not seen."
+        let others = incident.candidates.iter().any(|it| it.eligible && Some(it.pid) != decision.pid);
+        let text = match (only, others) {
+            (true, _) => ". It was the only one that could be killed.",
+            (false, true) => ". Which one was next is not known.",
+            (false, false) => ". The next one was not seen.",
         };
         prose.say(Tone::Plain, text);
         return;
@@ -68,16 +65,19 @@ fn most_points(prose: &mut Prose, incident: &Incident, decision: &Decision) {
     prose.atom(Tone::Plain, &who(&next.comm, next.pid));
     prose.say(Tone::Plain, &format!(" with {}", next.points.map_or("?".to_owned(), units::points)));
     match decision.margin_points {
-        Some(0) => prose.say(Tone::Plain, ", the same: the last one scanned wins."),
+        Some(0) => prose.say(Tone::Plain, ", the same: the order of the scan decides."),
         Some(margin @ ..0) => {
             prose.say(Tone::Plain, &format!(", {} more.", units::count(margin.unsigned_abs())))
         }
         Some(margin) => prose.say(Tone::Plain, &format!(", {} fewer.", units::points(margin))),
         None => prose.say(Tone::Plain, "."),
     };
+    if stands_in(incident).is_some() {
+        return;
+    }
     if incident.candidates_lost.is_some_and(|lost| lost > 0) {
         prose.say(Tone::Plain, " One that was not seen may lie between them.");
-    } else if parent(incident, decision).is_none() {
+    } else {
         spare(prose, incident, decision, next);
     }
     if let Some(total) = incident.total_pages {
@@ -151,22 +151,19 @@ fn none_killable(prose: &mut Prose, incident: &Incident) {
     }
 }
 
-/// The chosen one, where another process was killed in its place.
-fn parent(incident: &Incident, decision: &Decision) -> Option<String> {
-    let (comm, pid) = (decision.comm.as_deref()?, decision.pid?);
-    let others = !incident.victims.is_empty() && incident.victims.iter().all(|victim| victim.pid != pid);
-    others.then(|| who(comm, pid))
+/// The chosen one, and who died for it. Whom the kernel chooses is killed by all but kernels up to 5.0.
+fn stands_in(incident: &Incident) -> Option<(String, &Victim)> {
+    let decision = incident.decision.as_ref()?;
+    let (pid, comm) = (decision.pid?, decision.comm.as_deref()?);
+    let victim = incident.victims.iter().find(|victim| victim.role == Role::Selected)?;
+    (victim.pid != pid && victim.tid != pid).then(|| (who(comm, pid), victim))
 }
 
-/// Up to 5.0 a child with memory of its own goes before the chosen one (`oom_kill_process`).
 fn child(prose: &mut Prose, incident: &Incident) {
-    let parent = incident.decision.as_ref().and_then(|decision| parent(incident, decision));
-    let (Some(parent), Some(victim)) = (parent, words::main_victim(incident)) else { return };
-    if victim.role == Role::Selected {
-        prose.say(Tone::Plain, " The kernel chose ").atom(Tone::Plain, &parent);
-        prose.say(Tone::Plain, " and killed its child ").atom(Tone::Plain, &who(&victim.comm, victim.pid));
-        prose.say(Tone::Plain, " in its place, as it did before 5.1.");
-    }
+    let Some((_, victim)) = stands_in(incident) else { return };
+    prose.say(Tone::Plain, " Kernels up to 5.0 kill a child of the chosen process instead, if it has one: ");
+    prose.atom(Tone::Plain, &who(&victim.comm, victim.pid));
+    prose.say(Tone::Plain, " died for it.");
 }
 
 /// Why the others died, and which thread was meant.

@@ -1,6 +1,6 @@
 //! Names and phrases that several sections share.
 
-use crate::incident::model::{ExemptReason, Incident, Memory, Role, Trigger, Victim};
+use crate::incident::model::{ExemptReason, Incident, Level, Memory, Role, Trigger, Victim};
 use crate::sink::{escape, units};
 
 /// `java[81234]`: a process.
@@ -27,6 +27,15 @@ pub(super) fn asked(incident: &Incident, pid: u32, tid: u32) -> bool {
             (None, None) => false,
         }
     })
+}
+
+/// Only the kernel's log tells of it, and it says nothing of what comes before and after.
+pub(super) fn log_alone(incident: &Incident) -> bool {
+    let Incident { escalation, oom_path_ns, recovery_ns, freed_bytes, .. } = incident;
+    matches!(incident.evidence.level, Level::Log | Level::Kmsg)
+        && escalation.is_none()
+        && oom_path_ns.or(*recovery_ns).or(*freed_bytes).is_none()
+        && incident.victims.iter().all(|victim| victim.exited_boottime_ns.is_none())
 }
 
 /// The victim that the incident is named after.

@@ -39,7 +39,10 @@ pub(super) fn candidates(
         logged(parts, total_pages, rule)
     };
     // A stable sort: equal points stay in the order of the scan, the last one first, as the kernel would choose.
-    told.list.reverse();
+    // Kernels up to 5.0 take the first one (of those that are no threads of another).
+    if parts.report().is_none_or(|report| report.chosen.is_none()) {
+        told.list.reverse();
+    }
     told.list.sort_by_key(|candidate| {
         (!candidate.eligible, candidate.points.is_none(), Reverse(candidate.points))
     });
@@ -83,8 +86,7 @@ fn seen(
             nodes_matter && !origin.is_some_and(|it| Process::of(&it.chosen).is(Process::of(task)));
         let (eligible, exempt_reason) = eligible(candidate, other_node);
         let kernel = candidate.points.filter(|&points| points != i64::MIN);
-        let computed =
-            || badness::points(&task.memory, task.oom_score_adj?, total_pages, parts.config.page_size);
+        let computed = || badness::points(&task.memory, task.oom_score_adj?, total_pages, parts.page_size());
         let points = if eligible { kernel.or_else(computed) } else { None };
         let source = if kernel.is_some() { PointsSource::Kernel } else { PointsSource::Computed };
         told.push(Candidate {
@@ -166,6 +168,21 @@ fn logged(parts: &Parts<'_>, total_pages: Option<u64>, rule: Option<Rule>) -> Ca
     }
 }
 
+/// Up to 4.16 `oom_badness` takes 3 % off the points of processes with `CAP_SYS_ADMIN` (before 3.14 30 thousandths of
+/// `totalpages`), which the table does not show: points computed for them are too high. The removal may be in a distribution's earlier kernel too.
+pub(super) fn root_bonus(parts: &Parts<'_>) -> bool {
+    let Some(report) = parts.report() else { return false };
+    let release = report.invocation.as_ref().and_then(|invocation| invocation.kernel_release.as_deref());
+    report.chosen.is_some() && release.and_then(version).is_none_or(|version| version < (4, 17))
+}
+
+/// The first two numbers of a release.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let (major, rest) = release.split_once('.')?;
+    let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
 fn from_row(parts: &Parts<'_>, report: &Report, row: &TaskRow, total_pages: Option<u64>) -> Candidate {
     let exempt_reason = if row.tgid == 1 {
         Some(ExemptReason::Init)
@@ -173,8 +190,10 @@ fn from_row(parts: &Parts<'_>, report: &Report, row: &TaskRow, total_pages: Opti
         Some(ExemptReason::AdjMin).filter(|_| row.oom_score_adj == badness::OOM_SCORE_ADJ_MIN)
     };
     let eligible = exempt_reason.is_none();
-    let computed = badness::points(&row.memory, row.oom_score_adj, total_pages, parts.config.page_size);
-    let points = computed.filter(|_| eligible);
+    let computed = badness::points(&row.memory, row.oom_score_adj, total_pages, parts.page_size());
+    // Before 5.9 who may be killed has one point at least; `Kill process` is what kernels up to 5.0 print.
+    let least = if report.chosen.is_some() { 1 } else { i64::MIN };
+    let points = computed.filter(|_| eligible).map(|points| points.max(least));
     let kill = report.kill.as_ref().filter(|kill| kill.pid == row.pid || kill.pid == row.tgid);
     Candidate {
         pid: row.tgid,

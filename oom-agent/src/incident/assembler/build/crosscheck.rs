@@ -55,7 +55,7 @@ pub(super) fn notes(parts: &Parts<'_>) -> Vec<String> {
     if !parts.config.calls || parts.pending.call.is_none() {
         return Vec::new();
     }
-    let slack = Slack::new(parts.config.cpus, parts.config.page_size);
+    let slack = Slack::new(parts.config.cpus, parts.page_size());
     let mut found = Found { notes: Vec::new(), slack };
     if let Some(report) = parts.report() {
         if let Some(invocation) = &report.invocation {

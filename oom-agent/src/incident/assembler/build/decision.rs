@@ -1,6 +1,6 @@
 //! What the kernel decided, and what would have changed it.
 
-use super::candidates::Candidates;
+use super::candidates::{Candidates, root_bonus};
 use super::{Parts, SYSRQ_ORDER, invocation, victims};
 use crate::incident::assembler::marked::{Marked, Process};
 use crate::incident::badness;
@@ -17,16 +17,8 @@ pub(super) struct Told {
     pub(super) task_origin: bool,
     /// The counters that were seen rank another one first.
     pub(super) contradicts: bool,
-}
-
-/// Whom the kernel chose where it killed a child of it in its place: `oom_kill_process` did so up to 5.0.
-fn parent<'a>(victim: &'a Marked, candidates: &Candidates) -> Option<&'a Chosen> {
-    let chosen = victim.line.as_deref()?.chosen.as_ref()?;
-    // The line may also name a thread of the chosen one: then the task table has no process of that number.
-    let is_process = |pid| candidates.list.iter().any(|candidate| candidate.pid == pid);
-    let other = !victim.process().logged_as(chosen.pid);
-    let known = candidates.list.is_empty() || (is_process(chosen.pid) && is_process(victim.process().pid()));
-    (other && known).then_some(chosen)
+    /// A child of the chosen one died for it.
+    child: bool,
 }
 
 /// By which rule, where that is beyond doubt.
@@ -71,7 +63,9 @@ pub(super) fn rule(parts: &Parts<'_>) -> Option<Rule> {
     let kill = parts.report().and_then(|report| report.kill.as_ref());
     let memcg = kill.is_some_and(|kill| kill.constraint == Some(ScopeKind::Memcg));
     let mut lines = parts.victims.iter().filter_map(|victim| victim.line.as_deref());
-    if order == Some(SYSRQ_ORDER) {
+    if pending.logged.exiting {
+        Some(Rule::AlreadyDying)
+    } else if order == Some(SYSRQ_ORDER) {
         Some(Rule::Sysrq)
     } else if lines.clone().any(|line| line.message.contains(ALLOCATING_TASK)) {
         Some(Rule::AllocatingTask)
@@ -102,19 +96,17 @@ pub(super) fn decision(
         },
         task_origin: false,
         contradicts: false,
+        child: false,
     };
-    let mut died_for_it = false;
     if matches!(rule, Rule::NoneKillable | Rule::Panic) {
         return Some(told);
     }
-    let mut kernel_points = None;
     if let Some(decision) = &parts.pending.decision {
         let chosen = Process::of(&decision.chosen);
         told.decision.pid = Some(chosen.pid());
         told.decision.tid = Some(chosen.tid);
         told.decision.comm = Some(decision.chosen.comm.clone());
         told.task_origin = decision.points == i64::MAX;
-        kernel_points = Some(decision.points);
     } else {
         let selected = victims::selected(parts).and_then(|index| parts.victims.get(index));
         let chosen = selected.or_else(|| parts.victims.first().filter(|_| rule == Rule::AlreadyDying));
@@ -123,11 +115,11 @@ pub(super) fn decision(
         told.decision.tid = chosen.map(|victim| victim.task.tid);
         told.decision.comm =
             chosen.map(|victim| victim.task.comm.clone()).or_else(|| kill.map(|kill| kill.comm.clone()));
-        if let Some(parent) = chosen.and_then(|victim| parent(victim, candidates)) {
-            died_for_it = true;
+        if let Some(parent) = chosen.and_then(|victim| sacrificed_for(parts, victim)) {
             told.decision.pid = Some(parent.pid);
             told.decision.tid = Some(parent.pid);
             told.decision.comm = Some(parent.comm.clone());
+            told.child = true;
         }
     }
     let compared = match rule {
@@ -139,18 +131,26 @@ pub(super) fn decision(
         Rule::AllocatingTask | Rule::NoneKillable | Rule::Panic => false,
     };
     if compared && !told.task_origin {
-        compare(&mut told, kernel_points, candidates, total_pages);
-        // Whoever is next may have a child that dies for it, too.
-        told.decision.adj_to_spare = told.decision.adj_to_spare.filter(|_| !died_for_it);
+        compare(&mut told, parts, candidates, total_pages);
     }
     Some(told)
 }
 
+/// Whom the kernel chose, where another process died for it: up to 5.0 `oom_kill_process` kills the child with the most
+/// points and memory of its own instead, if there is one.
+fn sacrificed_for<'a>(parts: &'a Parts<'_>, victim: &'a Marked) -> Option<&'a Chosen> {
+    let by_line = victim.line.as_ref().and_then(|line| line.chosen.as_ref());
+    let chosen = by_line.or_else(|| parts.report()?.chosen.as_ref())?;
+    (!victim.process().logged_as(chosen.pid)).then_some(chosen)
+}
+
 /// Points, the next one's points, and the adj that would have turned it.
-fn compare(told: &mut Told, kernel_points: Option<i64>, candidates: &Candidates, total_pages: Option<u64>) {
+fn compare(told: &mut Told, parts: &Parts<'_>, candidates: &Candidates, total_pages: Option<u64>) {
+    let child = told.child;
     let decision = &mut told.decision;
     let Some(pid) = decision.pid else { return };
     let chosen = candidates.list.iter().find(|candidate| candidate.pid == pid);
+    let kernel_points = parts.pending.decision.as_ref().map(|decision| decision.points);
     decision.points = kernel_points.or_else(|| chosen?.points);
     let others = || candidates.list.iter().filter(|candidate| candidate.eligible && candidate.pid != pid);
     let all_known = others().all(|candidate| candidate.points.is_some());
@@ -158,15 +158,20 @@ fn compare(told: &mut Told, kernel_points: Option<i64>, candidates: &Candidates,
     if !candidates.whole || !all_known {
         return;
     }
-    let Some(Candidate { pid: next, points: Some(next_points), .. }) = others().max_by_key(|c| c.points)
-    else {
+    // They are in the order in which the kernel would take them.
+    let Some(Candidate { pid: next, points: Some(next_points), uid, .. }) = others().next() else {
         return;
     };
+    let bonus = |uid: Option<u32>| root_bonus(parts) && uid == Some(0);
     if *next_points > points || !chosen.eligible {
-        told.contradicts = true;
+        told.contradicts = !chosen.eligible || !bonus(*uid);
         return;
     }
     decision.runner_up_pid = Some(*next);
+    if child || bonus(*uid) || bonus(chosen.uid) {
+        // By how much is not known, or it would not have turned it.
+        return;
+    }
     decision.margin_points = Some(points.saturating_sub(*next_points));
     decision.adj_to_spare = chosen
         .oom_score_adj

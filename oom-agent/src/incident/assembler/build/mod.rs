@@ -7,6 +7,7 @@ mod crosscheck;
 mod decision;
 mod memory;
 mod notes;
+mod page_size;
 mod scope;
 mod total_pages;
 mod trigger;
@@ -51,6 +52,11 @@ impl Parts<'_> {
         self.pending.logged.report.as_deref()
     }
 
+    /// Bytes of a page: as the report says, which may be another machine's.
+    fn page_size(&self) -> u64 {
+        self.report().and_then(|report| report.page_size).unwrap_or(self.config.page_size).max(1)
+    }
+
     /// BPF saw the whole call, and no record of the small ring is known to be lost.
     fn saw_all(&self) -> bool {
         let Pending { entry, end, lost, dropped, again, .. } = self.pending;
@@ -79,6 +85,12 @@ pub(super) fn incident(
     let mut marked = std::mem::take(&mut pending.victims);
     for (time_ns, killed) in std::mem::take(&mut pending.logged.lines) {
         marked.push(Marked::logged(time_ns, killed));
+    }
+    for (time_ns, pid, comm) in std::mem::take(&mut pending.logged.sharing) {
+        marked.push(Marked::sharing(time_ns, pid, comm));
+    }
+    if let Some(report) = &mut pending.logged.report {
+        page_size::correct(report, &marked);
     }
     victims::fill(&mut marked, &pending, scan);
     let parts = Parts { config, pending: &pending, victims: &marked, scan, ending };

@@ -1,6 +1,6 @@
 //! What is missing and why, in plain sentences.
 
-use super::candidates::Candidates;
+use super::candidates::{Candidates, root_bonus};
 use super::decision::Told;
 use super::{Ending, Parts};
 use crate::incident::assembler::marked::Marked;
@@ -48,8 +48,9 @@ pub(super) fn notes(
     } else {
         log(parts, &mut notes);
     }
+    around(parts, &mut notes);
     scan(parts, candidates, &mut notes);
-    if let Some(Told { task_origin, contradicts, decision }) = decision {
+    if let Some(Told { task_origin, contradicts, decision, .. }) = decision {
         if *task_origin {
             notes.push("The chosen process is in swapoff, which goes before all points.".to_owned());
         }
@@ -69,6 +70,13 @@ pub(super) fn notes(
     if total_pages.is_none() && candidates.list.iter().any(weighs) {
         notes.push(
             "How much memory oom_score_adj is a share of is not known: points of processes with one are missing."
+                .to_owned(),
+        );
+    }
+    let of_root = |it: &crate::incident::model::Candidate| it.uid == Some(0) && it.points.is_some();
+    if root_bonus(parts) && candidates.list.iter().any(of_root) {
+        notes.push(
+            "Kernels up to 4.16 give root's processes up to 3 % less: their points are at most what is computed."
                 .to_owned(),
         );
     }
@@ -199,7 +207,7 @@ fn log(parts: &Parts<'_>, notes: &mut Vec<String>) {
             if !report.has_table {
                 notes.push("The report has no task table: candidates are unknown.".to_owned());
             }
-            if super::ended(report) && report.kill.is_some() && parts.victims.is_empty() {
+            if super::ended(report) && report.kill.is_some() && parts.victims.is_empty() && !logged.exiting {
                 notes.push("The log does not say whether the chosen process was killed.".to_owned());
             }
         }
@@ -207,6 +215,20 @@ fn log(parts: &Parts<'_>, notes: &mut Vec<String>) {
     let unnamed = parts.victims.iter().filter(|victim| victim.line_expected()).count();
     if lined && unnamed > 0 {
         notes.push(format!("The kernel's log does not name {unnamed} of the victims."));
+    }
+}
+
+/// What the log says before and after the report.
+fn around(parts: &Parts<'_>, notes: &mut Vec<String>) {
+    let logged = &parts.pending.logged;
+    if logged.suppressed > 0 {
+        let left_out = logged.suppressed;
+        notes.push(format!(
+            "The kernel left out {left_out} reports before this one: it prints at most 10 in 5 s."
+        ));
+    }
+    for pid in &logged.not_reaped {
+        notes.push(format!("The kernel could not reap {pid}: its memory stays until it exits."));
     }
 }
 

@@ -88,7 +88,7 @@ pub(super) fn limits(parts: &Parts<'_>) -> Limits {
 }
 
 /// A report's, cgroup v1's among them.
-fn reported_limits(report: &Report) -> Limits {
+pub(super) fn reported_limits(report: &Report) -> Limits {
     let Report { limits, memsw, kmem, .. } = report;
     Limits {
         memsw_bytes: memsw.limit_bytes,

@@ -1,6 +1,6 @@
 //! `totalpages` (`constrained_alloc`): from BPF, or from what the kernel's report prints.
 
-use super::{Parts, invocation};
+use super::{Parts, invocation, scope};
 use crate::incident::badness;
 use crate::incident::model::ScopeKind;
 use crate::report::{Machine, Report};
@@ -14,10 +14,12 @@ pub(super) fn total_pages(parts: &Parts<'_>, kind: Option<ScopeKind>) -> Option<
 
 pub(super) fn logged(parts: &Parts<'_>, kind: ScopeKind) -> Option<u64> {
     let report = parts.report()?;
-    let page_size = parts.config.page_size.max(1);
+    let page_size = parts.page_size();
     match kind {
-        ScopeKind::Memcg => badness::memcg_total_bytes(&report.limits, parts.config.total_swap_bytes)
-            .map(|bytes| bytes / page_size),
+        ScopeKind::Memcg => {
+            badness::memcg_total_bytes(&scope::reported_limits(report), parts.config.total_swap_bytes)
+                .map(|bytes| bytes / page_size)
+        }
         ScopeKind::Global | ScopeKind::Sysrq => {
             // totalram_pages() + total_swap_pages
             let Machine { ram_bytes, reserved_bytes, swap_total_bytes, .. } = report.machine;
@@ -42,7 +44,7 @@ fn nodes_present(parts: &Parts<'_>, report: &Report, nodes: &str) -> Option<u64>
     if report.lost_lines > 0 || !invocation(&parts.pending.logged)?.gfp_flags.iter().any(any_zone) {
         return None;
     }
-    let page_size = parts.config.page_size.max(1);
+    let page_size = parts.page_size();
     let mut present: BTreeMap<u64, u64> = BTreeMap::new();
     for line in report.text.lines() {
         let Some(rest) = line.trim().strip_prefix("Node ") else { continue };

@@ -30,13 +30,13 @@ pub(super) fn fill(victims: &mut [Marked], pending: &Pending, scan: &Scan) {
             fill_memory(memory, &line.memory);
         }
         if let Some(row) = rows.iter().find(|row| process.logged_as(row.pid)) {
-            let Task { pid, uid, oom_score_adj, memory, .. } = &mut victim.task;
-            if *pid == 0 {
-                *pid = row.tgid;
+            if victim.task.pid == 0 {
+                victim.task.pid = row.tgid;
             }
-            *uid = uid.or(Some(row.uid));
-            *oom_score_adj = oom_score_adj.or(Some(row.oom_score_adj));
-            fill_memory(memory, &row.memory);
+            // `Killed process` has neither before 5.1.
+            victim.task.uid = victim.task.uid.or(Some(row.uid));
+            victim.task.oom_score_adj = victim.task.oom_score_adj.or(Some(row.oom_score_adj));
+            fill_memory(&mut victim.task.memory, &row.memory);
         }
         if let Some(kill) = kill.filter(|kill| process.logged_as(kill.pid)) {
             let path = || Some(CgroupPath { path: kill.task_memcg.clone()?, cut: false });
@@ -64,8 +64,8 @@ fn fill_memory(memory: &mut Memory, other: &Memory) {
     *anon_bytes = anon_bytes.or(other.anon_bytes);
     *file_bytes = file_bytes.or(other.file_bytes);
     *shmem_bytes = shmem_bytes.or(other.shmem_bytes);
-    // Lines before 4.5 have tmpfs among the files, and the sum.
-    if anon_bytes.is_none() || (shmem_bytes.is_none() && other.anon_bytes.is_some()) {
+    // Before 4.5 `Killed process` does not tell shmem, which it has in file-rss.
+    if anon_bytes.is_none() || file_bytes.is_none() || shmem_bytes.is_none() {
         *rss_bytes = rss_bytes.or(other.rss_bytes);
     }
     *swap_bytes = swap_bytes.or(other.swap_bytes);

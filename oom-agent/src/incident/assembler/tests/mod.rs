@@ -8,6 +8,7 @@ mod full_log;
 mod history;
 mod limits;
 mod log_only;
+mod log_words;
 mod properties;
 mod samples;
 mod tracepoint;
