@@ -23,7 +23,8 @@ Examples:
   oom-agent explain --follow /var/log/kern.log   what is there and what comes, until Ctrl-C
 
 One incident is shown in full, several as a summary. Numbers are those of the whole log,
-whatever is left out.
+whatever is left out. The summary lists them by time; --all and JSON have them as they are read,
+file by file, each when its report is complete. A file that is named twice is read once.
 
 Times for --since and --until:
   2026-11-20T10:15:00Z   an instant, with its offset

@@ -49,9 +49,10 @@ pub fn run(args: &ExplainArgs) -> Result<()> {
     if !args.follow {
         return read::run(inputs, teller);
     }
-    match <[_; 1]>::try_from(inputs) {
-        Ok([input]) => follow::run(&input, teller),
-        Err(_) => Err(Usage("--follow takes one file, or a pipe".into()).into()),
+    // Also the same file twice.
+    match &inputs[..] {
+        [input] if args.files.len() <= 1 => follow::run(input, teller),
+        _ => Err(Usage("--follow takes one file, or a pipe".into()).into()),
     }
 }
 

@@ -253,3 +253,11 @@ fn wrong_arguments_are_usage_errors() {
     assert_eq!(help.status, Some(0));
     assert!(help.stdout.contains("journalctl -k") && help.stdout.contains("--since"), "{}", help.stdout);
 }
+
+#[test]
+fn a_file_that_is_named_twice_is_read_once() {
+    let dir = Dir::new();
+    let file = dir.file("kern.log", TWO);
+    let once = explain(&["--format", "json", &file]);
+    assert_eq!(explain(&["--format", "json", &file, &file]).stdout, once.stdout);
+}
