@@ -197,10 +197,9 @@ impl Stream {
                     let kill = report.kill.as_ref().filter(|_| report.outcome == Outcome::Kill);
                     self.awaits = kill.map(|kill| kill.pid);
                 }
-                What::Killed(_) => self.awaits = None,
+                What::Killed(_) | What::Exiting { .. } => self.awaits = None,
                 What::Invoked(_)
                 | What::GroupKill { .. }
-                | What::Exiting { .. }
                 | What::Sharing { .. }
                 | What::Reaped { .. }
                 | What::NotReaped { .. }

@@ -163,6 +163,12 @@ impl Streams {
             let number = message[at + KILLED.len()..].split(' ').next();
             return Kind::Killed(number.and_then(|number| number.parse().ok()));
         }
+        // Instead of it, where the chosen one was found without memory (`__oom_kill_process`).
+        let reason =
+            ["Memory cgroup out of memory", "Out of memory"].iter().any(|it| message.starts_with(it));
+        if reason && let Some((_, rest)) = message.split_once(": OOM victim ") {
+            return Kind::Killed(rest.split(' ').next().and_then(|number| number.parse().ok()));
+        }
         if message.starts_with("Tasks in ") {
             Kind::Group
         } else if self.invoked.find(head).is_some() && !NAMED.iter().any(|name| message.starts_with(name)) {

@@ -18,6 +18,22 @@ fn killed(pid: u32) -> String {
     )
 }
 
+/// `__oom_kill_process` says so instead of `Killed process`: the report is over, and the next one is another.
+#[test]
+fn a_chosen_one_that_was_exiting_ends_its_report() {
+    let mut lines = sample("6.12.117-memcg-v2").log(syslog("node-7"));
+    let killed = lines.iter().position(|line| line.contains("Killed process 161 ")).unwrap();
+    let at = lines[killed].find("Memory cgroup out of memory").unwrap();
+    lines[killed].replace_range(
+        at..,
+        "Memory cgroup out of memory: OOM victim 161 (hog) is already exiting. Skip killing the task",
+    );
+    let told = read(&lines);
+    let rules: Vec<_> = told.iter().map(|found| found.incident.decision.as_ref().unwrap().rule).collect();
+    assert_eq!(rules, [Rule::AlreadyDying, Rule::HighestPoints]);
+    assert_eq!((told[0].incident.victims.len(), told[1].incident.victims.len()), (0, 1));
+}
+
 /// One file after the other, as in `cat`: clocks go back and forth between them.
 #[test]
 fn reports_of_many_boots_one_after_the_other_are_as_each_alone() {

@@ -90,7 +90,7 @@ pub(super) fn incident(
         marked.push(Marked::sharing(time_ns, pid, comm));
     }
     if let Some(report) = &mut pending.logged.report {
-        page_size::correct(report, &marked);
+        page_size::correct(report, &marked, config);
     }
     victims::fill(&mut marked, &pending, scan);
     let parts = Parts { config, pending: &pending, victims: &marked, scan, ending };

@@ -1,28 +1,26 @@
 //! The size of a page where the report does not say it: a memory cgroup's has no buddy list.
 
+use crate::incident::assembler::Config;
 use crate::incident::assembler::marked::Marked;
-use crate::incident::model::Memory;
+use crate::incident::model::{Level, Memory};
 use crate::report::{PAGE_SIZE, Report, TaskRow};
 
 /// Pages of arm64 (16 and 64 KiB) and ppc64 (64 KiB), in those that the task table was read with.
 const TIMES: [u64; 2] = [4, 16];
 
 /// The task table counts pages, the `Killed process` line kB: where the victim's address space is 4 or 16 times as large in
-/// the line, its rows are corrected. Nothing is done where a line says that the pages are as they were read.
-pub(super) fn correct(report: &mut Report, victims: &[Marked]) {
+/// the line, the rows are corrected. On this machine the size is known.
+pub(super) fn correct(report: &mut Report, victims: &[Marked], config: &Config) {
     if report.page_size.is_some() {
         return;
     }
-    let sizes = |victim: &Marked| {
-        let row = report.tasks.iter().find(|row| row.pid == victim.task.tid)?;
-        victim.line.as_ref()?.memory.total_vm_bytes.zip(row.memory.total_vm_bytes)
+    let times = match config.level {
+        Level::Log => told(report, victims),
+        Level::Kmsg | Level::Tracepoint | Level::Full => {
+            TIMES.into_iter().find(|times| PAGE_SIZE * times == config.page_size)
+        }
     };
-    // A group's members have as many lines; one is enough.
-    let Some((line, row)) = victims.iter().take(4).find_map(sizes).filter(|(_, row)| *row > 0) else {
-        return;
-    };
-    let is = |times: &&u64| row.checked_mul(**times) == Some(line);
-    let Some(&times) = TIMES.iter().find(is) else { return };
+    let Some(times) = times else { return };
     let size = PAGE_SIZE * times;
     report.page_size = Some(size);
     // Up to 4.14 the table counts pages of page tables too: bytes are whole pages in all rows.
@@ -43,4 +41,15 @@ pub(super) fn correct(report: &mut Report, victims: &[Marked]) {
             *bytes = bytes.and_then(|bytes| bytes.checked_mul(times));
         }
     }
+}
+
+/// By the lines of the victims that are in the table.
+fn told(report: &Report, victims: &[Marked]) -> Option<u64> {
+    let sizes = |victim: &Marked| {
+        let row = report.tasks.iter().find(|row| row.pid == victim.task.tid)?;
+        victim.line.as_ref()?.memory.total_vm_bytes.zip(row.memory.total_vm_bytes)
+    };
+    // A group's members have as many lines; one is enough.
+    let (line, row) = victims.iter().take(4).find_map(sizes).filter(|(_, row)| *row > 0)?;
+    TIMES.into_iter().find(|times| row.checked_mul(*times) == Some(line))
 }

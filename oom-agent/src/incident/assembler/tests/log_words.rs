@@ -175,6 +175,18 @@ fn the_victims_line_tells_the_page_size() {
     assert_eq!(of(16, 16 * PAGE), (large, Some(8000 * 16 * PAGE), Some(16 * PAGE), Some(8001)));
     assert_eq!(of(16, 3 * PAGE), (large, Some(8000 * 16 * PAGE), Some(48 * PAGE), Some(8003)), "counted");
     assert_eq!(of(4, 4 * PAGE).0, Some(4 * PAGE));
+
+    // On this machine it is known without a line.
+    for (size, expected) in [(16 * PAGE, large), (PAGE, None)] {
+        let small = Task {
+            memory: Memory { pgtables_bytes: Some(0), ..task(10, 8000, 0).memory },
+            ..task(10, 8000, 0)
+        };
+        let mut run = Run::new(Config { page_size: size, ..Config::new(Level::Kmsg) });
+        run.push(reported(1000, report(&small, std::slice::from_ref(&small), &small)));
+        let incident = run.assembler.finish().swap_remove(0);
+        assert_eq!((incident.page_size_bytes, incident.candidates[0].points), (expected, Some(8000)));
+    }
 }
 
 /// `oom_badness` up to 4.16.
