@@ -65,6 +65,8 @@ impl Foretold {
         let Self { pid, kind, cgroup, group, total_pages, complete, compared, disagree, .. } = self;
         // An operator's order is about the whole machine.
         let hit = if kill.scope.kind == "sysrq" { "global" } else { &kill.scope.kind };
+        // Where the kernel left its report out (10 in 5 s have one), nobody says which cgroup was full.
+        let told = kill.scope.kind != "memcg" || kill.scope.cgroup.is_some();
         let killed = with_role("selected");
         let members = with_role("group");
         let mut checks = vec![
@@ -80,7 +82,7 @@ impl Foretold {
             ),
             check(
                 "rank names the limit that is hit",
-                kind == hit && *cgroup == kill.scope.cgroup,
+                kind == hit && (!told || *cgroup == kill.scope.cgroup),
                 format!("named {kind} {cgroup:?}, hit {:?}", kill.scope),
             ),
             check("rank sees everybody", *complete, String::new()),
