@@ -221,7 +221,8 @@ fn log(parts: &Parts<'_>, notes: &mut Vec<String>) {
 /// What the log says before and after the report.
 fn around(parts: &Parts<'_>, notes: &mut Vec<String>) {
     let logged = &parts.pending.logged;
-    if logged.suppressed > 0 {
+    // Where BPF sees every kill, those without a report say so themselves.
+    if logged.suppressed > 0 && !parts.config.victims {
         let left_out = logged.suppressed;
         notes.push(format!(
             "The kernel left out {left_out} reports before this one: it prints at most 10 in 5 s."
