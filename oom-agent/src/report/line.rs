@@ -1,71 +1,7 @@
-//! One line of a log: what its writer put before the kernel's message, and the message.
-//!
-//! A new kind of log is one function in `PREFIXES`.
+//! A record of `/dev/kmsg`: what stands before the kernel's message, and the message. Text logs are `logs::line`'s.
 
 use super::scan::escape;
 use std::borrow::Cow;
-
-/// A message of the kernel and what its prefix says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Line<'a> {
-    /// The log's own clock, nanoseconds since boot.
-    pub time_ns: Option<u64>,
-    /// Thread that printed it (`CONFIG_PRINTK_CALLER`).
-    pub context: Option<u32>,
-    /// The message; bytes that are not UTF-8 as `\xNN`.
-    pub message: Cow<'a, str>,
-}
-
-/// What a prefix says, and the rest of the line.
-struct Prefix<'a> {
-    time_ns: Option<u64>,
-    context: Option<u32>,
-    rest: &'a [u8],
-}
-
-/// Reads a prefix, if the line has this one.
-type ReadPrefix = fn(&[u8]) -> Option<Prefix<'_>>;
-
-/// Prefixes by who writes them. The first that fits is taken.
-const PREFIXES: [ReadPrefix; 1] = [dmesg];
-
-/// Takes the prefix off a line of a text log. A line without a known prefix is a message as it stands.
-pub fn parse(line: &[u8]) -> Line<'_> {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let prefix = PREFIXES.iter().find_map(|prefix| prefix(line));
-    let Prefix { time_ns, context, rest } =
-        prefix.unwrap_or(Prefix { time_ns: None, context: None, rest: line });
-    Line { time_ns, context, message: utf8(rest) }
-}
-
-/// `[  123.456789] ` and, with `CONFIG_PRINTK_CALLER`, `[  123.456789][ T1234] `: dmesg and the console.
-fn dmesg(line: &[u8]) -> Option<Prefix<'_>> {
-    let (stamp, rest) = split(line.strip_prefix(b"[")?, b']')?;
-    let (seconds, fraction) = split(stamp, b'.')?;
-    // A row of the task table begins with a bracket too, but with no fraction in it.
-    if fraction.len() != 6 {
-        return None;
-    }
-    let micros =
-        digits(seconds.trim_ascii_start())?.checked_mul(1_000_000)?.checked_add(digits(fraction)?)?;
-    let (context, rest) = match caller(rest) {
-        Some((context, rest)) => (context, rest),
-        None => (None, rest),
-    };
-    let rest = rest.strip_prefix(b" ").unwrap_or(rest);
-    Some(Prefix { time_ns: micros.checked_mul(1000), context, rest })
-}
-
-/// `[ T1234]` (a thread) or `[    C1]` (a CPU in interrupt context).
-fn caller(line: &[u8]) -> Option<(Option<u32>, &[u8])> {
-    let (caller, rest) = split(line.strip_prefix(b"[")?, b']')?;
-    match caller.trim_ascii_start() {
-        [b'T', tid @ ..] => Some((Some(digits(tid)?.try_into().ok()?), rest)),
-        [b'C', cpu @ ..] => digits(cpu).map(|_| (None, rest)),
-        _ => None,
-    }
-}
 
 /// A record of `/dev/kmsg` (`Documentation/ABI/testing/dev-kmsg`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,34 +87,6 @@ fn digits(bytes: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn line(time_ns: u64, context: Option<u32>, message: &str) -> Line<'_> {
-        Line { time_ns: Some(time_ns), context, message: Cow::Borrowed(message) }
-    }
-
-    #[test]
-    fn dmesg_lines_have_a_time() {
-        assert_eq!(parse(b"[    7.338835] a [b] c\n"), line(7_338_835_000, None, "a [b] c"));
-        assert_eq!(parse(b"[123456.000001] \r\n"), line(123_456_000_001_000, None, ""));
-    }
-
-    #[test]
-    fn dmesg_lines_may_have_a_caller() {
-        assert_eq!(parse(b"[    7.338835][ T1234] a"), line(7_338_835_000, Some(1234), "a"));
-        assert_eq!(parse(b"[    7.338835][    C1] a"), line(7_338_835_000, None, "a"));
-    }
-
-    #[test]
-    fn a_row_of_the_task_table_is_no_prefix() {
-        let row = "[    121]     0   121     2298 hog";
-        assert_eq!(parse(row.as_bytes()).message, row);
-        assert_eq!(parse(format!("[    7.338835] {row}").as_bytes()), line(7_338_835_000, None, row));
-    }
-
-    #[test]
-    fn bytes_that_are_not_utf8_are_written_out() {
-        assert_eq!(parse(b"a\xff\xc3\xa9").message, "a\\xffé");
-    }
 
     #[test]
     fn records_have_sequence_time_and_caller() {

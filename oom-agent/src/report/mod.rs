@@ -1,7 +1,7 @@
 //! The kernel's OOM report as text, read without ever failing. Pure: lines in, [`Event`]s out.
 //!
 //! # Layout
-//! - [`mod@line`]: one log line: its timestamp and its message, whatever wrote the log.
+//! - [`mod@line`]: one record of `/dev/kmsg`.
 //! - [`parser`]: the state machine over messages; `open`: the report that it is in; `pieces`: lines in several records.
 //! - `invocation`, `memory`, `zone`, `table`, `kill`, `chosen`: the lines, one topic a file; `scan`: what they share.
 

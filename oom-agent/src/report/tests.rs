@@ -8,7 +8,6 @@ mod robust;
 mod speed;
 mod states;
 
-use super::line;
 use super::parser::Parser;
 use super::{Event, Killed, Report, What};
 use std::fs;
@@ -58,7 +57,7 @@ fn read_dir(dir: &str) -> Vec<Sample> {
 impl Sample {
     /// Its lines without their prefix.
     fn messages(&self) -> Vec<String> {
-        lines(&self.text).map(|line| line::parse(line).message.into_owned()).collect()
+        lines(&self.text).map(|line| crate::logs::line::parse(line).message.into_owned()).collect()
     }
 
     fn events(&self) -> Vec<Event> {
@@ -83,9 +82,9 @@ fn read(text: &[u8]) -> Vec<Event> {
     let mut parser = Parser::new();
     let mut out = Vec::new();
     for line in lines(text) {
-        let line = line::parse(line);
+        let line = crate::logs::line::parse(line);
         if parser.wants(line.message.as_bytes()) {
-            parser.message(line.time_ns, line.context, &line.message, &mut out);
+            parser.message(line.boot_ns, line.context, &line.message, &mut out);
         }
     }
     parser.finish(&mut out);

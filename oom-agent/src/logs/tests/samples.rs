@@ -25,8 +25,8 @@ pub(super) fn samples() -> Vec<Sample> {
     let read = |path: std::path::PathBuf| {
         let text = std::fs::read(&path).unwrap();
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| {
-            let line = crate::report::line::parse(line);
-            (line.time_ns.unwrap_or(0) / 1000, line.message.into_owned())
+            let line = crate::logs::line::parse(line);
+            (line.boot_ns.unwrap_or(0) / 1000, line.message.into_owned())
         });
         Sample { name: path.file_stem().unwrap().to_string_lossy().into_owned(), lines: lines.collect() }
     };

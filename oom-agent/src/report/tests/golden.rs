@@ -198,13 +198,13 @@ fn a_log_gives_the_same_events_as_records_of_kmsg() {
         let mut parser = Parser::new();
         let mut out = Vec::new();
         for (seq, line) in lines(&sample.text).enumerate() {
-            let line = line::parse(line);
+            let line = crate::logs::line::parse(line);
             let escape = |byte| match byte {
                 b'\\' | 0..b' ' | 127.. => format!("\\x{byte:02x}"),
                 byte => char::from(byte).to_string(),
             };
             let message: String = line.message.bytes().map(escape).collect();
-            let record = format!("4,{seq},{},-;{message}\n SUBSYSTEM=oom\n", line.time_ns.unwrap() / 1000);
+            let record = format!("4,{seq},{},-;{message}\n SUBSYSTEM=oom\n", line.boot_ns.unwrap() / 1000);
             let record = Record::parse(record.as_bytes()).unwrap();
             if parser.wants(record.message) {
                 parser.message(Some(record.time_ns), record.context, &record.text(), &mut out);

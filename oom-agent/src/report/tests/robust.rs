@@ -193,7 +193,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_a_line(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = line::parse(&bytes);
+        let _ = crate::logs::line::parse(&bytes);
         if let Some(record) = Record::parse(&bytes) {
             let _ = record.text();
         }

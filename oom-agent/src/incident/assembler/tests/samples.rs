@@ -4,7 +4,7 @@ use crate::incident::assembler::{Assembler, Config};
 use crate::incident::fact::{Call, Exit, Fact, Task, Victim};
 use crate::incident::model::{Incident, Level, Rule};
 use crate::report::parser::Parser;
-use crate::report::{Event, What, line};
+use crate::report::{Event, What};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -31,8 +31,8 @@ pub(super) fn samples_in(dir: &str) -> Vec<Sample> {
         let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
         let (mut parser, mut events) = (Parser::new(), Vec::new());
         for line in text.lines() {
-            let line = line::parse(line.as_bytes());
-            parser.message(line.time_ns, line.context, &line.message, &mut events);
+            let line = crate::logs::line::parse(line.as_bytes());
+            parser.message(line.boot_ns, line.context, &line.message, &mut events);
         }
         parser.finish(&mut events);
         Sample { name, text, events }
