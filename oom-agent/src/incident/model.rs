@@ -316,6 +316,22 @@ pub struct Decision {
     pub adj_to_spare: Option<i32>,
 }
 
+impl Decision {
+    /// Of which only the rule is known.
+    pub fn by(rule: Rule) -> Self {
+        Self {
+            rule,
+            pid: None,
+            tid: None,
+            comm: None,
+            points: None,
+            runner_up_pid: None,
+            margin_points: None,
+            adj_to_spare: None,
+        }
+    }
+}
+
 /// By which rule the kernel decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -219,16 +219,7 @@ fn decision(
     total_pages: Option<u64>,
     whole: bool,
 ) -> Option<Decision> {
-    let mut decision = Decision {
-        rule: Rule::HighestPoints,
-        pid: None,
-        tid: None,
-        comm: None,
-        points: None,
-        runner_up_pid: None,
-        margin_points: None,
-        adj_to_spare: None,
-    };
+    let mut decision = Decision::by(Rule::HighestPoints);
     match level {
         // `mem_cgroup_oom`: before `out_of_memory` is called at all.
         Some(level) if level.oom_kill_disable == Some(true) => return None,

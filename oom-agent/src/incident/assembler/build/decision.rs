@@ -83,21 +83,8 @@ pub(super) fn decision(
     total_pages: Option<u64>,
 ) -> Option<Told> {
     let rule = rule?;
-    let mut told = Told {
-        decision: Decision {
-            rule,
-            pid: None,
-            tid: None,
-            comm: None,
-            points: None,
-            runner_up_pid: None,
-            margin_points: None,
-            adj_to_spare: None,
-        },
-        task_origin: false,
-        contradicts: false,
-        child: false,
-    };
+    let mut told =
+        Told { decision: Decision::by(rule), task_origin: false, contradicts: false, child: false };
     if matches!(rule, Rule::NoneKillable | Rule::Panic) {
         return Some(told);
     }
