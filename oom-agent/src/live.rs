@@ -7,6 +7,7 @@ use crate::{
         fact::Fact,
         id::incident_id,
         model::{Incident, Level},
+        story::Story,
     },
     kernel::{
         host::{self, Host},
@@ -32,6 +33,7 @@ pub struct Live {
     events: Vec<Event>,
     logger: Option<AsyncFd<Logger>>,
     assembler: Assembler,
+    story: Story,
     stamp: Stamp,
     past: Vec<Incident>,
 }
@@ -115,6 +117,7 @@ impl Live {
             events: Vec::new(),
             logger,
             assembler: Assembler::new(config),
+            story: Story::default(),
             stamp: Stamp {
                 // What the kernel calls a machine that was given no name (`UTS_NODENAME`).
                 node: host.node.value().filter(|node| *node != "(none)").cloned(),
@@ -125,7 +128,7 @@ impl Live {
             past: Vec::new(),
         };
         let Past { incidents, held, warning: _ } = past;
-        live.past = incidents.into_iter().map(|incident| live.stamp.on(incident)).collect();
+        live.past = incidents.into_iter().map(|incident| live.complete(incident)).collect();
         live.events = held;
         live.take_log();
         Ok((live, Start { level, hooks, warnings }))
@@ -144,7 +147,7 @@ impl Live {
         loop {
             let now = clock::boottime_ns();
             if let Some(incident) = self.assembler.ready(now) {
-                return Ok(self.stamp.on(incident));
+                return Ok(self.complete(incident));
             }
             let wait =
                 self.assembler.deadline().map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
@@ -171,7 +174,14 @@ impl Live {
             self.take_log();
         }
         let pending = self.assembler.finish();
-        pending.into_iter().map(|incident| self.stamp.on(incident)).collect()
+        pending.into_iter().map(|incident| self.complete(incident)).collect()
+    }
+
+    /// Adds what the sources do not know of an incident.
+    fn complete(&mut self, incident: Incident) -> Incident {
+        let mut incident = self.stamp.on(incident);
+        self.story.complete(&mut incident, None);
+        incident
     }
 
     /// Counts since the start.

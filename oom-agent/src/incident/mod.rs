@@ -7,12 +7,20 @@
 //! - [`badness`]: the kernel's arithmetic.
 //! - [`machine`]: the machine's memory, as far as the kernel's report tells of it.
 //! - [`verdict`]: why the allocation failed.
+//! - [`escalation`], [`growth`], [`state`], [`recovery`]: what came before the kill, at it and after it.
+//! - [`diagnosis`]: what led to it and what helps. [`story`]: the last step, with the kills before.
 //! - [`assembler`]: facts to incidents.
 
 pub mod assembler;
 pub mod badness;
+pub mod diagnosis;
+pub mod escalation;
 pub mod fact;
+pub mod growth;
 pub mod id;
 pub mod machine;
 pub mod model;
+pub mod recovery;
+pub mod state;
+pub mod story;
 pub mod verdict;

@@ -4,7 +4,12 @@
 //! `None` was not seen: it is absent in the JSON and shown as missing, never as zero. Memory is in bytes, times
 //! are in nanoseconds; points and `total_pages` are the kernel's own pages.
 
+use super::diagnosis::Diagnosis;
+use super::escalation::Escalation;
+use super::growth::Growth;
 use super::machine::{Slab, Zone};
+use super::recovery::Recovery;
+use super::state::{Source, State};
 use super::verdict::Verdict;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,11 +73,20 @@ pub struct Incident {
     /// Reclaim before the kill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub escalation: Option<Escalation>,
-    /// Break-down of the memory in scope, from the kernel's report: `NAME_bytes` with the names of cgroup v2's `memory.stat`;
+    /// How the memory in scope had grown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub growth: Option<Growth>,
+    /// How full everything was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// Break-down of the memory in scope: `NAME_bytes` with the names of cgroup v2's `memory.stat`;
     /// of the machine also `ram_bytes`, what of it is not the page allocator's (`reserved_bytes`), `swap_total_bytes` and
     /// `swap_free_bytes`.
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty", default)]
     pub memory: std::collections::BTreeMap<Cow<'static, str>, u64>,
+    /// Where `memory` is from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_source: Option<Source>,
     /// The machine's zones, from the kernel's report of an OOM that is not a memory cgroup's.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub zones: Vec<Zone>,
@@ -91,6 +105,12 @@ pub struct Incident {
     /// Memory and swap that the victims held when they were killed and that went with them (shared memory counted once, tmpfs not at all).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub freed_bytes: Option<u64>,
+    /// Whether it helped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
+    /// What led to it and what helps, most useful first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub diagnosis: Vec<Diagnosis>,
     /// What it is made of and what is missing.
     pub evidence: Evidence,
     /// The kernel's own text.
@@ -396,23 +416,6 @@ pub enum Role {
     SharedMemory,
     /// It was dying before.
     AlreadyDying,
-}
-
-/// Reclaim before the kill.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Escalation {
-    /// Direct and memcg reclaim rounds of the task that asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reclaim_rounds: Option<u64>,
-    /// Time it spent in them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trigger_stall_ns: Option<u64>,
-    /// Pages that they freed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reclaimed_pages: Option<u64>,
-    /// Time from the first of these rounds to the kill.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window_seconds: Option<f64>,
 }
 
 /// What the incident is made of and what is missing.

@@ -7,6 +7,7 @@ use super::times::{self, Clock, Dated, Marks};
 use crate::incident::assembler::{Assembler, Config};
 use crate::incident::fact::Fact;
 use crate::incident::model::{Incident, Level};
+use crate::incident::story::Story;
 use crate::report::parser::Parser;
 use crate::report::{Event, Outcome, What};
 use std::cmp::Reverse;
@@ -61,6 +62,7 @@ pub(super) struct Stream {
     last_ns: Option<u64>,
     parser: Parser,
     assembler: Assembler,
+    story: Story,
     marks: Marks,
 }
 
@@ -89,6 +91,7 @@ impl Stream {
             last_ns: None,
             parser: Parser::new(),
             assembler: Assembler::new(config),
+            story: Story::default(),
             marks: Marks::default(),
         }
     }
@@ -246,6 +249,7 @@ impl Stream {
         if std::mem::take(&mut self.mixed) {
             doubt(&mut incident);
         }
+        self.story.complete(&mut incident, None);
         out.push(Found { incident, wall });
     }
 }

@@ -1,8 +1,9 @@
 //! Pieces of which sample incidents are made.
 
+use crate::incident::escalation::Escalation;
 use crate::incident::model::{
-    Candidate, Decision, Escalation, Evidence, ExemptReason, Incident, Level, Limits, Memory, PointsSource,
-    Role, Rule, Scope, ScopeKind, Trigger, Victim,
+    Candidate, Decision, Evidence, ExemptReason, Incident, Level, Limits, Memory, PointsSource, Role, Rule,
+    Scope, ScopeKind, Trigger, Victim,
 };
 
 pub(crate) const KIB: u64 = 1 << 10;
@@ -204,6 +205,7 @@ impl Sample {
                 trigger_stall_ns: Some(38_400_000),
                 reclaimed_pages: Some(412),
                 window_seconds: Some(0.211),
+                ..Escalation::default()
             }),
             oom_path_ns: Some(6_240_000),
             recovery_ns: killed.then_some(41_000_000),

@@ -8,8 +8,9 @@
 pub(crate) mod build;
 mod machine;
 
+use crate::incident::escalation::Escalation;
 use crate::incident::model::{
-    Decision, Escalation, ExemptReason, Incident, Level, Limits, Role, Rule, ScopeKind, Trigger,
+    Decision, ExemptReason, Incident, Level, Limits, Role, Rule, ScopeKind, Trigger,
 };
 use crate::incident::verdict::verdict;
 use build::{KIB, MIB, Sample, candidate, exempt, kernel_thread};

@@ -18,7 +18,9 @@ use super::marked::Marked;
 use super::names::Names;
 use super::pending::{Logged, Pending};
 use super::scans::Scan;
-use crate::incident::model::{Escalation, Evidence, Incident, Level, SCHEMA};
+use crate::incident::escalation::Escalation;
+use crate::incident::model::{Evidence, Incident, Level, SCHEMA};
+use crate::incident::state::Source;
 use crate::incident::verdict::verdict;
 use crate::report::Report;
 
@@ -106,6 +108,7 @@ pub(super) fn incident(
     // No BPF program saw it, whatever others saw.
     let log_only = config.calls && pending.call.is_none();
     let report = parts.report();
+    let memory = report.map(memory::memory).unwrap_or_default();
     let mut incident = Incident {
         schema: SCHEMA,
         id: String::new(),
@@ -122,13 +125,18 @@ pub(super) fn incident(
         candidates_evaluated: candidates.evaluated,
         candidates_lost: candidates.lost,
         escalation: escalation(&parts),
-        memory: report.map(memory::memory).unwrap_or_default(),
+        memory_source: (!memory.is_empty()).then_some(Source::Report),
+        memory,
         zones: report.map(|report| report.zones.clone()).unwrap_or_default(),
         unreclaimable_slabs: report.map(|report| report.unreclaimable_slabs.clone()).unwrap_or_default(),
         verdict: Vec::new(),
         oom_path_ns: pending.end.map(|end| end.duration_ns),
         recovery_ns: victims::recovery_ns(&parts),
         freed_bytes: victims::freed_bytes(&parts),
+        recovery: None,
+        growth: None,
+        state: None,
+        diagnosis: Vec::new(),
         evidence: Evidence {
             level: if log_only { Level::Kmsg } else { config.level },
             sources: if log_only { vec!["kmsg".to_owned()] } else { config.sources.clone() },
@@ -174,5 +182,6 @@ fn escalation(parts: &Parts<'_>) -> Option<Escalation> {
         trigger_stall_ns: Some(reclaim.ns),
         reclaimed_pages: Some(reclaim.reclaimed_pages),
         window_seconds: window_ns.map(|ns| ns as f64 / 1e9),
+        ..Escalation::default()
     })
 }

@@ -1,0 +1,115 @@
+//! What the kernel tried before it killed: reclaim, for the task that asked, the cgroup and the machine.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Reclaim before the kill.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Escalation {
+    /// Direct and memcg reclaim rounds of the task that asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reclaim_rounds: Option<u64>,
+    /// Time it spent in them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trigger_stall_ns: Option<u64>,
+    /// Pages that it looked at in them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scanned_pages: Option<u64>,
+    /// Pages that they freed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reclaimed_pages: Option<u64>,
+    /// Time from the first of these rounds to the kill.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_seconds: Option<f64>,
+    /// Zones that the page allocator gave up on, as it saw them last (`should_reclaim_retry`, `mm/page_alloc.c`).
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub zones: Vec<RetryZone>,
+    /// Compaction for an allocation of order above 0 (`should_compact_retry`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compact_retries: Option<u64>,
+    /// The last 10 s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_10s: Option<Window>,
+    /// The last 60 s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_60s: Option<Window>,
+}
+
+/// The time right before the OOM path was entered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Window {
+    /// How long it is. Shorter than its name says where the agent has not run for so long.
+    pub seconds: f64,
+    /// Reclaim for the limit of the cgroup that was full, by all tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<Work>,
+    /// Direct reclaim on the machine: tasks that waited for memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direct: Option<Work>,
+    /// Reclaim for the limits of all memory cgroups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memcg: Option<Work>,
+    /// kswapd.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kswapd: Option<Kswapd>,
+    /// How often reclaim had to wait for writeback or for others (`reclaim_throttle`). Absent: not seen (before 5.16).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttled: Option<u64>,
+    /// Time in that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttled_ns: Option<u64>,
+    /// Pages written to swap (`pswpout`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swapped_out_pages: Option<u64>,
+    /// Pages read back from swap (`pswpin`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swapped_in_pages: Option<u64>,
+}
+
+/// Rounds of reclaim and what came of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Work {
+    /// Rounds that ended in the window.
+    pub rounds: u64,
+    /// Time in them.
+    pub ns: u64,
+    /// Pages looked at. Absent: this kernel does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scanned_pages: Option<u64>,
+    /// Pages freed.
+    pub reclaimed_pages: u64,
+}
+
+/// The kernel's background reclaim.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Kswapd {
+    /// Times it was woken.
+    pub wakes: u64,
+    /// Times it went back to sleep.
+    pub sleeps: u64,
+    /// Pages looked at. Absent: this kernel does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scanned_pages: Option<u64>,
+    /// Pages freed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reclaimed_pages: Option<u64>,
+}
+
+/// A zone as `reclaim_retry_zone` saw it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RetryZone {
+    /// NUMA node.
+    pub node: u32,
+    /// `DMA`, `DMA32`, `Normal`, `Movable`...
+    pub name: String,
+    /// Pages that could still be reclaimed.
+    pub reclaimable_pages: u64,
+    /// The same with what is free.
+    pub available_pages: u64,
+    /// The watermark.
+    pub min_watermark_pages: u64,
+    /// Rounds without progress (16 are the end, `MAX_RECLAIM_RETRIES`).
+    pub no_progress_loops: u32,
+    /// Whether all of `available` would have been enough.
+    pub enough: bool,
+}
