@@ -1,7 +1,10 @@
 //! Wire records to facts.
 
 use crate::incident::{
-    fact::{Call, Candidate, CgroupPath, Control, Decision, End, Exit, Fact, Reclaim, Task, Victim},
+    fact::{
+        Call, Candidate, CgroupPath, Control, Decision, End, Exit, Fact, MemoryBack, Reaper, Reaping,
+        Reclaim, Task, Victim,
+    },
     model::{Memory, ScopeKind},
 };
 use oom_ebpf as wire;
@@ -27,6 +30,8 @@ impl Pod for wire::Decision {}
 impl Pod for wire::Victim {}
 impl Pod for wire::Exit {}
 impl Pod for wire::End {}
+impl Pod for wire::MemoryBack {}
+impl Pod for wire::Reaper {}
 
 fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     if bytes.len() < size_of::<T>() {
@@ -54,6 +59,8 @@ impl Decoder {
                 Fact::Exit(Exit { time_ns: header.time_ns, pid: exit.pid, start_ns: exit.start_ns })
             }
             wire::Kind::End => Fact::End(end(&read(bytes)?)),
+            wire::Kind::MemoryBack => Fact::MemoryBack(self.memory_back(&read(bytes)?)),
+            wire::Kind::Reaper => Fact::Reaper(reaper(&read(bytes)?)?),
         })
     }
 
@@ -83,6 +90,7 @@ impl Decoder {
             comm: name(&task.comm),
             oom_score_adj: known.then(|| i32::from(task.adj)),
             start_ns: task.start_ns,
+            mm: task.mm,
             cgroup_id: (task.cgroup_id != 0).then_some(task.cgroup_id),
             memory: Memory {
                 anon_bytes: self.counter(task.anon_pages).filter(|_| mm),
@@ -159,6 +167,29 @@ impl Decoder {
             cgroup: (victim.task.cgroup_id != 0).then(|| path(&victim.path)),
         }
     }
+
+    fn memory_back(self, back: &wire::MemoryBack) -> MemoryBack {
+        MemoryBack {
+            call: back.header.call,
+            time_ns: back.header.time_ns,
+            pid: back.pid,
+            start_ns: back.start_ns,
+            mm: back.mm,
+            scope_id: (back.scope_id != 0).then_some(back.scope_id),
+            usage_bytes: self.pages(back.usage_pages),
+            limit_bytes: self.limit(back.limit_pages),
+        }
+    }
+}
+
+fn reaper(reaper: &wire::Reaper) -> Option<Reaper> {
+    let what = match reaper.what {
+        wire::REAPER_STARTED => Reaping::Started,
+        wire::REAPER_FINISHED => Reaping::Finished,
+        wire::REAPER_SKIPPED => Reaping::Skipped,
+        _ => return None,
+    };
+    Some(Reaper { time_ns: reaper.header.time_ns, tid: reaper.tid, what })
 }
 
 fn end(end: &wire::End) -> End {
@@ -311,6 +342,50 @@ mod tests {
         assert_eq!(DECODER.task(&wire::Task { parent_mm: 6, ..child }).vfork, Some(false));
         assert_eq!(DECODER.task(&wire::Task { vfork_done: 0, ..child }).vfork, Some(false));
         assert_eq!(DECODER.task(&wire::Task { vfork_done: wire::UNKNOWN_U64, ..child }).vfork, None);
+    }
+
+    #[test]
+    fn usage_of_a_cgroup_that_is_gone_is_unknown() {
+        let back = wire::MemoryBack {
+            header: wire::Header { kind: wire::Kind::MemoryBack as u32, reserved: 0, call: 3, time_ns: 5 },
+            pid: 7,
+            reserved: 0,
+            start_ns: 2,
+            mm: 0xffff,
+            scope_id: 9,
+            usage_pages: 3,
+            limit_pages: 4,
+        };
+        let fact = MemoryBack {
+            call: 3,
+            time_ns: 5,
+            pid: 7,
+            start_ns: 2,
+            mm: 0xffff,
+            scope_id: Some(9),
+            usage_bytes: Some(3 * 4096),
+            limit_bytes: Some(4 * 4096),
+        };
+        assert_eq!(DECODER.fact(bytes_of(&back)), Some(Fact::MemoryBack(fact)));
+        let unknown = wire::UNKNOWN_U64;
+        let gone = wire::MemoryBack { scope_id: 0, usage_pages: unknown, limit_pages: unknown, ..back };
+        let fact = MemoryBack { scope_id: None, usage_bytes: None, limit_bytes: None, ..fact };
+        assert_eq!(DECODER.fact(bytes_of(&gone)), Some(Fact::MemoryBack(fact)));
+    }
+
+    #[test]
+    fn the_reaper_is_told_by_thread() {
+        let header = wire::Header { kind: wire::Kind::Reaper as u32, reserved: 0, call: 0, time_ns: 5 };
+        for (what, fact) in [
+            (wire::REAPER_STARTED, Some(Reaping::Started)),
+            (wire::REAPER_FINISHED, Some(Reaping::Finished)),
+            (wire::REAPER_SKIPPED, Some(Reaping::Skipped)),
+            (99, None),
+        ] {
+            let record = wire::Reaper { header, tid: 8, what };
+            let fact = fact.map(|what| Fact::Reaper(Reaper { time_ns: 5, tid: 8, what }));
+            assert_eq!(DECODER.fact(bytes_of(&record)), fact);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod decision;
 mod memory;
 mod notes;
 mod page_size;
+mod recovery;
 mod scope;
 mod total_pages;
 mod trigger;
@@ -133,7 +134,7 @@ pub(super) fn incident(
         oom_path_ns: pending.end.map(|end| end.duration_ns),
         recovery_ns: victims::recovery_ns(&parts),
         freed_bytes: victims::freed_bytes(&parts),
-        recovery: None,
+        recovery: recovery::recovery(&parts),
         growth: None,
         state: None,
         diagnosis: Vec::new(),

@@ -10,6 +10,7 @@ mod limits;
 mod log_only;
 mod log_words;
 mod properties;
+mod recovery;
 mod samples;
 mod tracepoint;
 mod verdicts;
