@@ -12,12 +12,12 @@ const MAX_PLACES: usize = 256;
 const PAUSE_NS: u64 = 600_000_000_000;
 /// Incidents of one machine are told nearly in order: one that waits for an exit may be overtaken. A clock that goes
 /// back further is another boot's.
-const OVERTAKEN_NS: u64 = 60_000_000_000;
+const OVERTAKEN_NS: u64 = 1_000_000_000;
 /// Hexadecimal digits in a row that are a container's id (docker, containerd, CRI-O, podman). A static pod's uid, which
 /// stays, has 32.
 const ID_DIGITS: usize = 64;
 
-/// The incidents of one machine, in their order.
+/// The incidents of one machine, or of those that write into one log, in their order.
 #[derive(Debug, Default)]
 pub struct Story {
     /// The one with the latest kill last.
@@ -37,8 +37,13 @@ struct Place {
 impl Story {
     /// Adds what follows from the whole of an incident and from those before it. The last step in making one.
     pub fn complete(&mut self, incident: &mut Incident, growth: Option<Growth>) {
+        self.complete_at(incident, incident.boottime_ns, growth);
+    }
+
+    /// The same for an incident of a log, with its time on a clock that all of its incidents have.
+    pub fn complete_at(&mut self, incident: &mut Incident, time_ns: Option<u64>, growth: Option<Growth>) {
         incident.growth = growth;
-        if let (Some(time_ns), Some(hash)) = (incident.boottime_ns, place(incident)) {
+        if let (Some(time_ns), Some(hash)) = (time_ns, place(incident)) {
             let Place { kills, first_ns, .. } = self.kill(hash, time_ns);
             if kills > 1 {
                 let recovery = incident.recovery.get_or_insert_default();
@@ -81,7 +86,7 @@ fn place(incident: &Incident) -> Option<u64> {
     let path = full.or(victim.cgroup.as_deref())?;
     let mut hasher = DefaultHasher::new();
     without_ids(path, |part| hasher.write(part.as_bytes()));
-    full.is_some().hash(&mut hasher);
+    (full.is_some(), &incident.node).hash(&mut hasher);
     Some(hasher.finish())
 }
 

@@ -3,7 +3,7 @@
 use super::group::Hierarchy;
 use super::machine::{Swap, is_throwaway, may_lower_adj, memory_nodes};
 use super::stage::{Machine, Stage};
-use super::{hard, hard_input, memcg, rank, since_boot, wide};
+use super::{again, hard, hard_input, memcg, rank, since_boot, wide};
 use anyhow::Result;
 
 /// What a case needs.
@@ -86,6 +86,7 @@ pub(crate) const CASES: &[Case] = &[
     case("swap_global", &[Need::Throwaway, Need::Swap], wide::swap),
     case("cpuset", &[Need::V2, Need::Throwaway, Need::Nodes], wide::cpuset),
     case("memory_policy", &[Need::Throwaway, Need::Nodes], wide::memory_policy),
+    case("again", &[], again::again),
     case("burst", &[], memcg::burst),
     Case { name: "burst1000", needs: &[], heavy: true, hard: false, run: memcg::burst1000 },
     about_agent("idle", &[Need::Throwaway], hard::idle),

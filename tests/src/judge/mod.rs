@@ -4,6 +4,7 @@
 //! - [`compare`]: one case: every kill has its incident and nothing else has one.
 //! - [`incident`]: one incident against one kill.
 //! - [`telling`]: what another agent made of the same.
+//! - [`recovery`]: what it gave back.
 //! - [`points`]: candidates and what their points are made of.
 //!
 //! Nothing passes for lack of evidence: a case that is missing, empty or doubts itself has failed.
@@ -11,6 +12,7 @@
 mod compare;
 mod incident;
 mod points;
+mod recovery;
 mod telling;
 #[cfg(test)]
 mod tests;

@@ -23,13 +23,9 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
         lines.extend(cost(incident, page));
     }
     let recovery = incident.recovery.clone().unwrap_or_default();
+    let more: Vec<String> = reaper(&recovery.reaper).into_iter().chain(again(incident, &recovery)).collect();
     let mut prose = Prose::new();
-    for reaped in &recovery.reaper {
-        prose.say(Tone::Plain, &reaper(reaped));
-    }
-    if let Some(again) = again(incident, &recovery) {
-        prose.say(Tone::Plain, &again);
-    }
+    prose.say(Tone::Plain, &more.join("; "));
     lines.extend(prose.wrap(page.prose()));
     lines
 }
@@ -72,14 +68,15 @@ fn given_back(incident: &Incident) -> String {
     format!("{} given back{after}", units::maybe_bytes(incident.freed_bytes))
 }
 
-fn reaper(reaped: &Reaped) -> String {
-    let Reaped { pid, after_ns, duration_ns: _, done } = *reaped;
-    let after = after_ns.map(|ns| format!(", {} after the kill", units::nanoseconds(ns))).unwrap_or_default();
-    match done {
-        Some(true) => format!("the OOM reaper took the memory of {pid}{after}. "),
-        Some(false) => format!("the OOM reaper could not take the memory of {pid}{after}. "),
-        None => format!("the OOM reaper began to take the memory of {pid}{after}. "),
-    }
+fn reaper(all: &[Reaped]) -> Option<String> {
+    let [Reaped { pid, after_ns, duration_ns: _, done }, others @ ..] = all else { return None };
+    let whose = match others.len() {
+        0 => pid.to_string(),
+        more => format!("{pid} and {more} more"),
+    };
+    let what = if *done == Some(false) { "could not take the memory of" } else { "came for the memory of" };
+    let after = after_ns.map(|ns| format!(" {} after the kill", units::nanoseconds(ns))).unwrap_or_default();
+    Some(format!("the OOM reaper {what} {whose}{after}"))
 }
 
 /// "the 4th kill here in 6 min".
