@@ -230,11 +230,10 @@ fn from_call(
 /// When the last of the victims gave its memory back. Of those that share it, one does; if somebody else did, who looked
 /// at it, it is not known.
 fn memory_back_ns(seen: &Seen<'_>, trace: &Trace, call: &Call, victims: &[Victim]) -> Option<u64> {
-    let gave = |pid: u32| {
-        let mut its =
-            trace.gone.iter().filter(|(tid, ns)| process_of(seen, *tid) == pid && *ns >= call.time_ns);
-        its.next().map(|(_, ns)| *ns)
-    };
+    // The buffer is in order.
+    let begin = trace.gone.partition_point(|(_, ns)| *ns < call.time_ns);
+    let after = trace.gone.get(begin..).unwrap_or_default();
+    let gave = |pid: u32| after.iter().find(|(tid, _)| process_of(seen, *tid) == pid).map(|(_, ns)| *ns);
     let shared = victims.iter().any(|victim| victim.role == "shared_memory");
     let times: Vec<u64> = victims.iter().filter_map(|victim| gave(victim.pid)).collect();
     let whole = if shared { !times.is_empty() } else { times.len() == victims.len() };
