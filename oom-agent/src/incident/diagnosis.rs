@@ -102,7 +102,7 @@ enum Kind {
     Cause,
     /// It says why it ended as it did.
     Circumstance,
-    /// Asked only if no cause was found.
+    /// Asked only if no cause was found before.
     Fallback,
 }
 
@@ -176,12 +176,12 @@ const TABLE: &[Row] = {
         row(AllocatingTask, Circumstance, "oom_kill_allocating_task", settings::allocating_task),
         row(KillDidNotHelp, Cause, "which-level-is-full", unfreed::left_behind),
         row(NothingReclaimable, Cause, "writeback", unfreed::file_cache),
+        row(LargeProcess, Fallback, "leak-burst-or-limit-too-small", growth::large_process),
         row(PodLimitOnly, Circumstance, "which-level-is-full", limits::pod_limit_only),
         row(ChildKilled, Circumstance, "group-kill", kills::child_killed),
         row(Storm, Circumstance, "recovery", kills::storm),
         row(RestartLoop, Circumstance, "recovery", kills::restart_loop),
         row(KillDidNotHelp, Circumstance, "recovery", unfreed::little_given_back),
-        row(LargeProcess, Fallback, "leak-burst-or-limit-too-small", growth::large_process),
         row(NotEnoughEvidence, Fallback, "what-to-look-at", growth::not_enough_evidence),
     ]
 };

@@ -112,20 +112,15 @@ pub(super) fn not_enough_evidence(view: &View<'_>) -> Option<Found> {
     ];
     let mut because: Vec<String> =
         missing.iter().filter(|(is, _)| *is).map(|(_, what)| format!("not seen: {what}")).collect();
-    if because.is_empty() {
-        if let (Some(whole), Some((pid, own))) = (view.whole, view.largest_of_all()) {
-            let what = format!(
-                "no single cause stands out: {} is the largest with {}",
-                view.process(pid),
-                share(own, whole)
-            );
-            because.push(what);
-        } else {
-            because.push("no single cause stands out".to_owned());
+    let spread = view.whole.zip(view.largest_of_all()).filter(|_| because.is_empty());
+    let title = match spread {
+        Some((whole, (pid, own))) => {
+            because.push(format!("the largest, {}, held {}", view.process(pid), share(own, whole)));
+            "No single process filled the memory; what did cannot be told"
         }
-    }
+        None => "What filled the memory cannot be told",
+    };
     because.push(no_curve(view));
-    let title = "What filled the memory cannot be told";
     let advice = "Let oom-agent run on the machine: it keeps the last minutes of every limit, sees who was compared, and does \
                   not depend on the kernel's report, which may be cut or left out.";
     Some(Found { because, ..Found::new(Confidence::Possible, title, advice) })
