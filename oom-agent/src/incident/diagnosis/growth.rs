@@ -56,11 +56,12 @@ pub(super) fn burst(view: &View<'_>) -> Option<Found> {
     // The last time that it was half of it or less.
     let low = |(_, bytes): &&(f64, u64)| at_least(whole, 200, *bytes);
     let (seconds, before) = *growth.samples.iter().rev().find(low)?;
-    match growth.shape {
-        Some(Shape::Burst) => {}
-        Some(Shape::Steady | Shape::Full | Shape::Uneven) => return None,
-        None if seconds <= BURST_SECONDS => {}
-        None => return None,
+    let is_one = match growth.shape {
+        Some(shape) => shape == Shape::Burst,
+        None => seconds <= BURST_SECONDS,
+    };
+    if !is_one {
+        return None;
     }
     let confidence =
         if growth.samples.len() >= BURST_SAMPLES { Confidence::Likely } else { Confidence::Possible };
