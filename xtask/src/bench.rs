@@ -1,10 +1,12 @@
-//! `cargo xtask bench`: how fast `explain` reads, next to grep, in one run on this machine.
+//! `cargo xtask bench`: how fast `explain` reads, next to grep, in one run on this machine; with `--sampler`, what the
+//! agent's sampler costs.
 //!
 //! Times are those of whole processes. Both programs take turns, so that what else the machine does meets both; the
 //! ratios count, not the seconds.
 
 mod input;
 mod measure;
+mod sampler;
 
 use crate::process;
 use anyhow::{Context as _, Result, ensure};
@@ -27,6 +29,12 @@ pub(crate) struct BenchArgs {
     /// MiB of the log with a report every 10 MiB.
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(10..))]
     size: u64,
+    /// Measure what the agent's sampler costs next to 500 cgroups with limits instead (as root).
+    #[arg(long)]
+    sampler: bool,
+    /// With --sampler: how long, in seconds, without it and with it.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(10..))]
+    time: u64,
 }
 
 /// Runs the command.
@@ -39,6 +47,10 @@ pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
     process::run("build the agent, optimised", &mut build, BUILD, &directory.join("build.log"))?;
     let agent = target.join("release/oom-agent");
 
+    if args.sampler {
+        sampler::run(&agent, Duration::from_secs(args.time))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let samples = input::samples(&root)?;
     let sparse = input::sparse(&directory, &samples, args.size * MIB)?;
     let dense = input::dense(&directory, &samples, 100 * MIB)?;

@@ -38,7 +38,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Prove it: checks, unit tests, real OOM kills here and on real kernels in VMs.
     Test(test::TestArgs),
-    /// Measure how fast logs are read, next to grep.
+    /// Measure how fast logs are read, next to grep, or what the sampler costs.
     Bench(bench::BenchArgs),
     /// Feed random logs to `explain`'s reader.
     Fuzz(fuzz::FuzzArgs),

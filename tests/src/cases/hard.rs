@@ -24,9 +24,9 @@ const CHATTER: Duration = Duration::from_secs(4);
 /// How long an agent may take to tell what it knows.
 const TELL: Duration = Duration::from_secs(5);
 
-/// Nothing happens, so no thread of the agent runs.
+/// Nothing happens, so no thread of the agent runs; with the sampler as often as it samples.
 pub(super) fn idle(stage: &mut Stage<'_>) -> Result<()> {
-    let agent = stage.one_more(&[], Out::Read)?;
+    let agent = stage.one_more(&["--sample-every=off"], Out::Read)?;
     // What the start left behind is over when nothing has run for a second.
     let settled = Instant::now();
     let mut before = switches(agent.pid())?;
@@ -38,6 +38,10 @@ pub(super) fn idle(stage: &mut Stage<'_>) -> Result<()> {
         }
         before = now;
     }
+    // Its start is over by the time that the silence begins.
+    let sampling = stage.one_more(&["--sample-every=2s"], Out::Read)?;
+    std::thread::sleep(Duration::from_secs(2));
+    let samples_before = switches(sampling.pid())?;
     // Not for synchronisation: the silence is what is measured.
     std::thread::sleep(SILENCE);
     let after = switches(agent.pid())?;
@@ -45,6 +49,14 @@ pub(super) fn idle(stage: &mut Stage<'_>) -> Result<()> {
     stage.check("no thread of the agent runs while nothing happens", after == before, {
         format!("context switches and ticks {before:?} before {SILENCE:?} of silence, {after:?} after")
     });
+    let sampled = switches(sampling.pid())?.0 - samples_before.0;
+    stage.measured.insert("sampler_context_switches".into(), sampled);
+    // One each 2 s, if it never rests longer, and one for where the silence begins. It looked when this did.
+    let most = SILENCE.as_secs() / 2 + 1;
+    stage.check("the sampler wakes the agent at most once in its interval", sampled <= most, {
+        format!("{sampled} context switches in {SILENCE:?}, at most {most}")
+    });
+    stage.judge("sampling", Expect::All, sampling)?;
     // A log that says much and nothing about OOM.
     let before = switches(agent.pid())?;
     let begun = Instant::now();
