@@ -383,7 +383,8 @@ mod tests {
             ..Level::default()
         };
         assert_eq!(DECODER.fact(bytes_of(&raw)), Some(Fact::Level(Box::new(expected))));
-        let root = wire::Level { root: 1, children: 2, children_rest: 1, oom_group: wire::UNKNOWN_U32, ..raw };
+        let root =
+            wire::Level { root: 1, children: 2, children_rest: 1, oom_group: wire::UNKNOWN_U32, ..raw };
         let expected = Level {
             call: 3,
             depth: 1,

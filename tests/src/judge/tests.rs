@@ -32,6 +32,7 @@ fn truth() -> Truth {
             gfp_flags: vec!["GFP_KERNEL".into()],
             counter: Some(("anon_bytes".into(), 4096)),
             summary: r"oom-kill:constraint=X,task=a\x0a".into(),
+            ..Report::default()
         }),
     };
     let sources = ["kmsg", "ftrace", "kprobes"].map(str::to_owned).to_vec();
