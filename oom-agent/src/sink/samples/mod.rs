@@ -92,7 +92,7 @@ pub(crate) fn pod() -> Incident {
     }
     sample.asked(81_100);
     sample.kill(81_234);
-    sample.build()
+    Incident { state: Some(build::pod_state(POD, CONTAINER)), ..sample.build() }
 }
 
 /// `memory.oom.group`.
