@@ -3,7 +3,7 @@
 //! # Layout
 //! - [`style`]: how wide, in colour, how many candidates; the only part that asks the environment.
 //! - `headline`: the sentences on top.
-//! - `sections`: where, asked, before; `kill`: what the kill cost and gave back.
+//! - `sections`: where, asked, before; `filled`: who filled it; `kill`: what the kill cost and gave back.
 //! - `failed`: why there was no memory to give.
 //! - `growth`: how the memory in scope had grown, before the kill.
 //! - `memory`: what it was used for, swap, slab caches; `zones`: the page allocator's zones.
@@ -16,6 +16,7 @@
 pub(crate) mod candidates;
 mod diagnosis;
 mod failed;
+mod filled;
 mod growth;
 mod headline;
 mod kill;
