@@ -7,7 +7,7 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use oom_ebpf::{
-    CHOSEN_ABORTED, CHOSEN_NONE, CHOSEN_TASK, Call, End, Header, Kind, Reclaim, UNKNOWN_U32, UNKNOWN_U64,
+    CHOSEN_ABORTED, CHOSEN_NONE, CHOSEN_TASK, Call, End, Header, Kind, UNKNOWN_U32, UNKNOWN_U64,
 };
 
 use crate::{
@@ -16,8 +16,9 @@ use crate::{
         CALLS_SEEN, MEMCG_MAX, MEMCG_SWAP_MAX, MEMCG_SWAP_USAGE, MEMCG_USAGE, OC_CHOSEN, OC_CONSTRAINT,
         OC_GFP_MASK, OC_MEMCG, OC_ORDER, OC_TOTALPAGES,
     },
-    maps::{RECLAIM, State, reserve_event, state},
+    maps::{State, reserve_event, state},
     read::{current, field, now, pointer},
+    reclaim,
     task,
 };
 
@@ -51,6 +52,7 @@ fn begin(state: &mut State, oc: u64, now: u64) {
     state.chosen = 0;
     state.marked_mm = 0;
     state.marked_tgid = 0;
+    reclaim::enter(state);
 }
 
 /// The state, if the running task is inside an OOM call.
@@ -69,8 +71,7 @@ pub(crate) fn inside_or_begin(state: &mut State, victim: u64) -> bool {
         return state.active != 0 && state.owner == owner;
     }
     let now = now();
-    // SAFETY: the value may change under us, its parts may not.
-    let rounds = unsafe { RECLAIM.get(owner as u32) }.map_or(0, |reclaim| reclaim.total.rounds);
+    let rounds = reclaim::of(owner).map_or(0, |reclaim| reclaim.rounds);
     // Only a group has a second mark in one call (`oom_kill_process`).
     let single = victim != 0 && cgroup::oom_group(cgroup::memory_css(victim)) == 0;
     let pause = now.saturating_sub(state.last_ns);
@@ -98,8 +99,7 @@ pub(crate) fn announce(state: &mut State) {
     let record = entry.as_mut_ptr();
     let oc = state.oc;
     let memcg = pointer(oc, &OC_MEMCG);
-    // SAFETY: the value may change under us, its parts may not.
-    let reclaim = unsafe { RECLAIM.get(state.owner as u32) };
+    let reclaim = reclaim::of(state.owner);
     // SAFETY: the record is ours; every field is written.
     unsafe {
         (*record).header =
@@ -118,12 +118,10 @@ pub(crate) fn announce(state: &mut State) {
         (*record).swap_usage_pages = field(memcg, &MEMCG_SWAP_USAGE, UNKNOWN_U64);
         (*record).swap_limit_pages = field(memcg, &MEMCG_SWAP_MAX, UNKNOWN_U64);
         (*record).has_reclaim = u32::from(reclaim.is_some());
-        (*record).reclaim = match reclaim {
-            Some(reclaim) => reclaim.total,
-            None => Reclaim { rounds: 0, ns: 0, reclaimed_pages: 0, first_ns: 0 },
-        };
+        (*record).reclaim = reclaim.unwrap_or_default();
     }
     entry.submit(0);
+    reclaim::announce(state);
 }
 
 /// `out_of_memory` returned.

@@ -5,6 +5,10 @@
 //! kernel's own structures.
 #![no_std]
 
+mod escalation;
+
+pub use escalation::*;
+
 /// Length of `task_struct.comm`, with its NUL.
 pub const COMM_LEN: usize = 16;
 /// Levels of a cgroup path that a record carries, leaf first. Deeper paths are cut at the root's end.
@@ -48,6 +52,8 @@ pub enum Kind {
     Exit = 6,
     /// [`End`]: `out_of_memory` returned.
     End = 7,
+    /// [`Escalation`]: reclaim before a call.
+    Escalation = 12,
 }
 
 impl Kind {
@@ -61,6 +67,7 @@ impl Kind {
             5 => Self::Victim,
             6 => Self::Exit,
             7 => Self::End,
+            12 => Self::Escalation,
             _ => return None,
         })
     }
@@ -153,6 +160,10 @@ pub struct Reclaim {
     pub reclaimed_pages: u64,
     /// Begin of the first round, `CLOCK_BOOTTIME` nanoseconds.
     pub first_ns: u64,
+    /// Pages that they looked at (`mm_vmscan_lru_shrink_inactive`).
+    pub scanned_pages: u64,
+    /// `compact_retry`.
+    pub compact_retries: u64,
 }
 
 /// The OOM path was entered (announced when the first thing worth telling happens in it).
@@ -326,21 +337,24 @@ mod tests {
         assert_eq!(size_of::<Header>(), HEADER);
         assert_eq!(size_of::<Task>(), TASK);
         assert_eq!(size_of::<Path>(), PATH);
-        assert_eq!(size_of::<Call>(), HEADER + TASK + 6 * 4 + 5 * 8 + 32 + 2 * PATH);
+        assert_eq!(size_of::<Call>(), HEADER + TASK + 6 * 4 + 5 * 8 + 48 + 2 * PATH);
         assert_eq!(size_of::<Candidate>(), HEADER + TASK + 16);
         assert_eq!(size_of::<CgroupName>(), HEADER + 8 + PATH);
         assert_eq!(size_of::<Decision>(), HEADER + TASK + 24 + MESSAGE_LEN);
         assert_eq!(size_of::<Victim>(), HEADER + 16 + TASK + PATH);
         assert_eq!(size_of::<Exit>(), HEADER + 16);
         assert_eq!(size_of::<End>(), HEADER + 8 + 8 + 16 + 8 + 8);
+        assert_eq!(size_of::<Machine>(), 2 * 32 + 9 * 8);
+        assert_eq!(size_of::<RetryZone>(), 5 * 8 + ZONE_NAME_LEN);
+        assert_eq!(size_of::<Escalation>(), HEADER + 8 + 32 + 17 * 8 + 8 + RETRY_ZONES * 56);
     }
 
     #[test]
     fn kinds_round_trip() {
-        for value in 0..10 {
+        for value in 0..20 {
             match Kind::from_wire(value) {
                 Some(kind) => assert_eq!(kind as u32, value),
-                None => assert!(value == 0 || value > 7),
+                None => assert!(value == 0 || (8..12).contains(&value) || value > 12),
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Wire records to facts.
 
 use crate::incident::{
-    fact::{Call, Candidate, CgroupPath, Control, Decision, End, Exit, Fact, Reclaim, Task, Victim},
+    escalation::RetryZone,
+    fact::{Call, Candidate, CgroupPath, Control, Decision, End, Escalation, Exit, Fact, Reclaim, Task, Victim},
     model::{Memory, ScopeKind},
 };
 use oom_ebpf as wire;
@@ -27,6 +28,7 @@ impl Pod for wire::Decision {}
 impl Pod for wire::Victim {}
 impl Pod for wire::Exit {}
 impl Pod for wire::End {}
+impl Pod for wire::Escalation {}
 
 fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     if bytes.len() < size_of::<T>() {
@@ -54,7 +56,13 @@ impl Decoder {
                 Fact::Exit(Exit { time_ns: header.time_ns, pid: exit.pid, start_ns: exit.start_ns })
             }
             wire::Kind::End => Fact::End(end(&read(bytes)?)),
+            wire::Kind::Escalation => Fact::Escalation(Box::new(escalation(&read(bytes)?))),
         })
+    }
+
+    /// The record that an [`Escalation`] was made of: the rest of it is in maps.
+    pub fn escalation(bytes: &[u8]) -> Option<wire::Escalation> {
+        read(bytes)
     }
 
     fn pages(self, pages: u64) -> Option<u64> {
@@ -118,14 +126,15 @@ impl Decoder {
             swap_usage_bytes: self.pages(call.swap_usage_pages),
             swap_limit_bytes: self.limit(call.swap_limit_pages),
         });
-        let wire::Reclaim { rounds, ns, reclaimed_pages, first_ns } = call.reclaim;
+        let wire::Reclaim { rounds, ns, reclaimed_pages, first_ns, scanned_pages, compact_retries } = call.reclaim;
+        let reclaim = Reclaim { rounds, ns, reclaimed_pages, first_ns, scanned_pages, compact_retries };
         Call {
             call: call.header.call,
             time_ns: call.header.time_ns,
             trigger: self.task(&call.trigger),
             trigger_cgroup: (call.trigger.cgroup_id != 0).then(|| path(&call.trigger_path)),
             control,
-            reclaim: (call.has_reclaim != 0).then_some(Reclaim { rounds, ns, reclaimed_pages, first_ns }),
+            reclaim: (call.has_reclaim != 0).then_some(reclaim),
         }
     }
 
@@ -158,6 +167,24 @@ impl Decoder {
             task: self.task(&victim.task),
             cgroup: (victim.task.cgroup_id != 0).then(|| path(&victim.path)),
         }
+    }
+}
+
+fn escalation(record: &wire::Escalation) -> Escalation {
+    let count = record.zones.len().min(record.zone_count as usize);
+    let zone = |zone: &wire::RetryZone| RetryZone {
+        node: zone.node,
+        name: name(&zone.name),
+        reclaimable_pages: zone.reclaimable_pages,
+        available_pages: zone.available_pages,
+        min_watermark_pages: zone.min_watermark_pages,
+        no_progress_loops: zone.no_progress_loops,
+        enough: zone.enough != 0,
+    };
+    Escalation {
+        call: record.header.call,
+        zones: record.zones[..count].iter().map(zone).collect(),
+        ..Escalation::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::marked::{Marked, Process};
-use crate::incident::fact::{Call, Decision, End, Exit};
+use crate::incident::fact::{Call, Decision, End, Escalation, Exit};
 use crate::incident::model::Level;
 use crate::report::{Killed, Outcome, Report};
 
@@ -105,6 +105,7 @@ pub(super) struct Pending {
     /// Arrival of the last fact.
     pub(super) latest_ns: u64,
     pub(super) entry: Option<Box<Call>>,
+    pub(super) escalation: Option<Box<Escalation>>,
     pub(super) decision: Option<Box<Decision>>,
     pub(super) end: Option<End>,
     pub(super) victims: Vec<Marked>,
@@ -130,6 +131,7 @@ impl Pending {
             touched_ns: now_ns,
             latest_ns: now_ns,
             entry: None,
+            escalation: None,
             decision: None,
             end: None,
             victims: Vec::new(),
