@@ -6,9 +6,7 @@
 //! next OOM call of the same task. (Who lowers `memory.max` does not reclaim between: `memory_max_write`.)
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use oom_ebpf::{
-    CHOSEN_ABORTED, CHOSEN_NONE, CHOSEN_TASK, Call, End, Header, Kind, UNKNOWN_U32, UNKNOWN_U64,
-};
+use oom_ebpf::{CHOSEN_ABORTED, CHOSEN_NONE, CHOSEN_TASK, Call, End, Header, Kind, UNKNOWN_U32, UNKNOWN_U64};
 
 use crate::{
     cgroup,
@@ -18,8 +16,7 @@ use crate::{
     },
     maps::{State, reserve_event, state},
     read::{current, field, now, pointer},
-    reclaim,
-    task,
+    reclaim, task,
 };
 
 /// Marks of one task further apart than this are not one kill, where calls are not seen.

@@ -15,7 +15,7 @@ pub const RETRY_ZONES: usize = 8;
 /// Bytes of a zone's name, with its NUL.
 pub const ZONE_NAME_LEN: usize = 16;
 /// Entries of the map of cgroups' buckets, besides those that each CPU keeps in hand (`LOCAL_FREE_TARGET`,
-/// kernel/bpf/bpf_lru_list.c).
+/// `kernel/bpf/bpf_lru_list.c`).
 pub const CGROUP_BUCKETS: u32 = 16384;
 /// `LOCAL_FREE_TARGET`.
 pub const LRU_IN_HAND: u32 = 128;

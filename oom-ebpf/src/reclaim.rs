@@ -317,12 +317,8 @@ pub(crate) fn announce(state: &State) {
     let rounds = of(state.owner).map_or(0, |reclaim| reclaim.rounds);
     // SAFETY: the record is ours; every field is written.
     unsafe {
-        (*record).header = Header {
-            kind: Kind::Escalation as u32,
-            reserved: 0,
-            call: state.call,
-            time_ns: state.begin_ns,
-        };
+        (*record).header =
+            Header { kind: Kind::Escalation as u32, reserved: 0, call: state.call, time_ns: state.begin_ns };
         (*record).cgroup = state.cgroup;
         (*record).cgroup_now = state.cgroup_now;
         (*record).machine_now = state.machine_now;

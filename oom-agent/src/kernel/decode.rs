@@ -2,7 +2,9 @@
 
 use crate::incident::{
     escalation::RetryZone,
-    fact::{Call, Candidate, CgroupPath, Control, Decision, End, Escalation, Exit, Fact, Reclaim, Task, Victim},
+    fact::{
+        Call, Candidate, CgroupPath, Control, Decision, End, Escalation, Exit, Fact, Reclaim, Task, Victim,
+    },
     model::{Memory, ScopeKind},
 };
 use oom_ebpf as wire;
@@ -126,7 +128,8 @@ impl Decoder {
             swap_usage_bytes: self.pages(call.swap_usage_pages),
             swap_limit_bytes: self.limit(call.swap_limit_pages),
         });
-        let wire::Reclaim { rounds, ns, reclaimed_pages, first_ns, scanned_pages, compact_retries } = call.reclaim;
+        let wire::Reclaim { rounds, ns, reclaimed_pages, first_ns, scanned_pages, compact_retries } =
+            call.reclaim;
         let reclaim = Reclaim { rounds, ns, reclaimed_pages, first_ns, scanned_pages, compact_retries };
         Call {
             call: call.header.call,

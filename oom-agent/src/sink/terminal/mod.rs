@@ -3,7 +3,8 @@
 //! # Layout
 //! - [`style`]: how wide, in colour, how many candidates; the only part that asks the environment.
 //! - `headline`: the sentences on top.
-//! - `sections`: where, asked, before, kill.
+//! - `sections`: where, asked, kill.
+//! - `before`: reclaim before the kill.
 //! - `failed`: why there was no memory to give.
 //! - `memory`: what it was used for, swap, slab caches; `zones`: the page allocator's zones.
 //! - `victims`, `candidates`: the tables.
@@ -11,6 +12,7 @@
 //! - `missing`: what was not seen.
 //! - `words`: names and phrases that they share.
 
+mod before;
 pub(crate) mod candidates;
 mod failed;
 mod headline;
@@ -48,7 +50,7 @@ pub fn render(incident: &Incident, style: &Style) -> String {
         ("Zones", zones::lines(incident, &page)),
         ("Swap", memory::swap(incident, &page)),
         ("Slab", memory::slabs(incident, &page)),
-        ("Before", sections::before(incident, &page)),
+        ("Before", before::lines(incident, &page)),
         (sections::kill_label(incident), sections::kill(incident, &page)),
     ] {
         labelled(&mut lines, label, section);

@@ -27,7 +27,9 @@ pub(super) fn escalation(parts: &Parts<'_>) -> Option<Escalation> {
         window_seconds: window_ns.map(|ns| ns as f64 / 1e9),
         zones: all.map(|all| all.zones.clone()).unwrap_or_default(),
         compact_retries: own
-            .filter(|own| compaction_seen && (own.compact_retries > 0 || order.is_some_and(|order| order > 0)))
+            .filter(|own| {
+                compaction_seen && (own.compact_retries > 0 || order.is_some_and(|order| order > 0))
+            })
             .map(|own| own.compact_retries),
         last_10s: all.and_then(|all| all.last_10s.clone()),
         last_60s: all.and_then(|all| all.last_60s.clone()),
