@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use toolchain::{Kind, LINKED, LINKER, Machine, Toolchain};
 
 const EBPF: &str = "oom-ebpf";
-/// The one crate that needs a nightly feature (`asm_experimental_arch`); a value for `RUSTC_BOOTSTRAP`.
-const BOOTSTRAP: &str = "aya_ebpf";
+/// The crates that need a nightly feature (`asm_experimental_arch`); a value for `RUSTC_BOOTSTRAP`.
+const BOOTSTRAP: &str = "aya_ebpf,oom_ebpf";
 
 fn main() -> Result<()> {
     println!("cargo::rustc-check-cfg=cfg(oom_no_bpf)");

@@ -6,9 +6,7 @@
 //! next OOM call of the same task. (Who lowers `memory.max` does not reclaim between: `memory_max_write`.)
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use oom_ebpf::{
-    CHOSEN_ABORTED, CHOSEN_NONE, CHOSEN_TASK, Call, End, Header, Kind, Reclaim, UNKNOWN_U32, UNKNOWN_U64,
-};
+use oom_ebpf::{CHOSEN_ABORTED, CHOSEN_NONE, CHOSEN_TASK, Call, End, Header, Kind, UNKNOWN_U32, UNKNOWN_U64};
 
 use crate::{
     cgroup,
@@ -17,9 +15,9 @@ use crate::{
         OC_GFP_MASK, OC_MEMCG, OC_ORDER, OC_TOTALPAGES,
     },
     levels,
-    maps::{RECLAIM, State, reserve_event, state},
+    maps::{State, reserve_event, state},
     read::{current, field, now, pointer},
-    task,
+    reclaim, task,
 };
 
 /// Marks of one task further apart than this are not one kill, where calls are not seen.
@@ -53,6 +51,7 @@ fn begin(state: &mut State, oc: u64, now: u64) {
     state.chosen = 0;
     state.marked_mm = 0;
     state.marked_tgid = 0;
+    reclaim::enter(state);
 }
 
 /// The state, if the running task is inside an OOM call.
@@ -71,8 +70,7 @@ pub(crate) fn inside_or_begin(state: &mut State, victim: u64) -> bool {
         return state.active != 0 && state.owner == owner;
     }
     let now = now();
-    // SAFETY: the value may change under us, its parts may not.
-    let rounds = unsafe { RECLAIM.get(owner as u32) }.map_or(0, |reclaim| reclaim.total.rounds);
+    let rounds = reclaim::rounds(owner);
     // Only a group has a second mark in one call (`oom_kill_process`).
     let single = victim != 0 && cgroup::oom_group(cgroup::memory_css(victim)) == 0;
     let pause = now.saturating_sub(state.last_ns);
@@ -100,8 +98,7 @@ pub(crate) fn announce(state: &mut State) {
     let record = entry.as_mut_ptr();
     let oc = state.oc;
     let memcg = pointer(oc, &OC_MEMCG);
-    // SAFETY: the value may change under us, its parts may not.
-    let reclaim = unsafe { RECLAIM.get(state.owner as u32) };
+    let thread = reclaim::place(state.owner);
     // SAFETY: the record is ours; every field is written.
     unsafe {
         (*record).header =
@@ -119,13 +116,11 @@ pub(crate) fn announce(state: &mut State) {
         (*record).limit_pages = field(memcg, &MEMCG_MAX, UNKNOWN_U64);
         (*record).swap_usage_pages = field(memcg, &MEMCG_SWAP_USAGE, UNKNOWN_U64);
         (*record).swap_limit_pages = field(memcg, &MEMCG_SWAP_MAX, UNKNOWN_U64);
-        (*record).has_reclaim = u32::from(reclaim.is_some());
-        (*record).reclaim = match reclaim {
-            Some(reclaim) => reclaim.total,
-            None => Reclaim { rounds: 0, ns: 0, reclaimed_pages: 0, first_ns: 0 },
-        };
+        (*record).has_reclaim = u32::from(thread.owner == state.owner);
+        (*record).reclaim = thread.total;
     }
     entry.submit(0);
+    reclaim::announce(state);
 }
 
 /// `out_of_memory` returned.

@@ -5,7 +5,10 @@
 //! kernel's own structures.
 #![no_std]
 
+mod escalation;
 mod wire_levels;
+
+pub use escalation::*;
 pub use wire_levels::{CHILDREN, Child, LEVELS, Level};
 
 /// Length of `task_struct.comm`, with its NUL.
@@ -59,6 +62,8 @@ pub enum Kind {
     MemoryBack = 10,
     /// [`Reaper`]: the OOM reaper came for a victim.
     Reaper = 11,
+    /// [`Escalation`]: reclaim before a call.
+    Escalation = 12,
 }
 
 impl Kind {
@@ -76,6 +81,7 @@ impl Kind {
             9 => Self::Child,
             10 => Self::MemoryBack,
             11 => Self::Reaper,
+            12 => Self::Escalation,
             _ => return None,
         })
     }
@@ -168,6 +174,10 @@ pub struct Reclaim {
     pub reclaimed_pages: u64,
     /// Begin of the first round, `CLOCK_BOOTTIME` nanoseconds.
     pub first_ns: u64,
+    /// Pages that they looked at (`mm_vmscan_lru_shrink_inactive`).
+    pub scanned_pages: u64,
+    /// `compact_retry`.
+    pub compact_retries: u64,
 }
 
 /// The OOM path was entered (announced when the first thing worth telling happens in it).
@@ -382,7 +392,7 @@ mod tests {
         assert_eq!(size_of::<Header>(), HEADER);
         assert_eq!(size_of::<Task>(), TASK);
         assert_eq!(size_of::<Path>(), PATH);
-        assert_eq!(size_of::<Call>(), HEADER + TASK + 6 * 4 + 5 * 8 + 32 + 2 * PATH);
+        assert_eq!(size_of::<Call>(), HEADER + TASK + 6 * 4 + 5 * 8 + 48 + 2 * PATH);
         assert_eq!(size_of::<Candidate>(), HEADER + TASK + 16);
         assert_eq!(size_of::<CgroupName>(), HEADER + 8 + PATH);
         assert_eq!(size_of::<Decision>(), HEADER + TASK + 24 + MESSAGE_LEN);
@@ -391,6 +401,9 @@ mod tests {
         assert_eq!(size_of::<MemoryBack>(), HEADER + 8 + 5 * 8);
         assert_eq!(size_of::<Reaper>(), HEADER + 8);
         assert_eq!(size_of::<End>(), HEADER + 8 + 8 + 16 + 8 + 8);
+        assert_eq!(size_of::<Machine>(), 2 * 32 + 9 * 8);
+        assert_eq!(size_of::<RetryZone>(), 5 * 8 + ZONE_NAME_LEN);
+        assert_eq!(size_of::<Escalation>(), HEADER + 8 + 32 + 17 * 8 + 8 + RETRY_ZONES * 56);
     }
 
     #[test]
@@ -398,7 +411,7 @@ mod tests {
         for value in 0..20 {
             match Kind::from_wire(value) {
                 Some(kind) => assert_eq!(kind as u32, value),
-                None => assert!(value == 0 || value > 11),
+                None => assert!(value == 0 || value > 12),
             }
         }
     }

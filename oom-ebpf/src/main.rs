@@ -4,12 +4,15 @@
 //! - [`fields`]: offsets of kernel fields, filled by the loader from the running kernel's BTF.
 //! - [`maps`]: rings, counters and the little state that programs share.
 //! - [`read`], [`task`], [`cgroup`]: kernel memory to wire records.
+//! - [`reclaim`]: sums of reclaim, by thread, cgroup and time.
 //! - [`call`]: one OOM call: its number, its announcement, its end.
 //! - [`levels`]: how full the memory cgroups are, once a call.
 //! - [`hooks`]: one hook a file, named after the kernel function or tracepoint.
 //!
 //! Nothing here sleeps, allocates or loops without a small bound: this is the worst moment of the machine.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+// For the one instruction that adds to shared memory, see `reclaim`.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
@@ -28,6 +31,8 @@ mod levels;
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod read;
+#[cfg(target_arch = "bpf")]
+mod reclaim;
 #[cfg(target_arch = "bpf")]
 mod task;
 

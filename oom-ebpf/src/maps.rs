@@ -4,7 +4,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, LruHashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
-use oom_ebpf::{RING_BULK, RING_EVENTS};
+use oom_ebpf::{Machine, RING_BULK, RING_EVENTS, Work};
 
 use crate::fields::CALLS_SEEN;
 
@@ -40,10 +40,6 @@ pub(crate) static LEAVING: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1
 /// Cgroup id -> number of the call that its path was last sent for.
 #[map]
 pub(crate) static NAMES: LruHashMap<u64, u64> = LruHashMap::with_max_entries(4096, 0);
-
-/// Reclaim by thread.
-#[map]
-pub(crate) static RECLAIM: LruHashMap<u32, ReclaimState> = LruHashMap::with_max_entries(4096, 0);
 
 /// The OOM call under way, see [`crate::call`].
 #[repr(C)]
@@ -94,6 +90,10 @@ pub(crate) struct State {
     pub marked_tgid: u64,
     /// Records of the bulk ring, over all calls.
     pub bulk: u64,
+    /// Reclaim at the entry: `css.serial_nr` of `oc->memcg`, and the entry's buckets of it and of the machine.
+    pub cgroup: u64,
+    pub cgroup_now: Work,
+    pub machine_now: Machine,
 }
 
 /// See [`VICTIMS`].
@@ -135,18 +135,6 @@ pub(crate) struct MmState {
     /// `tgid` of the process.
     pub pid: u32,
     pub reserved: u32,
-}
-
-/// See [`RECLAIM`].
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct ReclaimState {
-    /// Begin of the round under way, 0 if none.
-    pub begin_ns: u64,
-    /// End of the last one.
-    pub end_ns: u64,
-    /// As on the wire.
-    pub total: oom_ebpf::Reclaim,
 }
 
 /// The state, if the map is there (it is: the verifier wants to see the check).

@@ -1,18 +1,19 @@
 //! `cargo xtask bench`: how fast `explain` reads, next to grep, in one run on this machine; with `--sampler`, what the
-//! agent's sampler costs.
+//! agent's sampler costs; with `--reclaim`, what the agent costs a workload that reclaims all the time.
 //!
 //! Times are those of whole processes. Both programs take turns, so that what else the machine does meets both; the
 //! ratios count, not the seconds.
 
 mod input;
 mod measure;
+mod reclaim;
 mod sampler;
 
 use crate::process;
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use measure::{Measured, measure, spread};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const MIB: u64 = 1 << 20;
 /// A release build from nothing.
 const BUILD: Duration = Duration::from_mins(15);
 
-/// Measure how fast `explain` reads logs.
+/// Measure how fast `explain` reads logs, or what the agent costs.
 #[derive(Debug, Parser)]
 pub(crate) struct BenchArgs {
     /// Rounds; each runs every program once.
@@ -35,10 +36,23 @@ pub(crate) struct BenchArgs {
     /// With --sampler: how long, in seconds, without it and with it.
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(10..))]
     time: u64,
+    /// What the agent costs a workload that reclaims all the time, instead. Needs root.
+    #[arg(long)]
+    reclaim: bool,
+    /// The workload of --reclaim.
+    #[arg(long, hide = true, requires = "reclaim_group")]
+    reclaim_reader: Option<PathBuf>,
+    /// Its cgroup.
+    #[arg(long, hide = true)]
+    reclaim_group: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
+    if let (Some(file), Some(group)) = (&args.reclaim_reader, &args.reclaim_group) {
+        reclaim::read(file, group)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let root = process::workspace();
     let target = root.join("target");
     let directory = target.join("bench");
@@ -49,6 +63,10 @@ pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
 
     if args.sampler {
         sampler::run(&agent, Duration::from_secs(args.time))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.reclaim {
+        reclaim::main(&agent, &directory, args.rounds)?;
         return Ok(ExitCode::SUCCESS);
     }
     let samples = input::samples(&root)?;

@@ -24,7 +24,7 @@ pub struct Escalation {
     /// Zones that the page allocator gave up on, as it saw them last (`should_reclaim_retry`, `mm/page_alloc.c`).
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub zones: Vec<RetryZone>,
-    /// Compaction for an allocation of order above 0 (`should_compact_retry`).
+    /// Times that an allocation of order above 0 asked whether to compact once more (`should_compact_retry`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compact_retries: Option<u64>,
     /// The last 10 s.
@@ -35,10 +35,11 @@ pub struct Escalation {
     pub last_60s: Option<Window>,
 }
 
-/// The time right before the OOM path was entered.
+/// The time right before the OOM path was entered. It begins where a bucket of the kernel side begins, every 1.07 s
+/// (2^30 ns of `CLOCK_BOOTTIME`), so it is up to that much shorter than its name says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Window {
-    /// How long it is. Shorter than its name says where the agent has not run for so long.
+    /// How long it is. Much shorter than its name says where the agent has not run for so long.
     pub seconds: f64,
     /// Reclaim for the limit of the cgroup that was full, by all tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,7 +84,7 @@ pub struct Work {
 /// The kernel's background reclaim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Kswapd {
-    /// Times it was woken.
+    /// Times it began to work (`mm_vmscan_kswapd_wake`): after a sleep, or at once where there is more to do.
     pub wakes: u64,
     /// Times it went back to sleep.
     pub sleeps: u64,

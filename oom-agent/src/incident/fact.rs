@@ -1,5 +1,6 @@
 //! What sources tell the assembler. One fact is one thing that happened in the kernel; nothing here is an incident yet.
 
+use super::escalation::{RetryZone, Window};
 pub use super::filled::{Child, FileCgroup, Files, Level, Of};
 use super::model::{Memory, ScopeKind};
 use crate::report;
@@ -9,6 +10,8 @@ use crate::report;
 pub enum Fact {
     /// The OOM path was entered and something worth telling is happening in it.
     Call(Box<Call>),
+    /// Reclaim before that.
+    Escalation(Box<Escalation>),
     /// The kernel looked at a process.
     Candidate(Box<Candidate>),
     /// Path of a cgroup that candidates name by id.
@@ -145,6 +148,27 @@ pub struct Reclaim {
     pub reclaimed_pages: u64,
     /// Begin of the first, nanoseconds since boot.
     pub first_ns: u64,
+    /// Pages that they looked at, as far as the kernel tells.
+    pub scanned_pages: u64,
+    /// Times that the allocation thought of compacting once more, as far as that is seen.
+    pub compact_retries: u64,
+}
+
+/// Reclaim before a call, by whomever.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Escalation {
+    /// Number of the call.
+    pub call: u64,
+    /// This kernel tells of pages that reclaim looks at.
+    pub scans_told: bool,
+    /// [`Reclaim::compact_retries`] is seen.
+    pub compaction_seen: bool,
+    /// Zones that the page allocator gave up on for the task that asked.
+    pub zones: Vec<RetryZone>,
+    /// The last 10 s. `None`: not known, or the agent has only just started.
+    pub last_10s: Option<Window>,
+    /// The last 60 s.
+    pub last_60s: Option<Window>,
 }
 
 /// The kernel looked at a process.

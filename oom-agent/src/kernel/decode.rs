@@ -1,9 +1,10 @@
 //! Wire records to facts.
 
 use crate::incident::{
+    escalation::RetryZone,
     fact::{
-        Call, Candidate, CgroupPath, Child, Control, Decision, End, Exit, Fact, Level, MemoryBack, Reaper,
-        Reaping, Reclaim, Task, Victim,
+        Call, Candidate, CgroupPath, Child, Control, Decision, End, Escalation, Exit, Fact, Level,
+        MemoryBack, Reaper, Reaping, Reclaim, Task, Victim,
     },
     model::{Memory, ScopeKind},
 };
@@ -34,6 +35,7 @@ impl Pod for wire::Level {}
 impl Pod for wire::Child {}
 impl Pod for wire::MemoryBack {}
 impl Pod for wire::Reaper {}
+impl Pod for wire::Escalation {}
 
 fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     if bytes.len() < size_of::<T>() {
@@ -65,7 +67,13 @@ impl Decoder {
             wire::Kind::Child => Fact::Child(Box::new(self.child(&read(bytes)?))),
             wire::Kind::MemoryBack => Fact::MemoryBack(self.memory_back(&read(bytes)?)),
             wire::Kind::Reaper => Fact::Reaper(reaper(&read(bytes)?)?),
+            wire::Kind::Escalation => Fact::Escalation(Box::new(escalation(&read(bytes)?))),
         })
+    }
+
+    /// The record that an [`Escalation`] was made of: the rest of it is in maps.
+    pub fn escalation(bytes: &[u8]) -> Option<wire::Escalation> {
+        read(bytes)
     }
 
     fn pages(self, pages: u64) -> Option<u64> {
@@ -130,14 +138,16 @@ impl Decoder {
             swap_usage_bytes: self.pages(call.swap_usage_pages),
             swap_limit_bytes: self.limit(call.swap_limit_pages),
         });
-        let wire::Reclaim { rounds, ns, reclaimed_pages, first_ns } = call.reclaim;
+        let wire::Reclaim { rounds, ns, reclaimed_pages, first_ns, scanned_pages, compact_retries } =
+            call.reclaim;
+        let reclaim = Reclaim { rounds, ns, reclaimed_pages, first_ns, scanned_pages, compact_retries };
         Call {
             call: call.header.call,
             time_ns: call.header.time_ns,
             trigger: self.task(&call.trigger),
             trigger_cgroup: (call.trigger.cgroup_id != 0).then(|| path(&call.trigger_path)),
             control,
-            reclaim: (call.has_reclaim != 0).then_some(Reclaim { rounds, ns, reclaimed_pages, first_ns }),
+            reclaim: (call.has_reclaim != 0).then_some(reclaim),
         }
     }
 
@@ -232,6 +242,28 @@ fn reaper(reaper: &wire::Reaper) -> Option<Reaper> {
 /// The name fills its record: it may be longer.
 fn is_full(name: &[u8; wire::NAME_LEN]) -> bool {
     name[..wire::NAME_LEN - 1].iter().all(|byte| *byte != 0)
+}
+
+fn escalation(record: &wire::Escalation) -> Escalation {
+    let retry = &record.retry;
+    let own = retry.owner == record.owner && record.rounds_owner == record.owner;
+    // After the last of `MAX_RECLAIM_RETRIES` rounds it does not look again (`should_reclaim_retry`).
+    let latest = own && record.rounds.wrapping_sub(retry.rounds) <= 1;
+    let count = if latest { retry.zones.len().min(usize::try_from(retry.count).unwrap_or(0)) } else { 0 };
+    let zone = |zone: &wire::RetryZone| RetryZone {
+        node: zone.node,
+        name: name(&zone.name),
+        reclaimable_pages: zone.reclaimable_pages,
+        available_pages: zone.available_pages,
+        min_watermark_pages: zone.min_watermark_pages,
+        no_progress_loops: zone.no_progress_loops,
+        enough: zone.enough != 0,
+    };
+    Escalation {
+        call: record.header.call,
+        zones: retry.zones[..count].iter().map(zone).collect(),
+        ..Escalation::default()
+    }
 }
 
 fn end(end: &wire::End) -> End {

@@ -59,6 +59,10 @@ const FIELDS: &[(&str, &str, Need)] = &[
     ("OC_CHOSEN", "oom_control.chosen", Required),
     ("OC_CHOSEN_POINTS", "oom_control.chosen_points", Required),
     ("OC_CONSTRAINT", "oom_control.constraint", Required),
+    ("CSS_SERIAL_NR", "cgroup_subsys_state.serial_nr", Optional),
+    ("ZONEREF_ZONE", "zoneref.zone", Optional),
+    ("ZONE_NODE", "zone.node", Optional),
+    ("ZONE_NAME", "zone.name", Optional),
 ];
 
 /// Swap counters; on cgroup v1 the same place counts memory and swap together, so they are left absent there.

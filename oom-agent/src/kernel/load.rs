@@ -5,6 +5,7 @@ use super::{
     decode::Decoder,
     fields,
     probes::{self, HOOKS, Hook, Kind, Need, Program},
+    windows::{self, Windows},
 };
 use crate::incident::model::Level;
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -85,6 +86,8 @@ pub struct Loaded {
     pub drops: PerCpuArray<MapData, u64>,
     /// For the rings' records.
     pub decoder: Decoder,
+    /// Sums of reclaim.
+    pub windows: Windows,
     /// Kernel fields that this kernel does not have.
     pub missing_fields: Vec<&'static str>,
     /// Log of the BPF programs.
@@ -185,6 +188,7 @@ impl<'a> Attempt<'a> {
             loader.override_global(global, value, true);
         }
         loader.map_max_entries("EVENTS", options.events_bytes).map_max_entries("BULK", options.bulk_bytes);
+        loader.map_max_entries("CGROUPS", windows::cgroup_buckets());
         if !options.bpf_log {
             loader.map_max_entries("AYA_LOGS", rustix::param::page_size() as u32);
         }
@@ -269,6 +273,7 @@ impl<'a> Attempt<'a> {
     fn finish(mut self, level: Level, hooks: Vec<HookStatus>) -> Result<Loaded> {
         let logger =
             if self.options.bpf_log { Some(aya_log::EbpfLogger::init(&mut self.object)?) } else { None };
+        let windows = Windows::new(&mut self.object, &hooks)?;
         let mut map = |name: &str| {
             self.object.take_map(name).with_context(|| format!("the BPF object has no map {name}"))
         };
@@ -279,6 +284,7 @@ impl<'a> Attempt<'a> {
             bulk: RingBuf::try_from(map("BULK")?)?,
             drops: PerCpuArray::try_from(map("DROPS")?)?,
             decoder: Decoder { page_size: rustix::param::page_size() as u64 },
+            windows,
             missing_fields: self.kernel.offsets.missing_optional.clone(),
             logger,
             links: self.links,

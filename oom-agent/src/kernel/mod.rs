@@ -8,6 +8,7 @@
 //! - [`load`]: loads and attaches, by trying.
 //! - [`decode`]: wire records to facts.
 //! - [`rings`]: the rings, asynchronously.
+//! - [`windows`]: sums of reclaim over the time before a call.
 
 pub mod btf;
 pub mod decode;
@@ -16,6 +17,7 @@ pub mod host;
 pub mod load;
 pub mod probes;
 pub mod rings;
+pub mod windows;
 
 /// The BPF object that was built with the agent.
 #[cfg(not(oom_no_bpf))]

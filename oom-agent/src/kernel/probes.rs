@@ -144,6 +144,51 @@ pub const HOOKS: &[Hook] = &[
         ],
     },
     Hook {
+        target: "try_to_free_mem_cgroup_pages",
+        gives: "reclaim for the cgroup that was full",
+        need: Need::Optional,
+        ways: &[
+            &[program("enter_try_to_free_mem_cgroup_pages", Fentry)],
+            &[program("k_enter_try_to_free_mem_cgroup_pages", Kprobe)],
+        ],
+    },
+    Hook {
+        target: "mm_vmscan_lru_shrink_inactive",
+        gives: "pages that reclaim looked at",
+        need: Need::Optional,
+        ways: &[&[program("lru_shrink_inactive", RawTracepoint)]],
+    },
+    Hook {
+        target: "mm_vmscan_throttled",
+        gives: "waits in reclaim (from 5.16 on)",
+        need: Need::Optional,
+        ways: &[&[program("throttled", RawTracepoint)]],
+    },
+    Hook {
+        target: "mm_vmscan_kswapd_wake",
+        gives: "work of kswapd",
+        need: Need::Optional,
+        ways: &[&[program("kswapd_wake", RawTracepoint)]],
+    },
+    Hook {
+        target: "mm_vmscan_kswapd_sleep",
+        gives: "work of kswapd",
+        need: Need::Optional,
+        ways: &[&[program("kswapd_sleep", RawTracepoint)]],
+    },
+    Hook {
+        target: "reclaim_retry_zone",
+        gives: "zones that the page allocator gave up on",
+        need: Need::Optional,
+        ways: &[&[program("reclaim_retry_zone", RawTracepoint)]],
+    },
+    Hook {
+        target: "compact_retry",
+        gives: "compaction before the kill",
+        need: Need::Optional,
+        ways: &[&[program("compact_retry", RawTracepoint)]],
+    },
+    Hook {
         target: "oom_badness",
         gives: "the kernel's own points (5.10 inlines it: then computed)",
         need: Need::Optional,

@@ -1,6 +1,6 @@
 //! The rings' records as facts, in an order that makes sense: candidates before the end of their call.
 
-use super::{decode::Decoder, load::Loaded};
+use super::{decode::Decoder, load::Loaded, windows::Windows};
 use crate::incident::fact::Fact;
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, PerCpuArray, RingBuf};
@@ -14,6 +14,7 @@ pub struct Rings {
     bulk: AsyncFd<RingBuf<MapData>>,
     drops: PerCpuArray<MapData, u64>,
     decoder: Decoder,
+    windows: Windows,
     dropped: Dropped,
     undecodable: u64,
     _links: Vec<Box<dyn Any>>,
@@ -31,7 +32,7 @@ pub struct Dropped {
 impl Rings {
     /// Registers the rings with the runtime.
     pub fn new(loaded: Loaded) -> Result<Self> {
-        let Loaded { events, bulk, drops, decoder, links, .. } = loaded;
+        let Loaded { events, bulk, drops, decoder, windows, links, .. } = loaded;
         let register = |ring: RingBuf<MapData>| {
             // SAFETY: a ring keeps the one map that it was made of, and with it the descriptor, for its whole life.
             let registered = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) };
@@ -42,6 +43,7 @@ impl Rings {
             bulk: register(bulk)?,
             drops,
             decoder,
+            windows,
             dropped: Dropped::default(),
             undecodable: 0,
             _links: links,
@@ -61,10 +63,13 @@ impl Rings {
 
     /// Hands over what is there.
     pub fn drain(&mut self, mut push: impl FnMut(Fact)) -> Result<()> {
-        let Self { events, bulk, decoder, undecodable, .. } = self;
+        let Self { events, bulk, decoder, windows, undecodable, .. } = self;
         let (events, bulk) = (events.get_mut(), bulk.get_mut());
         let mut decode = |bytes: &[u8]| {
-            let fact = decoder.fact(bytes);
+            let mut fact = decoder.fact(bytes);
+            if let (Some(Fact::Escalation(fact)), Some(record)) = (&mut fact, Decoder::escalation(bytes)) {
+                windows.add(&record, fact);
+            }
             *undecodable += u64::from(fact.is_none());
             fact
         };

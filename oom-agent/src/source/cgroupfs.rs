@@ -1,6 +1,9 @@
 //! Memory cgroups in files, v1 and v2. Whoever reads them knows that a cgroup may be gone at any moment.
 
-use crate::kernel::host::cgroup::{Cgroups, Memory};
+use crate::{
+    kernel::host::cgroup::{Cgroups, Memory},
+    rank::facts::Bound,
+};
 use std::{
     fs::File,
     io::{self, Read as _},
@@ -67,11 +70,14 @@ impl Dir {
         self.text(name)?.parse().ok()
     }
 
-    /// A limit: `Some(None)` is none.
-    pub(crate) fn limit(&self, name: &str) -> Option<Option<u64>> {
+    /// A limit.
+    pub(crate) fn limit(&self, name: &str) -> Option<Bound> {
         match self.text(name)?.as_str() {
-            "max" => Some(None),
-            bytes => bytes.parse().ok().map(|bytes| Some(bytes).filter(|bytes| *bytes < NO_LIMIT)),
+            "max" => Some(Bound::NONE),
+            bytes => bytes
+                .parse()
+                .ok()
+                .map(|bytes| if bytes < NO_LIMIT { Bound::Bytes(bytes) } else { Bound::NONE }),
         }
     }
 }

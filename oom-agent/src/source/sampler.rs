@@ -11,7 +11,7 @@ mod tree;
 
 use super::pause::Pause;
 use crate::incident::growth::Growth;
-use crate::incident::growth::history::{History, NoRoom};
+use crate::incident::growth::history::History;
 use crate::incident::model::Incident;
 use crate::kernel::host::cgroup::Memory;
 use anyhow::Result;
@@ -120,15 +120,12 @@ impl Sampler {
                 history.gone(id);
                 continue;
             };
-            match history.admit(id, limit) {
-                Ok(lost) => {
-                    self.unsampled += usize::from(lost.is_some_and(|lost| tree.unwatch(lost)));
-                    tree.watch(id);
-                }
-                Err(NoRoom) => {
-                    tree.unwatch(id);
-                    self.unsampled += 1;
-                }
+            if let Ok(lost) = history.admit(id, limit) {
+                self.unsampled += usize::from(lost.is_some_and(|lost| tree.unwatch(lost)));
+                tree.watch(id);
+            } else {
+                tree.unwatch(id);
+                self.unsampled += 1;
             }
         }
         nearly.clear();

@@ -1,76 +1,66 @@
-//! Tracepoints `vmscan:mm_vmscan_{direct,memcg}_reclaim_{begin,end}`: summed up here by thread, never an event each.
+//! Tracepoints `vmscan:mm_vmscan_{direct,memcg}_reclaim_{begin,end}`, `mm_vmscan_lru_shrink_inactive` and
+//! `mm_vmscan_throttled`: summed up here, never an event each.
 //!
-//! Their arguments moved in 7.1; the only one needed, `nr_reclaimed`, is the first of `end` on all.
+//! The arguments of the first four moved in 7.1; the only one needed, `nr_reclaimed`, is the first of `end` on all.
 
-use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, programs::RawTracePointContext};
-use oom_ebpf::Reclaim;
+use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 
 use crate::{
-    maps::{RECLAIM, ReclaimState},
-    read::now,
+    fields::TASK_FLAGS,
+    read::{current, field},
+    reclaim::{self, Round},
 };
 
-/// A longer pause begins a new series.
-const SERIES_NS: u64 = 10_000_000_000;
+/// `PF_KSWAPD`, include/linux/sched.h: the same from 4.17 to 7.3.
+const PF_KSWAPD: u32 = 0x0002_0000;
 
 #[raw_tracepoint(tracepoint = "mm_vmscan_direct_reclaim_begin")]
 fn direct_reclaim_begin(_ctx: RawTracePointContext) -> i32 {
-    begin();
+    reclaim::begin(Round::Direct);
     0
 }
 
 #[raw_tracepoint(tracepoint = "mm_vmscan_memcg_reclaim_begin")]
 fn memcg_reclaim_begin(_ctx: RawTracePointContext) -> i32 {
-    begin();
+    reclaim::begin(Round::Memcg);
     0
 }
 
 #[raw_tracepoint(tracepoint = "mm_vmscan_direct_reclaim_end")]
 fn direct_reclaim_end(ctx: RawTracePointContext) -> i32 {
-    end(ctx.arg(0));
+    reclaim::end(ctx.arg(0));
     0
 }
 
 #[raw_tracepoint(tracepoint = "mm_vmscan_memcg_reclaim_end")]
 fn memcg_reclaim_end(ctx: RawTracePointContext) -> i32 {
-    end(ctx.arg(0));
+    reclaim::end(ctx.arg(0));
     0
 }
 
-#[inline(always)]
-fn begin() {
-    let tid = bpf_get_current_pid_tgid() as u32;
-    let now = now();
-    if let Some(reclaim) = RECLAIM.get_ptr_mut(tid) {
-        // SAFETY: only the thread itself writes its entry, and it does not reclaim twice at once.
-        let reclaim = unsafe { &mut *reclaim };
-        if now.saturating_sub(reclaim.end_ns) > SERIES_NS {
-            reclaim.total = Reclaim { rounds: 0, ns: 0, reclaimed_pages: 0, first_ns: now };
-        }
-        reclaim.begin_ns = now;
-        return;
+/// `(int nid, unsigned long nr_scanned, unsigned long nr_reclaimed, ...)`
+#[raw_tracepoint(tracepoint = "mm_vmscan_lru_shrink_inactive")]
+fn lru_shrink_inactive(ctx: RawTracePointContext) -> i32 {
+    let pages: u64 = ctx.arg(1);
+    if !reclaim::scanned(pages) && field::<u32>(current(), &TASK_FLAGS, 0) & PF_KSWAPD != 0 {
+        let reclaimed: u64 = ctx.arg(2);
+        // SAFETY: fields of a map's value.
+        reclaim::count(|machine, add| unsafe {
+            add(&raw mut (*machine).kswapd_scanned_pages, pages);
+            add(&raw mut (*machine).kswapd_reclaimed_pages, reclaimed);
+        });
     }
-    let first = ReclaimState {
-        begin_ns: now,
-        end_ns: now,
-        total: Reclaim { rounds: 0, ns: 0, reclaimed_pages: 0, first_ns: now },
-    };
-    // An LRU map makes room.
-    let _ = RECLAIM.insert(tid, first, 0);
+    0
 }
 
-#[inline(always)]
-fn end(reclaimed_pages: u64) {
-    let Some(reclaim) = RECLAIM.get_ptr_mut(bpf_get_current_pid_tgid() as u32) else { return };
-    // SAFETY: as in `begin`.
-    let reclaim = unsafe { &mut *reclaim };
-    if reclaim.begin_ns == 0 {
-        return;
-    }
-    let now = now();
-    reclaim.total.rounds += 1;
-    reclaim.total.ns += now.saturating_sub(reclaim.begin_ns);
-    reclaim.total.reclaimed_pages += reclaimed_pages;
-    reclaim.begin_ns = 0;
-    reclaim.end_ns = now;
+/// `(int nid, int usec_timeout, int usec_delayed, int reason)`, from 5.16 on.
+#[raw_tracepoint(tracepoint = "mm_vmscan_throttled")]
+fn throttled(ctx: RawTracePointContext) -> i32 {
+    let delayed_us = ctx.arg::<i32>(2) as u32;
+    // SAFETY: fields of a map's value.
+    reclaim::count(|machine, add| unsafe {
+        add(&raw mut (*machine).throttled, 1);
+        add(&raw mut (*machine).throttled_ns, u64::from(delayed_us) * 1000);
+    });
+    0
 }

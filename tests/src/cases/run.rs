@@ -8,6 +8,7 @@ use super::table::{CASES, Case};
 use super::{Args, latency};
 use crate::truth::ftrace::Tracer;
 use crate::truth::model::Truth;
+use crate::truth::reclaim::ReclaimTracer;
 use crate::workload::sys;
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -25,6 +26,7 @@ fn machine(kprobes: bool, agent: Option<Binary>) -> Result<Machine> {
     Ok(Machine {
         hierarchy: Hierarchy::detect()?,
         tracer: Tracer::new(kprobes)?,
+        reclaim: ReclaimTracer::new(kprobes)?,
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         cpus: std::thread::available_parallelism().context("counting CPUs")?.get() as u32,
         agent,
@@ -127,6 +129,9 @@ impl Runner<'_> {
         save(&dir.join("kmsg.txt"), &left.messages.join("\n"))?;
         if let Some(trace) = &left.trace {
             save(&dir.join("trace.txt"), trace)?;
+        }
+        if let Some(reclaim) = &left.reclaim {
+            save(&dir.join("reclaim.txt"), reclaim)?;
         }
         let expected = left.truth.kills.len() + usize::from(left.truth.none_killable > 0);
         if let Some(agent) = &mut self.agent {

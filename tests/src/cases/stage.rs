@@ -9,6 +9,7 @@ use crate::truth::kmsg::Follower;
 use crate::truth::model::{Afterwards, Check, Expect, Kill, Level, Telling, Truth};
 use crate::truth::observe::{Seen, Told, tell};
 use crate::truth::procfs::{self, Processes};
+use crate::truth::reclaim::ReclaimTracer;
 use anyhow::{Context, Result};
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use std::fmt::Display;
 pub(crate) struct Machine {
     pub(crate) hierarchy: Hierarchy,
     pub(crate) tracer: Option<Tracer>,
+    pub(crate) reclaim: Option<ReclaimTracer>,
     pub(crate) kernel: String,
     pub(crate) cpus: u32,
     /// The agent's program, unless the truth alone is wanted.
@@ -78,6 +80,7 @@ pub(crate) struct Left {
     pub(crate) truth: Truth,
     pub(crate) messages: Vec<String>,
     pub(crate) trace: Option<String>,
+    pub(crate) reclaim: Option<String>,
     pub(crate) told: Vec<Words>,
 }
 
@@ -86,6 +89,9 @@ impl<'a> Stage<'a> {
     pub(crate) fn new(machine: &'a Machine, agent: Option<u32>) -> Result<Self> {
         if let Some(tracer) = &machine.tracer {
             tracer.clear()?;
+        }
+        if let Some(reclaim) = &machine.reclaim {
+            reclaim.begin()?;
         }
         Ok(Self {
             machine,
@@ -235,6 +241,7 @@ impl<'a> Stage<'a> {
         self.held.clear();
         self.log.catch_up()?;
         let read = self.machine.tracer.as_ref().map(Tracer::read).transpose()?;
+        let reclaim = self.machine.reclaim.as_ref().map(ReclaimTracer::read).transpose()?;
         let has_kprobes = self.machine.tracer.as_ref().is_some_and(|tracer| tracer.has_kprobes);
         let sharers = self.actors.iter().filter_map(|a| Some((*a.pids.first()?, *a.pids.get(1)?))).collect();
         let seen = Seen {
@@ -261,12 +268,13 @@ impl<'a> Stage<'a> {
         for (kill, afterwards) in kills.iter_mut().zip(&self.afterwards) {
             kill.afterwards = Some(*afterwards);
         }
-        self.agree(&kills, read.as_ref().is_some_and(|(_, lost)| *lost));
+        self.agree(&kills, [&read, &reclaim].into_iter().flatten().any(|(_, lost)| *lost));
         if let Some(foretold) = self.foretold.take() {
             self.checks.extend(foretold.checks(kills.first()));
         }
         let mut sources = vec!["kmsg".to_owned(), "waitpid".to_owned()];
         sources.extend(read.is_some().then(|| "ftrace".to_owned()));
+        sources.extend(reclaim.is_some().then(|| "reclaim".to_owned()));
         sources.extend(has_kprobes.then(|| "kprobes".to_owned()));
         sources.extend((!self.groups.0.is_empty()).then(|| "memory.events".to_owned()));
         let truth = Truth {
@@ -287,7 +295,13 @@ impl<'a> Stage<'a> {
         };
         let told = std::mem::take(&mut self.told);
         let messages = std::mem::take(&mut self.log.messages);
-        Ok(Left { truth, messages, trace: read.map(|(text, _)| text), told })
+        Ok(Left {
+            truth,
+            messages,
+            trace: read.map(|(text, _)| text),
+            reclaim: reclaim.map(|(text, _)| text),
+            told,
+        })
     }
 
     /// Everything that has to agree.

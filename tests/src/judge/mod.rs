@@ -5,6 +5,7 @@
 //! - [`incident`]: one incident against one kill.
 //! - [`telling`]: what another agent made of the same.
 //! - [`recovery`]: what it gave back.
+//! - [`reclaim`]: sums of reclaim, counted again.
 //! - [`points`]: candidates and what their points are made of.
 //! - [`state`]: how full everything was.
 //!
@@ -13,6 +14,7 @@
 mod compare;
 mod incident;
 mod points;
+mod reclaim;
 mod recovery;
 mod state;
 mod telling;
@@ -45,6 +47,9 @@ pub(crate) struct Findings {
     pub(crate) points_compared: usize,
     /// Largest difference in pages between an incident's points and the formula over its memory.
     pub(crate) formula_off: Option<u64>,
+    /// Sums of reclaim that were counted again, and how many of them have an event at the edge of their window.
+    pub(crate) sums_compared: usize,
+    pub(crate) sums_at_edge: usize,
     /// Where the kernel's points are not seen: largest difference from the formula over the rows of its report.
     pub(crate) table_off: Option<u64>,
 }
@@ -159,6 +164,12 @@ fn read(dir: &Path, case: &str) -> Result<Outcome> {
             .collect::<Result<Vec<Value>>>()
     };
     let mut findings = compare::compare(&truth, &incidents("incidents.jsonl")?);
+    if truth.sources.iter().any(|source| source == "reclaim") {
+        let trace = reclaim::Trace::parse(&text("reclaim.txt")?);
+        for incident in &incidents("incidents.jsonl")? {
+            reclaim::compare(&trace, incident, &mut findings);
+        }
+    }
     let mut said = vec![text("agent.stderr")?];
     for told in &truth.tellings {
         let stderr = text(&format!("agent.{}.stderr", told.name))?;
@@ -177,7 +188,18 @@ fn read(dir: &Path, case: &str) -> Result<Outcome> {
 
 /// The findings as an outcome.
 fn outcome(truth: &Truth, findings: Findings) -> Outcome {
-    let Findings { wrong, kills, checks, agents, filled, points_compared, formula_off, table_off } = findings;
+    let Findings {
+        wrong,
+        kills,
+        checks,
+        agents,
+        filled,
+        points_compared,
+        formula_off,
+        sums_compared,
+        sums_at_edge,
+        table_off,
+    } = findings;
     if !wrong.is_empty() {
         return Outcome::Failed(wrong);
     }
@@ -196,6 +218,9 @@ fn outcome(truth: &Truth, findings: Findings) -> Outcome {
     }
     if points_compared > 0 {
         words.push(format!("{points_compared} points equal"));
+    }
+    if sums_compared > 0 {
+        words.push(format!("{sums_compared} sums of reclaim, {sums_at_edge} with an event at the edge"));
     }
     words.extend(formula_off.map(|off| format!("formula off by {off} pages at most")));
     words.extend(table_off.map(|off| format!("off the kernel's table by {off} pages at most")));

@@ -4,6 +4,7 @@
 //! - [`model`]: what `truth.json` holds.
 //! - [`kmsg`], [`log`]: the kernel's report.
 //! - [`ftrace`], [`trace`]: tracepoints and kprobes.
+//! - [`reclaim`]: every round of reclaim.
 //! - [`procfs`]: the processes before they die.
 //! - [`observe`]: what all of them together say.
 
@@ -13,4 +14,5 @@ mod log;
 pub mod model;
 pub(crate) mod observe;
 pub(crate) mod procfs;
+pub(crate) mod reclaim;
 mod trace;

@@ -17,7 +17,7 @@ pub struct Truth {
     /// Online CPUs: the error of per-CPU counters grows with them.
     #[serde(default)]
     pub cpus: u32,
-    /// Where it comes from: `kmsg`, `ftrace`, `kprobes`, `memory.events`, `waitpid`.
+    /// Where it comes from: `kmsg`, `ftrace`, `reclaim` (every round of it), `kprobes`, `memory.events`, `waitpid`.
     #[serde(default)]
     pub sources: Vec<String>,
     /// The kills, in order.

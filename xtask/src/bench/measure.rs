@@ -11,6 +11,8 @@ use std::time::Instant;
 pub(super) struct Measured {
     /// Wall time from its start to its end.
     pub(super) seconds: f64,
+    /// Time on a processor, its own and in the kernel.
+    pub(super) cpu_seconds: f64,
     /// Most resident memory.
     pub(super) peak_bytes: u64,
 }
@@ -31,7 +33,9 @@ pub(super) fn measure(command: &mut Command) -> Result<Measured> {
     ensure!(status == 0, "{command:?} failed (wait status {status:#x})");
     // SAFETY: zeroed is a valid value, and wait4 has succeeded.
     let usage = unsafe { usage.assume_init() };
-    Ok(Measured { seconds, peak_bytes: usage.ru_maxrss.unsigned_abs() * 1024 })
+    let time = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    let cpu_seconds = time(usage.ru_utime) + time(usage.ru_stime);
+    Ok(Measured { seconds, cpu_seconds, peak_bytes: usage.ru_maxrss.unsigned_abs() * 1024 })
 }
 
 /// Counts the lines that a command writes.

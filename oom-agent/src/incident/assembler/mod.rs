@@ -97,6 +97,11 @@ impl Assembler {
                     pending.entry.get_or_insert(call);
                 }
             }
+            Fact::Escalation(escalation) => {
+                if let Some(pending) = self.open(now_ns, escalation.call) {
+                    pending.escalation.get_or_insert(escalation);
+                }
+            }
             Fact::Decision(decision) => {
                 let call = decision.call;
                 if let Some(pending) = self.open(now_ns, call) {

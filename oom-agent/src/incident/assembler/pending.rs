@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::marked::{Marked, Process};
-use crate::incident::fact::{Call, Decision, End, Exit, Files, MemoryBack, Reaper};
+use crate::incident::fact::{Call, Decision, End, Escalation, Exit, Files, MemoryBack, Reaper};
 use crate::incident::model::Level;
 use crate::report::{Killed, Outcome, Report};
 
@@ -115,6 +115,7 @@ pub(super) struct Pending {
     /// Arrival of the last fact.
     pub(super) latest_ns: u64,
     pub(super) entry: Option<Box<Call>>,
+    pub(super) escalation: Option<Box<Escalation>>,
     pub(super) decision: Option<Box<Decision>>,
     pub(super) end: Option<End>,
     pub(super) victims: Vec<Marked>,
@@ -144,6 +145,7 @@ impl Pending {
             touched_ns: now_ns,
             latest_ns: now_ns,
             entry: None,
+            escalation: None,
             decision: None,
             end: None,
             victims: Vec::new(),

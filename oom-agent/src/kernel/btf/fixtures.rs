@@ -27,6 +27,7 @@ const FIELDS: &[&str] = &[
     "cgroup.kn",
     "cgroup_subsys_state.cgroup",
     "cgroup_subsys_state.parent",
+    "cgroup_subsys_state.serial_nr",
     "cred.uid",
     "css_set.dfl_cgrp",
     "css_set.subsys",
@@ -84,6 +85,9 @@ const FIELDS: &[&str] = &[
     "task_struct.tgid",
     "task_struct.thread_node",
     "task_struct.vfork_done",
+    "zone.name",
+    "zone.node",
+    "zoneref.zone",
 ];
 
 const FUNCS: &[&str] = &[

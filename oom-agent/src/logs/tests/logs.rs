@@ -40,7 +40,7 @@ fn kills_in_the_same_place_are_counted_by_any_clock() {
     let sample = sample("6.12.117-memcg-v2");
     let writers: [&dyn Fn(u64) -> Vec<String>; 2] =
         [&|at| sample.log(|time_us: u64, text: &str| dmesg(time_us + at * 60_000_000, text)), &|at| {
-            sample.log(|_: u64, text: &str| format!("2026-11-20T10:{:02}:03+01:00 node-7 kernel: {text}", at))
+            sample.log(|_: u64, text: &str| format!("2026-11-20T10:{at:02}:03+01:00 node-7 kernel: {text}"))
         }];
     for write in writers {
         let numbers = |minutes: &[u64]| -> Vec<Option<u64>> {

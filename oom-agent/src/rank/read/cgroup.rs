@@ -53,7 +53,7 @@ impl Tree {
         let dir = self.at(cgroup);
         let text = |name: &str| dir.text(name);
         let number = |name: &str| dir.number(name);
-        let bound = |name: &str| dir.limit(name).map(|limit| limit.map_or(Bound::NONE, Bound::Bytes));
+        let bound = |name: &str| dir.limit(name);
         let cgroup = cgroup.to_owned();
         if self.v2 {
             return dir.has("memory.max").then(|| Level {

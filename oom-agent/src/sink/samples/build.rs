@@ -1,6 +1,6 @@
 //! Pieces of which sample incidents are made.
 
-use crate::incident::escalation::Escalation;
+use crate::incident::escalation::{Escalation, Kswapd, RetryZone, Window, Work};
 use crate::incident::model::{
     Candidate, Decision, Evidence, ExemptReason, Incident, Level, Limits, Memory, PointsSource, Role, Rule,
     Scope, ScopeKind, Trigger, Victim,
@@ -149,6 +149,51 @@ impl Sample {
         }
     }
 
+    /// The time before, with so many rounds.
+    fn window(&self, seconds: f64, rounds: u64) -> Window {
+        let work = Work {
+            rounds,
+            ns: rounds * 1_470_000,
+            scanned_pages: Some(rounds * 640),
+            reclaimed_pages: rounds / 2,
+        };
+        let none = Work { scanned_pages: Some(0), ..Work::default() };
+        let memcg = self.kind == ScopeKind::Memcg;
+        let awake = Kswapd {
+            wakes: rounds / 20,
+            sleeps: 0,
+            scanned_pages: Some(rounds * 7_000),
+            reclaimed_pages: Some(rounds),
+        };
+        Window {
+            seconds,
+            cgroup: memcg.then_some(work),
+            direct: Some(if memcg { none } else { work }),
+            memcg: Some(if memcg { work } else { none }),
+            kswapd: Some(if memcg { Kswapd::default() } else { awake }),
+            throttled: Some(if memcg { 0 } else { 31 }),
+            throttled_ns: Some(if memcg { 0 } else { 124_000_000 }),
+            ..Window::default()
+        }
+    }
+
+    /// The zones that the page allocator gave up on.
+    fn retry_zones(&self) -> Vec<RetryZone> {
+        let zone = |name: &str, available_pages, min_watermark_pages| RetryZone {
+            node: 0,
+            name: name.to_owned(),
+            reclaimable_pages: available_pages / 2,
+            available_pages,
+            min_watermark_pages,
+            no_progress_loops: 16,
+            enough: false,
+        };
+        if self.kind == ScopeKind::Memcg {
+            return Vec::new();
+        }
+        vec![zone("Normal", 11_000, 14_080), zone("DMA32", 2_900, 3_072)]
+    }
+
     /// The incident.
     pub(crate) fn build(&self) -> Incident {
         let of = |pid: u32| self.candidates.iter().find(|candidate| candidate.pid == pid);
@@ -204,8 +249,12 @@ impl Sample {
             escalation: Some(Escalation {
                 reclaim_rounds: Some(16),
                 trigger_stall_ns: Some(38_400_000),
+                scanned_pages: Some(51_840),
                 reclaimed_pages: Some(412),
                 window_seconds: Some(0.211),
+                zones: self.retry_zones(),
+                last_10s: Some(self.window(9.3, 812)),
+                last_60s: Some(self.window(59.8, 2_304)),
                 ..Escalation::default()
             }),
             oom_path_ns: Some(6_240_000),

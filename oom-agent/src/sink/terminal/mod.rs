@@ -3,7 +3,8 @@
 //! # Layout
 //! - [`style`]: how wide, in colour, how many candidates; the only part that asks the environment.
 //! - `headline`: the sentences on top.
-//! - `sections`: where, asked, before; `filled`: who filled it; `kill`: what the kill cost and gave back.
+//! - `sections`: where, asked; `filled`: who filled it.
+//! - `before`: reclaim before the kill; `growth`: how memory had grown; `kill`: what the kill cost and gave back.
 //! - `failed`: why there was no memory to give.
 //! - `growth`: how the memory in scope had grown, before the kill.
 //! - `memory`: what it was used for, swap, slab caches; `zones`: the page allocator's zones.
@@ -13,6 +14,7 @@
 //! - `missing`: what was not seen.
 //! - `words`: names and phrases that they share.
 
+mod before;
 pub(crate) mod candidates;
 mod diagnosis;
 mod failed;
@@ -54,7 +56,7 @@ pub fn render(incident: &Incident, style: &Style) -> String {
         ("Zones", zones::lines(incident, &page)),
         ("Swap", memory::swap(incident, &page)),
         ("Slab", memory::slabs(incident, &page)),
-        ("Before", sections::before(incident, &page)),
+        ("Before", before::lines(incident, &page)),
         (kill::label(incident), kill::lines(incident, &page)),
     ] {
         labelled(&mut lines, label, section);

@@ -1,6 +1,6 @@
-//! Where it was, who asked, what came before.
+//! Where it was, who asked.
 
-use super::{Page, filled, growth, words};
+use super::{Page, filled, words};
 use crate::incident::model::{Incident, ScopeKind};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
@@ -113,38 +113,4 @@ pub(super) fn asked(incident: &Incident, page: &Page) -> Vec<Line> {
         prose.atom(Tone::Plain, &path::shorten(&shown, page.prose() - 3));
     }
     prose.wrap(page.prose())
-}
-
-pub(super) fn before(incident: &Incident, page: &Page) -> Vec<Line> {
-    if words::log_alone(incident) {
-        return Vec::new();
-    }
-    let mut prose = Prose::new();
-    match &incident.escalation {
-        None => {
-            prose.say(Tone::Plain, "? (reclaim before the kill was not seen)");
-        }
-        Some(it) if it.reclaim_rounds == Some(0) => {
-            prose.say(Tone::Plain, "the task that asked made no reclaim round");
-        }
-        Some(it) => {
-            let rounds = it.reclaim_rounds.map_or("? reclaim rounds".to_owned(), |number| {
-                units::plural(number, "reclaim round", "reclaim rounds")
-            });
-            let won = match it.reclaimed_pages {
-                None => "? pages won".to_owned(),
-                Some(0) => "no page won".to_owned(),
-                Some(pages) => format!("{} won", units::plural(pages, "page", "pages")),
-            };
-            let stall = units::maybe_nanoseconds(it.trigger_stall_ns);
-            prose.say(Tone::Plain, &format!("{rounds} by the task that asked, {stall} in them, {won}"));
-            if let Some(seconds) = it.window_seconds.filter(|seconds| *seconds >= 0.0) {
-                let window = units::nanoseconds((seconds * 1e9) as u64);
-                prose.say(Tone::Plain, &format!("; the first began {window} before the kill"));
-            }
-        }
-    }
-    let mut lines = prose.wrap(page.prose());
-    lines.extend(growth::lines(incident, page));
-    lines
 }

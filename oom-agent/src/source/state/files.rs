@@ -48,7 +48,7 @@ pub(super) fn read(root: &Path, tree: Option<&Tree>, request: &Request) -> Files
         if same {
             match told {
                 Some(names) => {
-                    files.children.extend(names.iter().filter_map(|name| read(&below(base, name))))
+                    files.children.extend(names.iter().filter_map(|name| read(&below(base, name))));
                 }
                 None => children(tree, base, &mut files),
             }
@@ -98,7 +98,7 @@ fn file_cgroup(tree: &Tree, cgroup: &str, told: bool) -> Option<FileCgroup> {
     if told {
         return Some(found);
     }
-    let limit = |name: &str| dir.limit(name).flatten();
+    let limit = |name: &str| dir.limit(name)?.bytes();
     Some(if tree.v2 {
         FileCgroup {
             usage_bytes: dir.number("memory.current"),

@@ -5,6 +5,7 @@
 mod candidates;
 mod crosscheck;
 mod decision;
+mod escalation;
 mod memory;
 mod notes;
 mod page_size;
@@ -21,7 +22,6 @@ use super::marked::Marked;
 use super::names::Names;
 use super::pending::{Logged, Pending};
 use super::scans::Scan;
-use crate::incident::escalation::Escalation;
 use crate::incident::model::{Evidence, Incident, Level, SCHEMA};
 use crate::incident::state::Source;
 use crate::incident::verdict::verdict;
@@ -134,7 +134,7 @@ pub(super) fn incident(
         total_pages,
         candidates_evaluated: candidates.evaluated,
         candidates_lost: candidates.lost,
-        escalation: escalation(&parts),
+        escalation: escalation::escalation(&parts),
         memory_source: (!memory.is_empty()).then_some(memory_source),
         memory,
         zones: report.map(|report| report.zones.clone()).unwrap_or_default(),
@@ -181,18 +181,4 @@ fn begin(parts: &Parts<'_>) -> Option<u64> {
         .or_else(|| decision.as_ref().map(|decision| decision.time_ns))
         .or_else(|| marked.map(|victim| victim.time_ns).min())
         .or(logged.time_ns)
-}
-
-fn escalation(parts: &Parts<'_>) -> Option<Escalation> {
-    let entry = parts.pending.entry.as_ref()?;
-    let reclaim = entry.reclaim?;
-    let kill = parts.victims.iter().filter_map(|victim| victim.killed_ns).min().unwrap_or(entry.time_ns);
-    let window_ns = kill.checked_sub(reclaim.first_ns).filter(|_| reclaim.first_ns > 0 && reclaim.rounds > 0);
-    Some(Escalation {
-        reclaim_rounds: Some(reclaim.rounds),
-        trigger_stall_ns: Some(reclaim.ns),
-        reclaimed_pages: Some(reclaim.reclaimed_pages),
-        window_seconds: window_ns.map(|ns| ns as f64 / 1e9),
-        ..Escalation::default()
-    })
 }

@@ -1,8 +1,10 @@
 //! Facts for tests, and a driver with a clock of its own.
 
 use crate::incident::assembler::{Assembler, Config};
+use crate::incident::escalation::{Window, Work};
 use crate::incident::fact::{
-    Call, Candidate, CgroupPath, Control, Decision, End, Exit, Fact, MemoryBack, Reclaim, Task, Victim,
+    Call, Candidate, CgroupPath, Control, Decision, End, Escalation, Exit, Fact, MemoryBack, Reclaim, Task,
+    Victim,
 };
 use crate::incident::model::{Incident, Level, Memory, ScopeKind};
 use crate::report::{Event, Invocation, Killed, OomKill, Outcome, Report, TaskRow, What};
@@ -135,8 +137,24 @@ pub(super) fn call(call: u64, trigger: Task) -> Call {
             ns: 38 * MS,
             reclaimed_pages: 412,
             first_ns: call * 1000 * MS - 100 * MS,
+            scanned_pages: 51_840,
+            compact_retries: 0,
         }),
     }
+}
+
+/// What follows that.
+pub(super) fn escalation(call: u64) -> Fact {
+    let work = Work { rounds: call, ns: 5, scanned_pages: Some(4), reclaimed_pages: 3 };
+    let window = Window { seconds: 9.5, memcg: Some(work), ..Window::default() };
+    Fact::Escalation(Box::new(Escalation {
+        call,
+        scans_told: true,
+        compaction_seen: true,
+        last_10s: Some(window.clone()),
+        last_60s: Some(Window { seconds: 59.5, ..window }),
+        ..Escalation::default()
+    }))
 }
 
 /// The same machine-wide.

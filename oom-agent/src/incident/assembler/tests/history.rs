@@ -135,6 +135,7 @@ impl Step {
                 Kind::AllocatingTask => machine(number, trigger, 0),
                 _ => call(number, trigger),
             }));
+            small.push(escalation(number));
             let constraint =
                 if self.scope() == ScopeKind::Memcg { ScopeKind::Memcg } else { ScopeKind::Global };
             if !matches!(self.kind, Kind::NoneKillable | Kind::CurrentDying) {

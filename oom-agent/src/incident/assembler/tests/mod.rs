@@ -3,6 +3,7 @@
 mod calls;
 mod crosscheck;
 mod diagnoses;
+mod escalation;
 mod facts;
 mod full_cases;
 mod full_log;

@@ -1,0 +1,340 @@
+//! Sums of reclaim: by thread, by memory cgroup and for the machine, the latter two in buckets of time.
+//!
+//! The hot paths: a round has a begin and an end, and in between `mm_vmscan_lru_shrink_inactive` for every 32 pages.
+//! Threads stand in an array, since looking there costs next to nothing; only the end of a round goes to the hash maps.
+
+use aya_ebpf::{
+    helpers::{bpf_get_current_pid_tgid, generated},
+    macros::map,
+    maps::{Array, HashMap, LruHashMap},
+};
+use core::arch::asm;
+use oom_ebpf::{
+    BUCKET_SHIFT, BUCKETS, CGROUP_BUCKETS, CgroupBucket, Escalation, Header, Kind, Machine, RETRY_ZONES,
+    Reclaim, Retry, RetryZone, Work,
+};
+
+use crate::{
+    cgroup,
+    fields::{CSS_SERIAL_NR, OC_MEMCG},
+    maps::{State, reserve_event},
+    read::{now, pointer},
+};
+
+/// A longer pause begins a new series.
+const SERIES_NS: u64 = 10_000_000_000;
+/// Places for threads. Two that share one and are in a round at the same time: the second is not counted, which is.
+const THREADS_LEN: u32 = 8192;
+/// Places for what the page allocator saw of zones.
+const RETRIES_LEN: u32 = 256;
+/// `BPF_NOEXIST`: insert, never overwrite.
+const NOEXIST: u64 = 1;
+
+/// Reclaim by thread, at its id modulo the length.
+#[map]
+static THREADS: Array<Thread> = Array::with_max_entries(THREADS_LEN, 0);
+
+/// The machine's buckets by number. One that is too old is removed when another takes its [`PLACES`].
+#[map]
+static MACHINE: HashMap<u64, Machine> = HashMap::with_max_entries(4 * BUCKETS, 0);
+
+/// Numbers of the buckets that are in [`MACHINE`].
+#[map]
+static PLACES: Array<u64> = Array::with_max_entries(BUCKETS, 0);
+
+/// Cgroups' buckets. The loader sets the size.
+#[map]
+static CGROUPS: LruHashMap<CgroupBucket, Work> = LruHashMap::with_max_entries(CGROUP_BUCKETS, 0);
+
+/// Zones by the thread that looks for memory in them, at its id modulo the length.
+#[map]
+static RETRIES: Array<Retry> = Array::with_max_entries(RETRIES_LEN, 0);
+
+/// What a thread is doing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Round {
+    /// No round.
+    None = 0,
+    /// Direct reclaim.
+    Direct = 1,
+    /// Reclaim for a memory cgroup.
+    Memcg = 2,
+}
+
+/// See [`THREADS`].
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(crate) struct Thread {
+    /// `bpf_get_current_pid_tgid`.
+    pub owner: u64,
+    /// A [`Round`].
+    round: u64,
+    /// Begin of the round under way.
+    begin_ns: u64,
+    /// End of the last one.
+    end_ns: u64,
+    /// Pages that it looked at in this round.
+    scanned_pages: u64,
+    /// `css.serial_nr` of the cgroup that it reclaims for, 0 if unknown.
+    cgroup: u64,
+    /// As on the wire.
+    pub total: Reclaim,
+}
+
+/// Adds, whoever else does on other CPUs.
+#[inline(always)]
+fn add(sum: *mut u64, value: u64) {
+    // The one atomic operation that 5.10 has. The compiler offers none for this target, since it has no compare and swap.
+    // SAFETY: an aligned word of a map's value.
+    unsafe {
+        asm!("lock *(u64 *)({sum} + 0) += {value}", sum = in(reg) sum, value = in(reg) value, options(nostack));
+    }
+}
+
+#[inline(always)]
+fn thread(owner: u64) -> Option<&'static mut Thread> {
+    let thread = THREADS.get_ptr_mut(owner as u32 % THREADS_LEN)?;
+    // SAFETY: the map lives as long as the program. Two threads may have one place: only its owner writes to it while it is
+    // in a round, and two that claim a free one at once lose a round at worst.
+    Some(unsafe { &mut *thread })
+}
+
+/// The running thread's place, taken over from another that is in no round.
+#[inline(always)]
+fn claim(owner: u64) -> Option<&'static mut Thread> {
+    let thread = thread(owner)?;
+    if thread.owner != owner {
+        if thread.round != Round::None as u64 {
+            return None;
+        }
+        thread.owner = owner;
+        thread.cgroup = 0;
+        thread.end_ns = 0;
+        thread.total = Reclaim::default();
+    }
+    Some(thread)
+}
+
+/// The running thread begins to reclaim for a cgroup.
+#[inline(always)]
+pub(crate) fn for_cgroup(memcg: u64) {
+    if let Some(thread) = claim(bpf_get_current_pid_tgid()) {
+        thread.cgroup = pointer(cgroup::memcg_css(memcg), &CSS_SERIAL_NR);
+    }
+}
+
+/// A round begins.
+#[inline(always)]
+pub(crate) fn begin(round: Round) {
+    let now = now();
+    let Some(thread) = claim(bpf_get_current_pid_tgid()) else {
+        if let Some(machine) = machine(now) {
+            // SAFETY: a field of a map's value.
+            add(unsafe { &raw mut (*machine).missed }, 1);
+        }
+        return;
+    };
+    if now.saturating_sub(thread.end_ns) > SERIES_NS {
+        thread.total = Reclaim { first_ns: now, ..Reclaim::default() };
+    }
+    thread.round = round as u64;
+    thread.begin_ns = now;
+    thread.scanned_pages = 0;
+}
+
+/// The round ends.
+#[inline(always)]
+pub(crate) fn end(reclaimed_pages: u64) {
+    let owner = bpf_get_current_pid_tgid();
+    let Some(thread) = thread(owner) else { return };
+    let round = thread.round;
+    if thread.owner != owner || round == Round::None as u64 {
+        return;
+    }
+    let now = now();
+    let work = Work {
+        rounds: 1,
+        ns: now.saturating_sub(thread.begin_ns),
+        scanned_pages: thread.scanned_pages,
+        reclaimed_pages,
+    };
+    let cgroup = thread.cgroup;
+    thread.total.rounds += 1;
+    thread.total.ns += work.ns;
+    thread.total.scanned_pages += work.scanned_pages;
+    thread.total.reclaimed_pages += reclaimed_pages;
+    thread.round = Round::None as u64;
+    thread.end_ns = now;
+    thread.cgroup = 0;
+    let Some(machine) = machine(now) else { return };
+    if round == Round::Direct as u64 {
+        // SAFETY: a field of a map's value.
+        sum(unsafe { &raw mut (*machine).direct }, &work);
+        return;
+    }
+    // SAFETY: as above.
+    sum(unsafe { &raw mut (*machine).memcg }, &work);
+    if cgroup == 0 {
+        // SAFETY: as above.
+        add(unsafe { &raw mut (*machine).unnamed }, 1);
+        return;
+    }
+    let key = CgroupBucket { cgroup, bucket: now >> BUCKET_SHIFT };
+    if let Some(known) = CGROUPS.get_ptr_mut(key) {
+        sum(known, &work);
+    } else if CGROUPS.insert(key, work, NOEXIST).is_ok() {
+        // SAFETY: as above.
+        add(unsafe { &raw mut (*machine).cgroups }, 1);
+    } else if let Some(known) = CGROUPS.get_ptr_mut(key) {
+        // Another CPU was faster.
+        sum(known, &work);
+    }
+}
+
+#[inline(always)]
+fn sum(total: *mut Work, work: &Work) {
+    // SAFETY: fields of a map's value.
+    unsafe {
+        add(&raw mut (*total).rounds, work.rounds);
+        add(&raw mut (*total).ns, work.ns);
+        add(&raw mut (*total).scanned_pages, work.scanned_pages);
+        add(&raw mut (*total).reclaimed_pages, work.reclaimed_pages);
+    }
+}
+
+/// The machine's bucket of this moment.
+#[inline(always)]
+pub(crate) fn machine(now: u64) -> Option<*mut Machine> {
+    let bucket = now >> BUCKET_SHIFT;
+    if let Some(machine) = MACHINE.get_ptr_mut(bucket) {
+        return Some(machine);
+    }
+    // Only one CPU opens a bucket, so the place has one writer.
+    if MACHINE.insert(bucket, Machine::default(), NOEXIST).is_ok()
+        && let Some(place) = PLACES.get_ptr_mut(bucket as u32 % BUCKETS)
+    {
+        // SAFETY: a word of a map's value; the next to write it is the one that opens a bucket in 68 s.
+        unsafe {
+            let old = *place;
+            if old != bucket {
+                let _ = MACHINE.remove(old);
+            }
+            *place = bucket;
+        }
+    }
+    MACHINE.get_ptr_mut(bucket)
+}
+
+/// Pages were looked at. `true`: the running thread is in a round, and they are counted there.
+#[inline(always)]
+pub(crate) fn scanned(pages: u64) -> bool {
+    let owner = bpf_get_current_pid_tgid();
+    let Some(thread) = thread(owner) else { return true };
+    if thread.owner != owner || thread.round == Round::None as u64 {
+        return false;
+    }
+    thread.scanned_pages += pages;
+    true
+}
+
+/// Something to add to the machine's bucket.
+#[inline(always)]
+pub(crate) fn count(add_to: impl FnOnce(*mut Machine, fn(*mut u64, u64))) {
+    if let Some(machine) = machine(now()) {
+        add_to(machine, add);
+    }
+}
+
+/// The allocation of the running thread asks for compaction once more, or gives up.
+#[inline(always)]
+pub(crate) fn compact_retry() {
+    let owner = bpf_get_current_pid_tgid();
+    if let Some(thread) = thread(owner)
+        && thread.owner == owner
+    {
+        thread.total.compact_retries += 1;
+    }
+}
+
+/// The page allocator looks at a zone after a round of the running thread.
+#[inline(always)]
+pub(crate) fn retry_zone(zone: u64, seen: &RetryZone) {
+    let owner = bpf_get_current_pid_tgid();
+    let rounds = rounds(owner);
+    let Some(retry) = RETRIES.get_ptr_mut(owner as u32 % RETRIES_LEN) else { return };
+    // SAFETY: as in `thread`.
+    let retry = unsafe { &mut *retry };
+    if retry.owner != owner || retry.rounds != rounds || retry.first == zone {
+        retry.owner = owner;
+        retry.rounds = rounds;
+        retry.first = zone;
+        retry.count = 0;
+    }
+    let count = retry.count as usize;
+    if count < RETRY_ZONES {
+        retry.zones[count] = *seen;
+        retry.count += 1;
+    }
+}
+
+/// What is in a thread's place, whosever it is.
+#[inline(always)]
+pub(crate) fn place(owner: u64) -> Thread {
+    let mut thread = Thread::default();
+    // SAFETY: a map's value, which may change under us. Its parts may not, and any bytes are a `Thread`.
+    unsafe { copy(THREADS.get_ptr(owner as u32 % THREADS_LEN), &raw mut thread) };
+    thread
+}
+
+/// Rounds of a thread, 0 if they are not known.
+#[inline(always)]
+pub(crate) fn rounds(owner: u64) -> u64 {
+    let thread = place(owner);
+    if thread.owner == owner { thread.total.rounds } else { 0 }
+}
+
+/// Copies a map's value without a branch; zeroes if there is none.
+///
+/// # Safety
+/// Any bytes have to be a `T`, and `to` has to be valid.
+#[inline(always)]
+unsafe fn copy<T>(from: Option<*const T>, to: *mut T) {
+    let from = from.unwrap_or(core::ptr::null());
+    // SAFETY: the helper checks `from` and writes as many bytes as `to` has.
+    unsafe { generated::bpf_probe_read_kernel(to.cast(), size_of::<T>() as u32, from.cast()) };
+}
+
+/// A call is entered: keeps its buckets as they are now.
+#[inline(always)]
+pub(crate) fn enter(state: &mut State) {
+    let bucket = state.begin_ns >> BUCKET_SHIFT;
+    state.cgroup = pointer(cgroup::memcg_css(pointer(state.oc, &OC_MEMCG)), &CSS_SERIAL_NR);
+    let key = CgroupBucket { cgroup: state.cgroup, bucket };
+    // SAFETY: the values may change under us, their parts may not, and any bytes are one.
+    unsafe {
+        copy(MACHINE.get_ptr(bucket), &raw mut state.machine_now);
+        copy(CGROUPS.get_ptr(key), &raw mut state.cgroup_now);
+    }
+}
+
+/// Tells of reclaim before a call.
+#[inline(always)]
+pub(crate) fn announce(state: &State) {
+    let Some(mut entry) = reserve_event::<Escalation>() else { return };
+    let record = entry.as_mut_ptr();
+    let thread = place(state.owner);
+    // SAFETY: the record is ours; every field is written.
+    unsafe {
+        (*record).header =
+            Header { kind: Kind::Escalation as u32, reserved: 0, call: state.call, time_ns: state.begin_ns };
+        (*record).cgroup = state.cgroup;
+        (*record).cgroup_now = state.cgroup_now;
+        (*record).machine_now = state.machine_now;
+        (*record).owner = state.owner;
+        (*record).rounds_owner = thread.owner;
+        (*record).rounds = thread.total.rounds;
+        copy(RETRIES.get_ptr(state.owner as u32 % RETRIES_LEN), &raw mut (*record).retry);
+    }
+    entry.submit(0);
+}

@@ -1,0 +1,324 @@
+//! Sums of reclaim in an incident against every single round, counted again.
+
+use super::Findings;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// ftrace and BPF look at the clock one after the other in the same tracepoint: an event this close to the edge of a
+/// window, microseconds, may be on either side of it.
+const EDGE_US: u64 = 100;
+/// Times are compared less exactly: so much for each round, and a twentieth.
+const ROUND_NS: u64 = 100_000;
+/// A pause that begins a new series of a thread's rounds, microseconds.
+const SERIES_US: u64 = 10_000_000;
+
+/// Time and the zone as text, or `None`: the end of a round.
+type Look = (u64, Option<Vec<String>>);
+
+/// What the trace holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trace {
+    has_kprobes: bool,
+    rounds: Vec<Round>,
+    /// Time and name of what is only counted, and its two numbers.
+    others: Vec<(u64, Other, [u64; 2])>,
+    /// Time, thread, cgroup.
+    entries: Vec<(u64, u32, String)>,
+    /// By thread, in order.
+    zones: BTreeMap<u32, Vec<Look>>,
+    compactions: Vec<(u64, u32)>,
+    first_us: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Round {
+    tid: u32,
+    begin_us: u64,
+    end_us: u64,
+    direct: bool,
+    cgroup: Option<String>,
+    scanned: u64,
+    reclaimed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Other {
+    Wake,
+    Sleep,
+    KswapdPages,
+    Throttled,
+}
+
+impl Trace {
+    /// Reads `reclaim.txt`.
+    pub(super) fn parse(text: &str) -> Self {
+        let mut trace = Self { first_us: u64::MAX, ..Self::default() };
+        let mut kswapd = BTreeSet::new();
+        let mut open: BTreeMap<u32, Round> = BTreeMap::new();
+        let mut cgroup: BTreeMap<u32, String> = BTreeMap::new();
+        for line in text.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            let number =
+                |index: usize| words.get(index).and_then(|w| w.parse::<u64>().ok()).unwrap_or_default();
+            match words.as_slice() {
+                ["kprobes", has] => trace.has_kprobes = *has == "1",
+                ["kswapd", _] => drop(kswapd.insert(number(1) as u32)),
+                [_, _, event, rest @ ..] => {
+                    let (time, tid) = (number(0), number(1) as u32);
+                    trace.first_us = trace.first_us.min(time);
+                    match *event {
+                        "for" => drop(cgroup.insert(tid, rest.concat())),
+                        "direct_begin" | "memcg_begin" => {
+                            let direct = *event == "direct_begin";
+                            let cgroup = cgroup.remove(&tid).filter(|_| !direct);
+                            open.insert(
+                                tid,
+                                Round { tid, begin_us: time, direct, cgroup, ..Round::default() },
+                            );
+                        }
+                        "direct_end" | "memcg_end" => {
+                            trace.zones.entry(tid).or_default().push((time, None));
+                            if let Some(round) = open.remove(&tid) {
+                                trace.rounds.push(Round { end_us: time, reclaimed: number(3), ..round });
+                            }
+                        }
+                        "shrink" => {
+                            if let Some(round) = open.get_mut(&tid) {
+                                round.scanned += number(3);
+                            } else if kswapd.contains(&tid) {
+                                trace.others.push((time, Other::KswapdPages, [number(3), number(4)]));
+                            }
+                        }
+                        "kswapd_wake" => trace.others.push((time, Other::Wake, [1, 0])),
+                        "kswapd_sleep" => trace.others.push((time, Other::Sleep, [1, 0])),
+                        "throttled" => trace.others.push((time, Other::Throttled, [1, number(3) * 1000])),
+                        "entry" => trace.entries.push((time, tid, rest.concat())),
+                        "zone" => {
+                            let zone = rest.iter().map(|word| (*word).to_owned()).collect();
+                            trace.zones.entry(tid).or_default().push((time, Some(zone)));
+                        }
+                        "compact" => trace.compactions.push((time, tid)),
+                        _ => {}
+                    }
+                }
+                _ => {}
+            }
+        }
+        trace
+    }
+}
+
+/// Counts what is certain and what is so close to an edge that it may be in or out.
+#[derive(Clone, Copy, Debug)]
+struct Sum<const N: usize> {
+    least: [u64; N],
+    most: [u64; N],
+}
+
+impl<const N: usize> Sum<N> {
+    fn of(events: impl Iterator<Item = (u64, [u64; N])>, from_us: u64, to_us: u64) -> Self {
+        let mut sum = Self { least: [0; N], most: [0; N] };
+        for (time, values) in events {
+            let maybe = time + EDGE_US >= from_us && time <= to_us + EDGE_US;
+            let surely = time > from_us + EDGE_US && time + EDGE_US < to_us;
+            for ((most, least), value) in sum.most.iter_mut().zip(&mut sum.least).zip(values) {
+                *most += if maybe { value } else { 0 };
+                *least += if surely { value } else { 0 };
+            }
+        }
+        sum
+    }
+}
+
+/// Compares an incident's escalation. `expected` says which level the incident is of.
+pub(super) fn compare(trace: &Trace, incident: &Value, findings: &mut Findings) {
+    let level = incident.pointer("/evidence/level").and_then(Value::as_str).unwrap_or_default();
+    let pid = incident.pointer("/decision/pid").cloned().unwrap_or_default();
+    let mut check = Check { trace, incident, findings, pid };
+    if !matches!(level, "full" | "tracepoint") {
+        if incident.get("escalation").is_some() {
+            check.fail("a log knows nothing of reclaim, but it has an escalation");
+        }
+        return;
+    }
+    let Some(entry_ns) = incident.get("boottime_ns").and_then(Value::as_u64) else {
+        return check.fail("no boottime_ns");
+    };
+    let tid = incident.pointer("/trigger/tid").and_then(Value::as_u64).unwrap_or_default() as u32;
+    let mut cgroup = None;
+    if trace.has_kprobes && level == "full" {
+        let near =
+            |(time, by, _): &&(u64, u32, String)| *by == tid && time.abs_diff(entry_ns / 1000) <= 5_000;
+        match trace.entries.iter().filter(near).min_by_key(|(time, ..)| time.abs_diff(entry_ns / 1000)) {
+            Some((_, _, memcg)) => cgroup = Some(memcg.as_str()).filter(|memcg| *memcg != "0x0"),
+            None => check.fail(&format!("the trace has no entry by {tid} at {entry_ns}")),
+        }
+    }
+    for name in ["last_10s", "last_60s"] {
+        check.window(name, entry_ns, cgroup);
+    }
+    check.trigger(tid, entry_ns / 1000);
+}
+
+struct Check<'a> {
+    trace: &'a Trace,
+    incident: &'a Value,
+    findings: &'a mut Findings,
+    pid: Value,
+}
+
+impl Check<'_> {
+    fn fail(&mut self, what: &str) {
+        self.findings.wrong(format!("reclaim before the kill of {}: {what}", self.pid));
+    }
+
+    fn number(&self, pointer: &str) -> Option<u64> {
+        self.incident.pointer(pointer)?.as_u64()
+    }
+
+    /// The number is there and between these.
+    fn between(&mut self, pointer: &str, least: u64, most: u64) {
+        self.findings.sums_compared += 1;
+        self.findings.sums_at_edge += usize::from(least != most);
+        match self.number(pointer) {
+            Some(found) if (least..=most).contains(&found) => {}
+            found => self.fail(&format!("{pointer} is {found:?}, counted {least} to {most}")),
+        }
+    }
+
+    fn window(&mut self, name: &str, entry_ns: u64, cgroup: Option<&str>) {
+        let base = format!("/escalation/{name}");
+        let Some(seconds) = self.incident.pointer(&format!("{base}/seconds")).and_then(Value::as_f64) else {
+            return self.fail(&format!("{name} is absent"));
+        };
+        let (from, to) = (entry_ns.saturating_sub((seconds * 1e9) as u64) / 1000, entry_ns / 1000);
+        let longest = if name == "last_10s" { 10.0 } else { 60.0 };
+        if !(0.0..=longest).contains(&seconds) {
+            self.fail(&format!("{name} is {seconds} s"));
+        }
+        let trace = self.trace;
+        let rounds = |wanted: &dyn Fn(&Round) -> bool| {
+            let events = trace.rounds.iter().filter(|round| wanted(round));
+            Sum::of(
+                events.map(|r| (r.end_us, [1, (r.end_us - r.begin_us) * 1000, r.scanned, r.reclaimed])),
+                from,
+                to,
+            )
+        };
+        self.work(&format!("{base}/direct"), &rounds(&|round| round.direct));
+        self.work(&format!("{base}/memcg"), &rounds(&|round| !round.direct));
+        if let Some(cgroup) = cgroup {
+            let own = rounds(&|round| round.cgroup.as_deref() == Some(cgroup));
+            self.work(&format!("{base}/cgroup"), &own);
+        } else if self.incident.pointer(&format!("{base}/cgroup")).is_some() {
+            self.fail(&format!("{name} has a cgroup, but none was full"));
+        }
+        let others = |wanted: Other| {
+            let events = trace.others.iter().filter(move |(_, other, _)| *other == wanted);
+            Sum::of(events.map(|(time, _, values)| (*time, *values)), from, to)
+        };
+        let (wakes, sleeps) = (others(Other::Wake), others(Other::Sleep));
+        self.between(&format!("{base}/kswapd/wakes"), wakes.least[0], wakes.most[0]);
+        self.between(&format!("{base}/kswapd/sleeps"), sleeps.least[0], sleeps.most[0]);
+        let pages = others(Other::KswapdPages);
+        for (index, what) in ["scanned_pages", "reclaimed_pages"].into_iter().enumerate() {
+            let pointer = format!("{base}/kswapd/{what}");
+            if self.number(&pointer).is_some() || pages.least[index] > 0 {
+                self.between(&pointer, pages.least[index], pages.most[index]);
+            }
+        }
+        let throttled = others(Other::Throttled);
+        if self.number(&format!("{base}/throttled")).is_some() || throttled.least[0] > 0 {
+            self.between(&format!("{base}/throttled"), throttled.least[0], throttled.most[0]);
+            self.between(&format!("{base}/throttled_ns"), throttled.least[1], throttled.most[1]);
+        }
+    }
+
+    fn work(&mut self, base: &str, sum: &Sum<4>) {
+        self.between(&format!("{base}/rounds"), sum.least[0], sum.most[0]);
+        self.between(&format!("{base}/reclaimed_pages"), sum.least[3], sum.most[3]);
+        self.scanned(&format!("{base}/scanned_pages"), sum.least[2], sum.most[2]);
+        self.time(&format!("{base}/ns"), sum.least[0]..=sum.most[0], sum.least[1], sum.most[1]);
+    }
+
+    /// Absent is right only if the kernel told of no page.
+    fn scanned(&mut self, pointer: &str, least: u64, most: u64) {
+        if self.number(pointer).is_some() || least > 0 {
+            self.between(pointer, least, most);
+        }
+    }
+
+    fn time(&mut self, pointer: &str, rounds: std::ops::RangeInclusive<u64>, least: u64, most: u64) {
+        let slack = |ns: u64, rounds: u64| ns / 20 + rounds * ROUND_NS;
+        let least = least.saturating_sub(slack(least, *rounds.start()));
+        let most = most + slack(most, *rounds.end());
+        match self.number(pointer) {
+            Some(found) if (least..=most).contains(&found) => {}
+            found => self.fail(&format!("{pointer} is {found:?}, counted {least} to {most}")),
+        }
+    }
+
+    /// The rounds of the task that asked, without a pause of 10 s between them, and what it saw of zones.
+    fn trigger(&mut self, tid: u32, entry_us: u64) {
+        let mut series: Vec<&Round> = Vec::new();
+        for round in self.trace.rounds.iter().rev().filter(|r| r.tid == tid && r.end_us <= entry_us + EDGE_US)
+        {
+            if series.last().is_some_and(|next| next.begin_us > round.end_us + SERIES_US) {
+                break;
+            }
+            series.push(round);
+        }
+        let total = |value: fn(&Round) -> u64| series.iter().map(|round| value(round)).sum::<u64>();
+        if !series.is_empty() || self.number("/escalation/reclaim_rounds").is_some() {
+            let count = series.len() as u64;
+            self.between("/escalation/reclaim_rounds", count, count);
+            let (reclaimed, scanned) = (total(|r| r.reclaimed), total(|r| r.scanned));
+            self.between("/escalation/reclaimed_pages", reclaimed, reclaimed);
+            self.scanned("/escalation/scanned_pages", scanned, scanned);
+            let ns = total(|r| (r.end_us - r.begin_us) * 1000);
+            self.time("/escalation/trigger_stall_ns", count..=count, ns, ns);
+            let begin = series.last().map_or(0, |round| round.begin_us);
+            let of_it = |(time, by): &&(u64, u32)| *by == tid && (begin..=entry_us).contains(time);
+            let asked = self.trace.compactions.iter().filter(of_it).count() as u64;
+            if asked > 0 || self.number("/escalation/compact_retries").is_some() {
+                self.between("/escalation/compact_retries", asked, asked);
+            }
+        }
+        self.zones(tid, entry_us);
+    }
+
+    fn zones(&mut self, tid: u32, entry_us: u64) {
+        let events = self.trace.zones.get(&tid).map(Vec::as_slice).unwrap_or_default();
+        let before: Vec<_> = events.iter().filter(|(time, _)| *time <= entry_us).collect();
+        // It looks at zones after each round but the last.
+        let after = before.iter().rev().take_while(|(_, zone)| zone.is_none()).count();
+        let mut expected: Vec<&Vec<String>> = Vec::new();
+        if after <= 1 {
+            let looked = before.iter().rev().skip(after).map_while(|(_, zone)| zone.as_ref());
+            for zone in looked {
+                expected.insert(0, zone);
+                // Twice without a round between: the second look counts.
+                if expected.iter().skip(1).any(|other| other.get(..2) == zone.get(..2)) {
+                    expected.remove(0);
+                    break;
+                }
+            }
+            expected.truncate(8);
+        }
+        let found = self.incident.pointer("/escalation/zones").and_then(Value::as_array);
+        let text = |zone: &Value| {
+            let field = |name: &str| match zone.get(name) {
+                Some(Value::String(text)) => text.clone(),
+                Some(Value::Bool(yes)) => u8::from(*yes).to_string(),
+                other => other.map_or("?".to_owned(), Value::to_string),
+            };
+            let names = ["node", "name", "reclaimable_pages", "available_pages", "min_watermark_pages"];
+            names.into_iter().chain(["no_progress_loops", "enough"]).map(field).collect::<Vec<_>>()
+        };
+        let found: Vec<Vec<String>> = found.into_iter().flatten().map(text).collect();
+        self.findings.sums_compared += found.len();
+        if found.iter().ne(expected.iter().copied()) {
+            self.fail(&format!("zones are {found:?}, the trace has {expected:?}"));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What the agent costs a workload that reclaims all the time, and never runs out of memory.
+//!
+//! The workload reads a file without holes' contents on the disk, page by page, in a cgroup that holds a fraction of it:
+//! each page that comes in drives one out. It runs with and without the agent attached, in turns.
+
+use super::measure::{Measured, measure, spread};
+use crate::process;
+use anyhow::{Context as _, Result, ensure};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+const MIB: u64 = 1 << 20;
+/// Of the file.
+const FILE: u64 = 1024 * MIB;
+/// Of the cgroup.
+const LIMIT: u64 = 32 * MIB;
+
+/// A memory cgroup that goes when it is dropped.
+struct Group(PathBuf);
+
+impl Group {
+    fn new() -> Result<Self> {
+        let v1 = Path::new("/sys/fs/cgroup/memory");
+        let (root, limit) = if v1.join("memory.limit_in_bytes").exists() {
+            (v1, "memory.limit_in_bytes")
+        } else {
+            (Path::new("/sys/fs/cgroup"), "memory.max")
+        };
+        let group = Self(root.join("oom-agent-bench"));
+        fs::create_dir_all(&group.0).with_context(|| format!("creating {}", group.0.display()))?;
+        let limit = group.0.join(limit);
+        fs::write(&limit, LIMIT.to_string()).with_context(|| format!("writing to {}", limit.display()))?;
+        Ok(group)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // What still lives in it is what is being measured: nothing then.
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// An agent that is attached until it is dropped.
+struct Attached {
+    child: Child,
+    /// Open, so that it may go on to say something.
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Attached {
+    fn start(agent: &Path) -> Result<Self> {
+        let mut command = Command::new(agent);
+        command.arg("trace").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("cannot run {}", agent.display()))?;
+        let stderr = child.stderr.take().context("no pipe to it")?;
+        let mut attached = Self { child, stderr: BufReader::new(stderr) };
+        // It says how much it sees once it is attached.
+        let mut line = String::new();
+        while !line.contains("tracing OOM kills") {
+            line.clear();
+            let length = attached.stderr.read_line(&mut line)?;
+            ensure!(length > 0, "the agent ended before it was attached");
+        }
+        Ok(attached)
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Measures in pairs and prints.
+pub(super) fn main(agent: &Path, directory: &Path, rounds: u32) -> Result<()> {
+    let group = Group::new()?;
+    let path = directory.join("sparse");
+    File::create(&path)?.set_len(FILE).with_context(|| format!("creating {}", path.display()))?;
+    let program = std::env::current_exe().context("the path of this program")?;
+    let run = || -> Result<Measured> {
+        let mut command = Command::new(&program);
+        command.args(["bench", "--reclaim-reader"]).arg(&path).arg("--reclaim-group").arg(&group.0);
+        measure(&mut command).with_context(|| process::shown(&command))
+    };
+    run()?;
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let mut attached = || -> Result<()> {
+            let _agent = Attached::start(agent)?;
+            with.push(run()?);
+            Ok(())
+        };
+        // Who comes second finds a machine that is warm: both do.
+        if round % 2 == 0 {
+            without.push(run()?);
+            attached()?;
+        } else {
+            attached()?;
+            without.push(run()?);
+        }
+    }
+    let mib = FILE / MIB;
+    println!("{mib} MiB of a file read through a cgroup of {} MiB, {rounds} pairs:", LIMIT / MIB);
+    let each = |name: &str, of: fn(&Measured) -> f64| {
+        let ratios = with.iter().zip(&without).map(|(with, without)| of(with) / of(without));
+        println!("  {name} without     {} s", spread(without.iter().map(of), 3));
+        println!("  {name} with agent  {} s", spread(with.iter().map(of), 3));
+        println!("  ratio             {}", spread(ratios, 4));
+    };
+    each("CPU ", |it| it.cpu_seconds);
+    each("wall", |it| it.seconds);
+    Ok(())
+}
+
+/// The workload: reads the file once, in the cgroup.
+pub(super) fn read(path: &Path, group: &Path) -> Result<()> {
+    let procs = group.join("cgroup.procs");
+    fs::write(&procs, std::process::id().to_string())
+        .with_context(|| format!("writing to {}", procs.display()))?;
+    let mut file = OpenOptions::new().read(true).open(path)?;
+    // Without read-ahead the page cache grows by single pages, so that reclaim has the most to do.
+    // SAFETY: no memory is passed.
+    let refused = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
+    ensure!(refused == 0, "posix_fadvise: errno {refused}");
+    let mut buffer = vec![0; MIB as usize];
+    while file.read(&mut buffer)? > 0 {}
+    Ok(())
+}
