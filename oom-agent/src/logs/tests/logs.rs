@@ -1,6 +1,7 @@
 //! What incidents a log makes.
 
 use super::samples::*;
+use crate::incident::diagnosis::diagnose;
 use crate::incident::model::{Incident, Role, Rule};
 use crate::logs::{Options, Reader};
 
@@ -71,7 +72,10 @@ fn reports_of_many_boots_one_after_the_other_are_as_each_alone() {
             key(a).cmp(&key(b))
         };
         // What the kills before each of them say differs.
-        apart.iter_mut().chain(&mut together).for_each(|it| it.recovery = None);
+        for incident in apart.iter_mut().chain(&mut together) {
+            incident.recovery = None;
+            incident.diagnosis = diagnose(incident);
+        }
         apart.sort_by(order);
         together.sort_by(order);
         for (together, apart) in together.iter().zip(&apart) {

@@ -94,6 +94,7 @@ fn a_limit_below_the_working_set() {
 fn a_limit_of_the_pod_alone() {
     let mut pod = sample("pod");
     let own = pod.victims[0].cgroup.clone().unwrap();
+    pod.state = None;
     assert_eq!(sure(&mut pod, Code::PodLimitOnly), Some(Possible));
     assert!(diagnose(&pod).iter().any(|it| it.title.contains("pod")));
     let mut with = |max| {
