@@ -4,6 +4,7 @@
 //! - [`table`]: the cases and what they need.
 //! - [`demo`]: one kill to look at.
 //! - [`memcg`], [`wide`], [`rank`]: one function a case.
+//! - [`why`]: what leads to a kill, one function a case.
 //! - [`hard`], [`hard_input`]: what goes wrong around the agent. [`since_boot`]: what was before it.
 //! - [`latency`]: how long incidents take to be told.
 //! - [`stage`]: what one case plays on.
@@ -23,6 +24,7 @@ mod run;
 mod since_boot;
 mod stage;
 mod table;
+mod why;
 mod wide;
 
 pub(crate) use run::MANIFEST;

@@ -3,7 +3,7 @@
 use super::group::Hierarchy;
 use super::machine::{Swap, is_throwaway, may_lower_adj, memory_nodes};
 use super::stage::{Machine, Stage};
-use super::{hard, hard_input, memcg, rank, since_boot, wide};
+use super::{hard, hard_input, memcg, rank, since_boot, why, wide};
 use anyhow::Result;
 
 /// What a case needs.
@@ -87,6 +87,13 @@ pub(crate) const CASES: &[Case] = &[
     case("cpuset", &[Need::V2, Need::Throwaway, Need::Nodes], wide::cpuset),
     case("memory_policy", &[Need::Throwaway, Need::Nodes], wide::memory_policy),
     case("burst", &[], memcg::burst),
+    case("why_tmpfs", &[Need::Throwaway], why::tmpfs),
+    case("why_mlock", &[], why::mlock),
+    case("why_neighbour", &[], why::neighbour),
+    case("why_fork_bomb", &[Need::LowAdj], why::fork_bomb),
+    case("why_group", &[Need::V2], why::group),
+    case("why_leak", &[Need::Throwaway], why::leak),
+    case("why_burst", &[Need::Throwaway], why::burst),
     Case { name: "burst1000", needs: &[], heavy: true, hard: false, run: memcg::burst1000 },
     about_agent("idle", &[Need::Throwaway], hard::idle),
     about_agent("since_boot", &[Need::Throwaway], since_boot::since_boot),

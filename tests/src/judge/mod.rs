@@ -4,11 +4,13 @@
 //! - [`compare`]: one case: every kill has its incident and nothing else has one.
 //! - [`incident`]: one incident against one kill.
 //! - [`telling`]: what another agent made of the same.
+//! - [`diagnosis`]: what led to it.
 //! - [`points`]: candidates and what their points are made of.
 //!
 //! Nothing passes for lack of evidence: a case that is missing, empty or doubts itself has failed.
 
 mod compare;
+mod diagnosis;
 mod incident;
 mod points;
 mod telling;
@@ -41,6 +43,8 @@ pub(crate) struct Findings {
     pub(crate) formula_off: Option<u64>,
     /// Where the kernel's points are not seen: largest difference from the formula over the rows of its report.
     pub(crate) table_off: Option<u64>,
+    /// What the diagnosis of the first incident begins with, and how sure it is.
+    pub(crate) diagnosis: Option<String>,
 }
 
 impl Findings {
@@ -171,7 +175,8 @@ fn read(dir: &Path, case: &str) -> Result<Outcome> {
 
 /// The findings as an outcome.
 fn outcome(truth: &Truth, findings: Findings) -> Outcome {
-    let Findings { wrong, kills, checks, agents, points_compared, formula_off, table_off } = findings;
+    let Findings { wrong, kills, checks, agents, points_compared, formula_off, table_off, diagnosis } =
+        findings;
     if !wrong.is_empty() {
         return Outcome::Failed(wrong);
     }
@@ -188,6 +193,7 @@ fn outcome(truth: &Truth, findings: Findings) -> Outcome {
     if points_compared > 0 {
         words.push(format!("{points_compared} points equal"));
     }
+    words.extend(diagnosis.map(|first| format!("because {first}")));
     words.extend(formula_off.map(|off| format!("formula off by {off} pages at most")));
     words.extend(table_off.map(|off| format!("off the kernel's table by {off} pages at most")));
     words.extend(truth.measured.iter().map(|(name, value)| format!("{name} {value}")));
