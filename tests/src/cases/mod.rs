@@ -76,6 +76,11 @@ pub fn hard() -> impl Iterator<Item = &'static str> {
     table::CASES.iter().filter(|case| case.hard).map(|case| case.name)
 }
 
+/// Names of the cases that wait more than they work.
+pub fn slow() -> impl Iterator<Item = &'static str> {
+    table::CASES.iter().filter(|case| case.slow).map(|case| case.name)
+}
+
 /// Runs the cases that `args` ask for (`args[0]` is the subcommand's name).
 pub fn main(args: &[OsString]) -> Result<()> {
     let args = Args::parse_from(args);

@@ -50,11 +50,13 @@ pub(crate) struct Case {
     pub(crate) heavy: bool,
     /// About the agent rather than the kernel, so it runs only if asked for.
     pub(crate) hard: bool,
+    /// It waits more than it works, so it runs only if asked for: beside others that work.
+    pub(crate) slow: bool,
     pub(crate) run: fn(&mut Stage<'_>) -> Result<()>,
 }
 
 const fn case(name: &'static str, needs: &'static [Need], run: fn(&mut Stage<'_>) -> Result<()>) -> Case {
-    Case { name, needs, heavy: false, hard: false, run }
+    Case { name, needs, heavy: false, hard: false, slow: false, run }
 }
 
 const fn about_agent(
@@ -62,7 +64,11 @@ const fn about_agent(
     needs: &'static [Need],
     run: fn(&mut Stage<'_>) -> Result<()>,
 ) -> Case {
-    Case { name, needs, heavy: false, hard: true, run }
+    Case { name, needs, heavy: false, hard: true, slow: false, run }
+}
+
+const fn slow(name: &'static str, needs: &'static [Need], run: fn(&mut Stage<'_>) -> Result<()>) -> Case {
+    Case { name, needs, heavy: false, hard: false, slow: true, run }
 }
 
 /// All cases, in the order in which they run.
@@ -92,9 +98,9 @@ pub(crate) const CASES: &[Case] = &[
     case("why_neighbour", &[], why::neighbour),
     case("why_fork_bomb", &[Need::LowAdj], why::fork_bomb),
     case("why_group", &[Need::V2], why::group),
-    case("why_leak", &[Need::Throwaway], why::leak),
-    case("why_burst", &[Need::Throwaway], why::burst),
-    Case { name: "burst1000", needs: &[], heavy: true, hard: false, run: memcg::burst1000 },
+    slow("why_leak", &[], why::leak),
+    slow("why_burst", &[], why::burst),
+    Case { name: "burst1000", needs: &[], heavy: true, hard: false, slow: false, run: memcg::burst1000 },
     about_agent("idle", &[Need::Throwaway], hard::idle),
     about_agent("since_boot", &[Need::Throwaway], since_boot::since_boot),
     about_agent("usage", &[], hard_input::usage),

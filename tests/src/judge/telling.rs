@@ -184,6 +184,7 @@ mod tests {
 
     fn incident(pid: u32, lost: u64) -> Value {
         json!({"decision": {"rule": "highest_points", "pid": pid}, "scope": {"kind": ""},
+               "diagnosis": [{"code": "storm", "confidence": "likely"}],
                "victims": [{"pid": pid, "tid": pid, "role": "selected"}], "evidence": {"lost_records": lost, "notes": ["The kernel printed no report."]}})
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Bomb {
     #[arg(long, default_value_t = 1000)]
     count: u32,
     /// Each holds that much.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 64)]
     each_kib: usize,
 }
 
