@@ -12,8 +12,8 @@ use std::time::Duration;
 const LIMIT_MIB: u64 = 32;
 /// More than fits.
 const TOO_MUCH_MIB: u32 = 64;
-/// How long the agent samples a cgroup before it grows at once.
-const QUIET: Duration = Duration::from_secs(6);
+/// How long the agent samples a cgroup before it grows at once. While nothing changes it does so less and less often.
+const QUIET: Duration = Duration::from_secs(9);
 const TELL: Duration = Duration::from_secs(5);
 
 /// An agent that looks at every cgroup with a limit once a second. Started before there is one.
@@ -34,8 +34,8 @@ pub(super) fn leak(stage: &mut Stage<'_>) -> Result<()> {
     let agent = sampler(stage)?;
     let group = stage.group("why-leak")?;
     stage.at(group)?.limit(LIMIT_MIB, 0)?;
-    // 26 MiB in about 10 s.
-    let grower = stage.start(Some(group), hog("leaks", 0, 4, TOO_MUCH_MIB).with("pace-ms", "400"))?;
+    // 26 MiB in about 17 s: what is over sooner may as well be a start.
+    let grower = stage.start(Some(group), hog("leaks", 0, 4, TOO_MUCH_MIB).with("pace-ms", "650"))?;
     stage.start(Some(group), hog("bystander", 0, 1, 0))?;
     stage.because(&["steady_leak"], &[]);
     stage.intend(grower, "selected");
@@ -94,8 +94,8 @@ pub(super) fn neighbour(stage: &mut Stage<'_>) -> Result<()> {
         // A limit of its own that is never reached.
         stage.at(container)?.limit(LIMIT_MIB - 2, 0)?;
     }
-    for _ in 0..5 {
-        stage.start(Some(noisy), hog("noisy", 0, 4, 0))?;
+    for _ in 0..11 {
+        stage.start(Some(noisy), hog("noisy", 0, 2, 0))?;
     }
     let grower = stage.start(Some(quiet), hog("asks", 0, 1, TOO_MUCH_MIB))?;
     stage.because(&["noisy_neighbour"], &[]);
@@ -117,8 +117,8 @@ pub(super) fn group(stage: &mut Stage<'_>) -> Result<()> {
     let group = stage.group("why-group")?;
     stage.at(group)?.limit(LIMIT_MIB, 0)?;
     stage.at(group)?.set("memory.oom.group", "1")?;
-    let small = stage.start(Some(group), hog("small", 0, 1, 0))?;
-    let other = stage.start(Some(group), hog("other", 0, 1, 0))?;
+    let small = stage.start(Some(group), hog("small", 0, 0, 0))?;
+    let other = stage.start(Some(group), hog("other", 0, 0, 0))?;
     let grower = stage.start(Some(group), hog("large", 0, 4, TOO_MUCH_MIB))?;
     stage.because(&["group_kill_large"], &[]);
     stage.intend(grower, "selected");
