@@ -94,8 +94,8 @@ pub(super) fn neighbour(stage: &mut Stage<'_>) -> Result<()> {
         // A limit of its own that is never reached.
         stage.at(container)?.limit(LIMIT_MIB - 2, 0)?;
     }
-    for _ in 0..11 {
-        stage.start(Some(noisy), hog("noisy", 0, 2, 0))?;
+    for _ in 0..9 {
+        stage.start(Some(noisy), hog("noisy", 0, 3, 0))?;
     }
     let grower = stage.start(Some(quiet), hog("asks", 0, 1, TOO_MUCH_MIB))?;
     stage.because(&["noisy_neighbour"], &[]);
