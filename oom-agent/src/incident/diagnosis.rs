@@ -1,11 +1,30 @@
 //! What led to the kill and what helps: a table of rules over a finished incident.
 //!
-//! A rule says only what follows from evidence in the incident, with its numbers, and how sure it is.
+//! A rule says only what follows from evidence in the incident, with its numbers, and how sure it is. Nothing in the
+//! sentences is a name that a user chose: processes are named by what they are to the kill and by their process id.
+//!
+//! # Layout
+//! - this file: the explanations, the table and its order.
+//! - `view`: what several rules ask of an incident, asked once.
+//! - `growth`, `limits`, `neighbours`, `unfreed`, `kernel_memory`, `machine`, `settings`, `kills`: the rules, by topic.
+
+mod growth;
+mod kernel_memory;
+mod kills;
+mod limits;
+mod machine;
+mod neighbours;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod unfreed;
+mod view;
 
 use super::model::Incident;
 use super::verdict::Confidence;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use view::View;
 
 /// One explanation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +39,7 @@ pub struct Diagnosis {
     pub because: Vec<String>,
     /// What helps, one or two sentences.
     pub advice: String,
-    /// Section of docs/oom-killer.md that explains it.
+    /// The section that explains it: `docs/oom-killer.md#...`.
     pub docs: String,
 }
 
@@ -70,11 +89,118 @@ pub enum Code {
     Storm,
     /// An operator ordered it.
     Ordered,
+    /// One process held most of it; how it came to that was not seen.
+    LargeProcess,
     /// It cannot be told, and this is missing.
     NotEnoughEvidence,
 }
 
+/// What a row of the table is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It says why there was no memory left.
+    Cause,
+    /// It says why it ended as it did.
+    Circumstance,
+    /// Asked only if no cause was found.
+    Fallback,
+}
+
+/// A rule and what it is about.
+struct Row {
+    code: Code,
+    kind: Kind,
+    /// The heading in docs/oom-killer.md.
+    anchor: &'static str,
+    rule: fn(&View<'_>) -> Option<Found>,
+}
+
+/// What a rule found.
+#[derive(Debug)]
+struct Found {
+    confidence: Confidence,
+    title: String,
+    because: Vec<String>,
+    advice: String,
+}
+
+impl Found {
+    fn new(confidence: Confidence, title: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { confidence, title: title.into(), because: Vec::new(), advice: advice.into() }
+    }
+
+    fn because(mut self, part: String) -> Self {
+        self.because.push(part);
+        self
+    }
+}
+
+const fn row(code: Code, kind: Kind, anchor: &'static str, rule: fn(&View<'_>) -> Option<Found>) -> Row {
+    Row { code, kind, anchor, rule }
+}
+
+/// The rules in the order in which an operator should hear of them. Where several fit, these decide:
+/// - What was no lack of memory comes first: an order, a setting, memory that nobody may be killed for, free memory in
+///   the wrong form or place.
+/// - Then what the memory was, if it is of a kind that a kill or reclaim does not free. It grew somehow, too, and that it
+///   grew at once says less. Many small processes come before: their page tables and stacks are kernel memory as well.
+/// - Then who filled it, if it is not who died: the curve is that one's.
+/// - A steady curve comes before full swap and a group's kill: with a leak swap fills in any case and every limit is
+///   reached. A burst comes after both: that is how memory comes to be full where nothing else is known.
+/// - Then the circumstances: why this one, why so many, how often.
+///
+/// What is only possible comes after all that is sure or likely.
+const TABLE: &[Row] = {
+    use Code::*;
+    use Kind::*;
+    &[
+        row(Ordered, Cause, "sysrq-f", settings::ordered),
+        row(PanicOnOom, Circumstance, "panic_on_oom", settings::panic_on_oom),
+        row(EverythingExempt, Cause, "nobody-left-to-kill", settings::everything_exempt),
+        row(Fragmentation, Cause, "compaction", machine::fragmentation),
+        row(NodesImbalanced, Cause, "numa-and-cpusets", machine::nodes_imbalanced),
+        row(ForkBomb, Cause, "many-small-processes", machine::fork_bomb),
+        row(KillDidNotHelp, Cause, "tmpfs-and-shared-memory", unfreed::tmpfs),
+        row(KillDidNotHelp, Cause, "huge-pages", unfreed::huge_pages),
+        row(NothingReclaimable, Cause, "locked-and-unevictable-memory", unfreed::locked),
+        row(KernelMemory, Cause, "page-tables", kernel_memory::page_tables),
+        row(KernelMemory, Cause, "slab-and-other-kernel-memory", kernel_memory::other),
+        row(NoisyNeighbour, Cause, "badness", neighbours::innocent_victim),
+        row(SteadyLeak, Cause, "leak-burst-or-limit-too-small", growth::steady_leak),
+        row(NoisyNeighbour, Cause, "which-level-is-full", neighbours::shared_limit),
+        row(SwapExhausted, Cause, "swap", limits::swap_exhausted),
+        row(LimitBelowWorkingSet, Cause, "leak-burst-or-limit-too-small", limits::below_working_set),
+        row(GroupKillLarge, Circumstance, "group-kill", kills::group_kill_large),
+        row(Burst, Cause, "leak-burst-or-limit-too-small", growth::burst),
+        row(AdjDecided, Circumstance, "badness", neighbours::adj_decided),
+        row(AllocatingTask, Circumstance, "oom_kill_allocating_task", settings::allocating_task),
+        row(KillDidNotHelp, Cause, "which-level-is-full", unfreed::left_behind),
+        row(NothingReclaimable, Cause, "writeback", unfreed::file_cache),
+        row(PodLimitOnly, Circumstance, "which-level-is-full", limits::pod_limit_only),
+        row(ChildKilled, Circumstance, "group-kill", kills::child_killed),
+        row(Storm, Circumstance, "recovery", kills::storm),
+        row(RestartLoop, Circumstance, "recovery", kills::restart_loop),
+        row(KillDidNotHelp, Circumstance, "recovery", unfreed::little_given_back),
+        row(LargeProcess, Fallback, "leak-burst-or-limit-too-small", growth::large_process),
+        row(NotEnoughEvidence, Fallback, "what-to-look-at", growth::not_enough_evidence),
+    ]
+};
+
 /// The explanations, most useful first. Never empty.
-pub fn diagnose(_incident: &Incident) -> Vec<Diagnosis> {
-    Vec::new()
+pub fn diagnose(incident: &Incident) -> Vec<Diagnosis> {
+    let view = View::of(incident);
+    let mut known = false;
+    let mut found: Vec<Diagnosis> = Vec::new();
+    for Row { code, kind, anchor, rule } in TABLE {
+        if (*kind == Kind::Fallback && known) || found.iter().any(|other| other.code == *code) {
+            continue;
+        }
+        let Some(Found { confidence, title, because, advice }) = rule(&view) else { continue };
+        known |= *kind != Kind::Circumstance;
+        let docs = format!("docs/oom-killer.md#{anchor}");
+        found.push(Diagnosis { code: *code, confidence, title, because, advice, docs });
+    }
+    // Stable: those that are as sure stay in the order of the table.
+    found.sort_by_key(|diagnosis| diagnosis.confidence == Confidence::Possible);
+    found
 }

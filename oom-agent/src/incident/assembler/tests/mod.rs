@@ -2,6 +2,7 @@
 
 mod calls;
 mod crosscheck;
+mod diagnoses;
 mod facts;
 mod full_cases;
 mod full_log;

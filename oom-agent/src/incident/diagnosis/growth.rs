@@ -1,0 +1,155 @@
+//! How memory came to be full, from its recent history; and what is said without one.
+
+use super::Found;
+use super::view::{MOST, View, at_least, share};
+use crate::incident::growth::{Growth, Shape};
+use crate::incident::verdict::Confidence;
+use crate::units::{bytes, count, nanoseconds};
+
+/// A rise over fewer samples is as well a start: programs fill their caches and heaps.
+const LEAK_SAMPLES: usize = 15;
+/// A rise by less than so many percent of the whole is what a busy program does.
+const LEAK_RISE: u64 = 10;
+/// With fewer samples it is not known that it was lower for long: the cgroup or the agent may be new.
+const BURST_SAMPLES: usize = 5;
+/// Without a shape (too few samples): from half of the whole to all of it within so many seconds is a burst.
+const BURST_SECONDS: f64 = 20.0;
+
+/// Only a curve can tell a leak, and never for certain: a program that fills up to what it needs looks the same.
+pub(super) fn steady_leak(view: &View<'_>) -> Option<Found> {
+    let growth = view.incident.growth.as_ref().filter(|growth| growth.shape == Some(Shape::Steady))?;
+    let (rate, seconds) = growth.bytes_per_second.zip(growth.seconds)?;
+    let whole = view.whole?;
+    let run = growth.samples.iter().filter(|(before, _)| *before <= seconds);
+    let samples = run.clone().count();
+    let first = run.map(|(_, bytes)| *bytes).next()?;
+    if !(rate > 0.0) {
+        return None;
+    }
+    let risen = whole.saturating_sub(first);
+    let confidence = if samples >= LEAK_SAMPLES && at_least(risen, LEAK_RISE, whole) {
+        Confidence::Likely
+    } else {
+        Confidence::Possible
+    };
+    let advice = "Find what keeps the memory: a heap profile, or what grows with time or requests in it (caches, queues, \
+                  connections). A higher limit only makes it later.";
+    let title = "Memory grew at a steady rate until it was full: a leak";
+    let mut found = Found::new(confidence, title, advice).because(format!(
+        "{} to {} in {}, {} a second, over {samples} samples",
+        bytes(first),
+        bytes(whole),
+        time(seconds),
+        bytes(rate as u64),
+    ));
+    found.because.extend(holder(view, whole));
+    if confidence == Confidence::Possible {
+        found.because.push("it was seen for too short a time to tell it from a start".to_owned());
+    }
+    Some(found)
+}
+
+pub(super) fn burst(view: &View<'_>) -> Option<Found> {
+    let growth = view.incident.growth.as_ref()?;
+    let whole = view.whole?;
+    let (seconds, before) = match growth.shape {
+        // Most of it came within the last two samples: the one before those.
+        Some(Shape::Burst) => *growth.samples.get(growth.samples.len().saturating_sub(3))?,
+        Some(Shape::Steady | Shape::Full | Shape::Uneven) => return None,
+        None => {
+            let low = |(_, bytes): &&(f64, u64)| at_least(whole, 200, *bytes);
+            *growth.samples.iter().rev().find(low).filter(|(seconds, _)| *seconds <= BURST_SECONDS)?
+        }
+    };
+    let confidence =
+        if growth.samples.len() >= BURST_SAMPLES { Confidence::Likely } else { Confidence::Possible };
+    let title = "Memory grew to the limit within seconds";
+    let advice = if view.is_memcg() {
+        "Have it take less at once (batch size, parallel requests, heap), or set the limit for the peak, not the average. On \
+         cgroup v2 a memory.high below the limit slows it down first."
+    } else {
+        "Have it take less at once (batch size, parallel jobs), or give it a memory cgroup with a limit, so that it fills \
+         that and not the machine."
+    };
+    let mut found = Found::new(confidence, title, advice).because(format!(
+        "{} in use {} before the kill, then {}",
+        bytes(before),
+        time(seconds),
+        bytes(whole)
+    ));
+    found.because.extend(holder(view, whole));
+    if confidence == Confidence::Possible {
+        found.because.push(format!("only {} samples: a leak cannot be told from it", growth.samples.len()));
+    }
+    Some(found)
+}
+
+/// One process held most of it, and that is all that is known.
+pub(super) fn large_process(view: &View<'_>) -> Option<Found> {
+    let whole = view.whole?;
+    let because = holder(view, whole)?;
+    let title =
+        "One process held most of the memory; whether it leaks, peaked or just needs that much is not known";
+    let advice = if view.is_memcg() {
+        "Compare with its usual size. Larger each time: look for a leak. Much larger for a moment: make the peak smaller. \
+         Always about so large: raise the limit (Kubernetes: resources.limits.memory)."
+    } else {
+        "Compare with its usual size. Larger each time: look for a leak. Otherwise give it a memory cgroup with a limit, so \
+         that it cannot fill the machine, or the machine more memory."
+    };
+    Some(Found::new(Confidence::Likely, title, advice).because(because).because(no_curve(view)))
+}
+
+/// Names what is missing.
+pub(super) fn not_enough_evidence(view: &View<'_>) -> Option<Found> {
+    let incident = view.incident;
+    let missing = [
+        (incident.scope.kind.is_none(), "which limit was full"),
+        (view.whole.is_none() && incident.scope.kind.is_some(), "how much was in use"),
+        (incident.memory.is_empty(), "what the memory was (the kernel's report has no break-down)"),
+        (incident.candidates.is_empty(), "the processes in it (no table of tasks)"),
+        (incident.candidates_lost.is_some_and(|lost| lost > 0), "some of the processes"),
+    ];
+    let mut because: Vec<String> =
+        missing.iter().filter(|(is, _)| *is).map(|(_, what)| format!("not seen: {what}")).collect();
+    if because.is_empty() {
+        if let (Some(whole), Some((pid, own))) = (view.whole, view.largest_of_all()) {
+            let what = format!(
+                "no single cause stands out: {} is the largest with {}",
+                view.process(pid),
+                share(own, whole)
+            );
+            because.push(what);
+        } else {
+            because.push("no single cause stands out".to_owned());
+        }
+    }
+    because.push(no_curve(view));
+    let title = "What filled the memory cannot be told";
+    let advice = "Let oom-agent run on the machine: it keeps the last minutes of every limit, sees who was compared, and does \
+                  not depend on the kernel's report, which may be cut or left out.";
+    Some(Found { because, ..Found::new(Confidence::Possible, title, advice) })
+}
+
+/// Who held most, if it is most of the memory.
+fn holder(view: &View<'_>, whole: u64) -> Option<String> {
+    let (pid, own) = view.largest_of_all().filter(|(_, own)| at_least(*own, MOST, whole))?;
+    Some(format!("{} held {}", view.process(pid), share(own, whole)))
+}
+
+/// What the history lacks.
+fn no_curve(view: &View<'_>) -> String {
+    match &view.incident.growth {
+        None => "not seen: how it grew (only a running agent samples it)".to_owned(),
+        Some(Growth { samples, shape: None, .. }) => {
+            format!("not seen: how it grew ({} samples are too few)", count(samples.len() as u64))
+        }
+        Some(Growth { shape: Some(Shape::Full), .. }) => "it was near the limit all the time".to_owned(),
+        Some(Growth { shape: Some(_), .. }) => "usage went up and down before".to_owned(),
+    }
+}
+
+/// Seconds for people.
+fn time(seconds: f64) -> String {
+    nanoseconds((seconds * 1e9) as u64)
+}
