@@ -16,6 +16,7 @@ use crate::{
         CALLS_SEEN, MEMCG_MAX, MEMCG_SWAP_MAX, MEMCG_SWAP_USAGE, MEMCG_USAGE, OC_CHOSEN, OC_CONSTRAINT,
         OC_GFP_MASK, OC_MEMCG, OC_ORDER, OC_TOTALPAGES,
     },
+    levels,
     maps::{RECLAIM, State, reserve_event, state},
     read::{current, field, now, pointer},
     task,
@@ -45,6 +46,7 @@ fn begin(state: &mut State, oc: u64, now: u64) {
     state.evaluated = 0;
     state.candidates_lost = 0;
     state.names_lost = 0;
+    state.levels_lost = 0;
     state.evaluating = 0;
     state.scoring = 0;
     state.scored = 0;
@@ -154,6 +156,7 @@ pub(crate) fn leave(result: u32) {
         state.quiet_ns = now;
         repeats = state.repeats;
         announce(state);
+        levels::send(state);
     }
     let Some(mut entry) = reserve_event::<End>() else { return };
     let record = entry.as_mut_ptr();
@@ -169,7 +172,7 @@ pub(crate) fn leave(result: u32) {
         (*record).repeats = repeats;
         (*record).total_pages = field(oc, &OC_TOTALPAGES, UNKNOWN_U64);
         (*record).constraint = field(oc, &OC_CONSTRAINT, UNKNOWN_U32);
-        (*record).reserved = 0;
+        (*record).levels_lost = state.levels_lost;
     }
     state.repeats -= repeats;
     entry.submit(0);

@@ -1,6 +1,6 @@
 //! Memory cgroups: id and path, captured here since the container may be gone before user space looks.
 
-use oom_ebpf::{ABSENT, PATH_DEPTH, Path};
+use oom_ebpf::{ABSENT, NAME_LEN, PATH_DEPTH, Path};
 
 use crate::{
     fields::{
@@ -21,6 +21,19 @@ pub(crate) fn memory_css(task: u64) -> u64 {
 pub(crate) fn memcg_css(memcg: u64) -> u64 {
     let offset = MEMCG_CSS.load();
     if offset == ABSENT { 0 } else { memcg + u64::from(offset) }
+}
+
+/// The `mem_cgroup` of a `cgroup_subsys_state` (`mem_cgroup_from_css`).
+#[inline(always)]
+pub(crate) fn memcg(css: u64) -> u64 {
+    // An absent offset makes an address that cannot be read.
+    css.wrapping_sub(u64::from(MEMCG_CSS.load()))
+}
+
+/// Its own name.
+#[inline(always)]
+pub(crate) fn name(css: u64, out: *mut [u8; NAME_LEN]) {
+    string(pointer(node(css), &KERNFS_NAME), out);
 }
 
 #[inline(always)]

@@ -5,6 +5,9 @@
 //! kernel's own structures.
 #![no_std]
 
+mod wire_levels;
+pub use wire_levels::{CHILDREN, Child, LEVELS, Level};
+
 /// Length of `task_struct.comm`, with its NUL.
 pub const COMM_LEN: usize = 16;
 /// Levels of a cgroup path that a record carries, leaf first. Deeper paths are cut at the root's end.
@@ -27,7 +30,7 @@ pub const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// Index of the small ring in the drop counters: what must never be lost.
 pub const RING_EVENTS: u32 = 0;
-/// Index of the bulk ring in the drop counters: candidates and cgroup names.
+/// Index of the bulk ring in the drop counters: candidates, cgroup names and how full cgroups are.
 pub const RING_BULK: u32 = 1;
 
 /// What a record is. The value stands in [`Header::kind`].
@@ -48,6 +51,10 @@ pub enum Kind {
     Exit = 6,
     /// [`End`]: `out_of_memory` returned.
     End = 7,
+    /// [`Level`]: how full a memory cgroup is.
+    Level = 8,
+    /// [`Child`]: who filled it.
+    Child = 9,
 }
 
 impl Kind {
@@ -61,6 +68,8 @@ impl Kind {
             5 => Self::Victim,
             6 => Self::Exit,
             7 => Self::End,
+            8 => Self::Level,
+            9 => Self::Child,
             _ => return None,
         })
     }
@@ -309,8 +318,8 @@ pub struct End {
     pub total_pages: u64,
     /// `oc->constraint`.
     pub constraint: u32,
-    /// Explicit padding, 0.
-    pub reserved: u32,
+    /// [`Level`] and [`Child`] records that could not be sent.
+    pub levels_lost: u32,
 }
 
 #[cfg(test)]
@@ -337,10 +346,10 @@ mod tests {
 
     #[test]
     fn kinds_round_trip() {
-        for value in 0..10 {
+        for value in 0..20 {
             match Kind::from_wire(value) {
                 Some(kind) => assert_eq!(kind as u32, value),
-                None => assert!(value == 0 || value > 7),
+                None => assert!(value == 0 || value > 9),
             }
         }
     }

@@ -5,6 +5,7 @@
 //! - [`maps`]: rings, counters and the little state that programs share.
 //! - [`read`], [`task`], [`cgroup`]: kernel memory to wire records.
 //! - [`call`]: one OOM call: its number, its announcement, its end.
+//! - [`levels`]: how full the memory cgroups are, once a call.
 //! - [`hooks`]: one hook a file, named after the kernel function or tracepoint.
 //!
 //! Nothing here sleeps, allocates or loops without a small bound: this is the worst moment of the machine.
@@ -21,6 +22,8 @@ mod cgroup;
 mod fields;
 #[cfg(target_arch = "bpf")]
 mod hooks;
+#[cfg(target_arch = "bpf")]
+mod levels;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]

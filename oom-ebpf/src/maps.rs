@@ -12,7 +12,7 @@ use crate::fields::CALLS_SEEN;
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1024 * 1024, 0);
 
-/// Candidates and cgroup names. The loader sets the size.
+/// Candidates, cgroup names and how full cgroups are. The loader sets the size.
 #[map]
 pub(crate) static BULK: RingBuf = RingBuf::with_byte_size(1024 * 1024, 0);
 
@@ -62,6 +62,10 @@ pub(crate) struct State {
     pub candidates_lost: u32,
     /// Name records lost.
     pub names_lost: u32,
+    /// Records of [`crate::levels`] lost, in this call.
+    pub levels_lost: u32,
+    /// Explicit padding.
+    pub reserved: u32,
     /// Calls without a killable process that were kept quiet.
     pub repeats: u32,
     /// `oc->memcg` (0: the machine) and time of the last such call that was told.

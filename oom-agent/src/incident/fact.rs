@@ -1,5 +1,6 @@
 //! What sources tell the assembler. One fact is one thing that happened in the kernel; nothing here is an incident yet.
 
+pub use super::filled::{Child, FileCgroup, Files, Level, Of};
 use super::model::{Memory, ScopeKind};
 use crate::report;
 
@@ -17,6 +18,12 @@ pub enum Fact {
         /// Its path.
         path: CgroupPath,
     },
+    /// How full a memory cgroup was: the full one, or one above it.
+    Level(Box<Level>),
+    /// How full a child of the full one was.
+    Child(Box<Child>),
+    /// What files said as soon as a kill was known.
+    Files(Box<Files>),
     /// `oom_kill_process` was entered.
     Decision(Box<Decision>),
     /// A process was marked as victim or killed for sharing a victim's memory.
@@ -209,6 +216,8 @@ pub struct End {
     pub candidates_lost: u64,
     /// Cgroup names lost in the kernel.
     pub names_lost: u64,
+    /// [`Level`] and [`Child`] records lost in the kernel.
+    pub levels_lost: u64,
     /// Calls without a killable process since the last one that was told, if this is one.
     pub repeats: u64,
     /// `oc->totalpages`, if it was computed.

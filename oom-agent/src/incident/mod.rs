@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - [`model`]: the incident, as every sink gets it.
-//! - [`fact`]: what sources tell.
+//! - [`fact`]: what sources tell (`filled`: of how full everything was).
 //! - [`id`]: names of incidents.
 //! - [`badness`]: the kernel's arithmetic.
 //! - [`machine`]: the machine's memory, as far as the kernel's report tells of it.
@@ -16,6 +16,7 @@ pub mod badness;
 pub mod diagnosis;
 pub mod escalation;
 pub mod fact;
+mod filled;
 pub mod growth;
 pub mod id;
 pub mod machine;

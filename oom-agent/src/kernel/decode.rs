@@ -1,7 +1,9 @@
 //! Wire records to facts.
 
 use crate::incident::{
-    fact::{Call, Candidate, CgroupPath, Control, Decision, End, Exit, Fact, Reclaim, Task, Victim},
+    fact::{
+        Call, Candidate, CgroupPath, Child, Control, Decision, End, Exit, Fact, Level, Reclaim, Task, Victim,
+    },
     model::{Memory, ScopeKind},
 };
 use oom_ebpf as wire;
@@ -27,6 +29,8 @@ impl Pod for wire::Decision {}
 impl Pod for wire::Victim {}
 impl Pod for wire::Exit {}
 impl Pod for wire::End {}
+impl Pod for wire::Level {}
+impl Pod for wire::Child {}
 
 fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     if bytes.len() < size_of::<T>() {
@@ -54,6 +58,8 @@ impl Decoder {
                 Fact::Exit(Exit { time_ns: header.time_ns, pid: exit.pid, start_ns: exit.start_ns })
             }
             wire::Kind::End => Fact::End(end(&read(bytes)?)),
+            wire::Kind::Level => Fact::Level(Box::new(self.level(&read(bytes)?))),
+            wire::Kind::Child => Fact::Child(Box::new(self.child(&read(bytes)?))),
         })
     }
 
@@ -159,6 +165,44 @@ impl Decoder {
             cgroup: (victim.task.cgroup_id != 0).then(|| path(&victim.path)),
         }
     }
+
+    fn level(self, level: &wire::Level) -> Level {
+        let root = level.root != 0;
+        let own = |value: Option<u64>| value.filter(|_| !root);
+        let known = |value: u32| (value != wire::UNKNOWN_U32).then_some(value);
+        Level {
+            call: level.header.call,
+            depth: level.depth as usize,
+            id: (level.id != 0).then_some(level.id),
+            root,
+            usage_bytes: own(self.pages(level.usage_pages)),
+            max_bytes: own(self.limit(level.max_pages)),
+            high_bytes: own(self.limit(level.high_pages)),
+            swap_usage_bytes: own(self.pages(level.swap_usage_pages)),
+            swap_max_bytes: own(self.limit(level.swap_max_pages)),
+            oom_group: known(level.oom_group).map(|set| set != 0).filter(|_| !root),
+            children: known(level.children).map(u64::from),
+            children_sent: u64::from(level.children_sent),
+            children_rest: level.children_rest != 0,
+        }
+    }
+
+    fn child(self, child: &wire::Child) -> Child {
+        Child {
+            call: child.header.call,
+            id: (child.id != 0).then_some(child.id),
+            name: name(&child.name),
+            cut: is_full(&child.name),
+            usage_bytes: self.pages(child.usage_pages),
+            max_bytes: self.limit(child.max_pages),
+            swap_usage_bytes: self.pages(child.swap_usage_pages),
+        }
+    }
+}
+
+/// The name fills its record: it may be longer.
+fn is_full(name: &[u8; wire::NAME_LEN]) -> bool {
+    name[..wire::NAME_LEN - 1].iter().all(|byte| *byte != 0)
 }
 
 fn end(end: &wire::End) -> End {
@@ -171,6 +215,7 @@ fn end(end: &wire::End) -> End {
         evaluated: u64::from(end.evaluated),
         candidates_lost: u64::from(end.candidates_lost),
         names_lost: u64::from(end.names_lost),
+        levels_lost: u64::from(end.levels_lost),
         repeats: u64::from(end.repeats),
         total_pages: (end.total_pages != wire::UNKNOWN_U64 && end.total_pages != 0)
             .then_some(end.total_pages),
@@ -213,7 +258,7 @@ fn path(path: &wire::Path) -> CgroupPath {
     }
     let mut cut = path.rest != 0;
     for part in path.names[..depth].iter().rev() {
-        cut |= part[..wire::NAME_LEN - 1].iter().all(|byte| *byte != 0);
+        cut |= is_full(part);
         text.push('/');
         text.push_str(&name(part));
     }
@@ -311,6 +356,63 @@ mod tests {
         assert_eq!(DECODER.task(&wire::Task { parent_mm: 6, ..child }).vfork, Some(false));
         assert_eq!(DECODER.task(&wire::Task { vfork_done: 0, ..child }).vfork, Some(false));
         assert_eq!(DECODER.task(&wire::Task { vfork_done: wire::UNKNOWN_U64, ..child }).vfork, None);
+    }
+
+    #[test]
+    fn how_full_a_cgroup_is() {
+        let none = i64::MAX as u64 / 4096;
+        let raw = wire::Level {
+            header: wire::Header { kind: wire::Kind::Level as u32, reserved: 0, call: 3, time_ns: 5 },
+            usage_pages: 10,
+            max_pages: 12,
+            high_pages: none,
+            swap_usage_pages: wire::UNKNOWN_U64,
+            swap_max_pages: 0,
+            depth: 1,
+            oom_group: 1,
+            children: wire::UNKNOWN_U32,
+            ..wire::Level::default()
+        };
+        let expected = Level {
+            call: 3,
+            depth: 1,
+            usage_bytes: Some(40_960),
+            max_bytes: Some(49_152),
+            swap_max_bytes: Some(0),
+            oom_group: Some(true),
+            ..Level::default()
+        };
+        assert_eq!(DECODER.fact(bytes_of(&raw)), Some(Fact::Level(Box::new(expected))));
+        let root = wire::Level { root: 1, children: 2, children_rest: 1, oom_group: wire::UNKNOWN_U32, ..raw };
+        let expected = Level {
+            call: 3,
+            depth: 1,
+            root: true,
+            children: Some(2),
+            children_rest: true,
+            ..Level::default()
+        };
+        assert_eq!(DECODER.level(&root), expected, "the root has nothing of its own");
+        let mut child = wire::Child {
+            header: wire::Header { kind: wire::Kind::Child as u32, ..raw.header },
+            id: 7,
+            usage_pages: 2,
+            max_pages: none,
+            swap_usage_pages: 1,
+            name: [0; wire::NAME_LEN],
+        };
+        child.name[..3].copy_from_slice(b"a\xffb");
+        let expected = Child {
+            call: 3,
+            id: Some(7),
+            name: "a\\xffb".into(),
+            usage_bytes: Some(8192),
+            swap_usage_bytes: Some(4096),
+            ..Child::default()
+        };
+        assert_eq!(DECODER.fact(bytes_of(&child)), Some(Fact::Child(Box::new(expected))));
+        child.name = [b'x'; wire::NAME_LEN];
+        assert!(DECODER.child(&child).cut);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use oom_ebpf::{Decision, Kind, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
 use crate::{
     call::{announce, header, inside},
     fields::{OC_CHOSEN, OC_CHOSEN_POINTS, OC_CONSTRAINT, OC_TOTALPAGES},
+    levels,
     maps::reserve_event,
     read::{field, pointer, string},
     task,
@@ -30,6 +31,7 @@ fn k_enter_oom_kill_process(ctx: ProbeContext) -> u32 {
 fn decided(oc: u64, message: u64) {
     let Some(state) = inside() else { return };
     announce(state);
+    levels::send(state);
     state.chosen = pointer(oc, &OC_CHOSEN);
     let Some(mut entry) = reserve_event::<Decision>() else { return };
     let record = entry.as_mut_ptr();

@@ -7,7 +7,7 @@
 //!
 //! # Layout
 //! - `pending`: the facts of one incident and when it is due. `marked`: one victim.
-//! - `scans`, `names`: the bulk ring: candidates by call, cgroup paths by id.
+//! - `scans`, `levels`, `names`: the bulk ring: candidates by call, how full cgroups were, cgroup paths by id.
 //! - `journal`: the kernel's log. `join`: which call its lines belong to. `recent`: early exits, and what was told already.
 //! - `storm`: calls that find nothing to kill.
 //! - `build`: facts of one incident to the [`Incident`].
@@ -16,6 +16,7 @@ mod build;
 mod config;
 mod join;
 mod journal;
+mod levels;
 mod marked;
 mod names;
 mod pending;
@@ -29,6 +30,7 @@ pub use config::{Config, Totals};
 
 use self::build::Ending;
 use self::journal::Journal;
+use self::levels::Levels;
 use self::marked::{Marked, Process};
 use self::names::Names;
 use self::pending::{Due, Pending, Shown};
@@ -52,6 +54,7 @@ pub struct Assembler {
     config: Config,
     calls: BTreeMap<u64, Pending>,
     scans: Scans,
+    levels: Levels,
     names: Names,
     journal: Journal,
     exits: Exits,
@@ -72,6 +75,7 @@ impl Assembler {
             config,
             calls: BTreeMap::new(),
             scans: Scans::default(),
+            levels: Levels::default(),
             names: Names::default(),
             exits: Exits::default(),
             told: Told::default(),
@@ -131,6 +135,17 @@ impl Assembler {
                     self.scans.push(*candidate, |call| self.calls.contains_key(&call));
                 }
             }
+            Fact::Level(level) => {
+                if self.calls.contains_key(&level.call) || !self.told.has_call(level.call) {
+                    self.levels.level(*level);
+                }
+            }
+            Fact::Child(child) => {
+                if self.calls.contains_key(&child.call) || !self.told.has_call(child.call) {
+                    self.levels.child(*child);
+                }
+            }
+            Fact::Files(files) => self.files(files),
             Fact::CgroupName { id, path } => self.names.insert(id, path),
             Fact::Lost { records } => self.lose(now_ns, records),
             Fact::Log(event) => self.log(now_ns, event),
@@ -315,6 +330,7 @@ impl Assembler {
             return None;
         }
         let scan = pending.call.map(|call| self.scans.take(call)).unwrap_or_default();
+        let filled = pending.call.map(|call| self.levels.take(call)).unwrap_or_default();
         if let Some(call) = pending.call {
             self.told.call(call);
         }
@@ -324,6 +340,7 @@ impl Assembler {
             .lost_records
             .saturating_add(end.candidates_lost)
             .saturating_add(end.names_lost)
+            .saturating_add(end.levels_lost)
             .saturating_add(pending.dropped)
             .saturating_add(scan.dropped);
         if self.only_marked_again(now_ns, &pending) {
@@ -338,7 +355,7 @@ impl Assembler {
         for (_, killed) in &pending.logged.lines {
             self.told.process(now_ns, Process { pid: 0, tid: killed.pid, start_ns: 0 });
         }
-        let mut incident = build::incident(&self.config, &mut self.names, pending, &scan, ending);
+        let mut incident = build::incident(&self.config, &mut self.names, pending, (&scan, &filled), ending);
         // The log of another time or machine is told as it is.
         let live = self.config.level != Level::Log;
         if live && incident.decision.as_ref().is_some_and(|decision| decision.rule == Rule::NoneKillable) {

@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::marked::{Marked, Process};
-use crate::incident::fact::{Call, Decision, End, Exit};
+use crate::incident::fact::{Call, Decision, End, Exit, Files};
 use crate::incident::model::Level;
 use crate::report::{Killed, Outcome, Report};
 
@@ -41,6 +41,8 @@ pub(super) struct Logged {
     pub(super) not_reaped: Vec<u32>,
     /// Reports that were not printed since the one before.
     pub(super) suppressed: u64,
+    /// What files said when this was told.
+    pub(super) files: Option<Box<Files>>,
 }
 
 impl Logged {
@@ -58,6 +60,7 @@ impl Logged {
             exiting,
             not_reaped,
             suppressed,
+            files,
         } = other;
         self.time_ns = self.time_ns.or(time_ns);
         self.report = self.report.take().or(report);
@@ -70,6 +73,7 @@ impl Logged {
         self.exiting |= exiting;
         self.not_reaped.extend(not_reaped);
         self.suppressed = self.suppressed.saturating_add(suppressed);
+        self.files = self.files.take().or(files);
     }
 }
 

@@ -55,13 +55,6 @@ const BYTE_COUNTERS: [(&str, &str); 43] = [
 
 /// The break-down under v2's names, with the unit, and what the machine has.
 pub(super) fn memory(report: &Report) -> BTreeMap<Cow<'static, str>, u64> {
-    // Both are in order.
-    let mut known = BYTE_COUNTERS.iter().peekable();
-    let counters = report.stats.iter().filter_map(|(name, value)| {
-        while known.next_if(|(known, _)| *known < name.as_str()).is_some() {}
-        let (_, shown) = known.peek().filter(|(known, _)| known == name)?;
-        Some((*shown, *value))
-    });
     let Machine {
         ram_bytes,
         reserved_bytes,
@@ -84,6 +77,19 @@ pub(super) fn memory(report: &Report) -> BTreeMap<Cow<'static, str>, u64> {
         ("hugetlb_bytes", hugetlb_bytes),
         ("hugetlb_free_bytes", hugetlb_free_bytes),
     ];
-    let machine = machine.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    counters.chain(machine).map(|(name, value)| (Cow::Borrowed(name), value)).collect()
+    let mut memory = named(&report.stats);
+    memory.extend(machine.into_iter().filter_map(|(name, value)| Some((Cow::Borrowed(name), value?))));
+    memory
+}
+
+/// Counters of `memory.stat` that are bytes, under v2's names, with the unit.
+pub(super) fn named(stats: &BTreeMap<String, u64>) -> BTreeMap<Cow<'static, str>, u64> {
+    // Both are in order.
+    let mut known = BYTE_COUNTERS.iter().peekable();
+    let counters = stats.iter().filter_map(|(name, value)| {
+        while known.next_if(|(known, _)| *known < name.as_str()).is_some() {}
+        let (_, shown) = known.peek().filter(|(known, _)| known == name)?;
+        Some((Cow::Borrowed(*shown), *value))
+    });
+    counters.collect()
 }

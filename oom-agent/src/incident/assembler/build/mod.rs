@@ -9,11 +9,13 @@ mod memory;
 mod notes;
 mod page_size;
 mod scope;
+mod state;
 mod total_pages;
 mod trigger;
 mod victims;
 
 use super::Config;
+use super::levels::Filled;
 use super::marked::Marked;
 use super::names::Names;
 use super::pending::{Logged, Pending};
@@ -46,6 +48,7 @@ struct Parts<'a> {
     pending: &'a Pending,
     victims: &'a [Marked],
     scan: &'a Scan,
+    filled: &'a Filled,
     ending: Ending,
 }
 
@@ -81,7 +84,7 @@ pub(super) fn incident(
     config: &Config,
     names: &mut Names,
     mut pending: Pending,
-    scan: &Scan,
+    (scan, filled): (&Scan, &Filled),
     ending: Ending,
 ) -> Incident {
     let mut marked = std::mem::take(&mut pending.victims);
@@ -95,7 +98,7 @@ pub(super) fn incident(
         page_size::correct(report, &marked, config);
     }
     victims::fill(&mut marked, &pending, scan);
-    let parts = Parts { config, pending: &pending, victims: &marked, scan, ending };
+    let parts = Parts { config, pending: &pending, victims: &marked, scan, filled, ending };
 
     let scope = scope::scope(&parts);
     let total_pages = total_pages::total_pages(&parts, scope.kind);
@@ -104,11 +107,18 @@ pub(super) fn incident(
     let decision = decision::decision(&parts, rule, &candidates, total_pages);
     let victims = victims::victims(&parts);
     let mut notes = notes::notes(&parts, &candidates, decision.as_ref(), total_pages);
+    state::notes(&parts, &mut notes);
     notes.extend(crosscheck::notes(&parts));
     // No BPF program saw it, whatever others saw.
     let log_only = config.calls && pending.call.is_none();
     let report = parts.report();
-    let memory = report.map(memory::memory).unwrap_or_default();
+    let limits = scope::limits(&parts);
+    let mut memory = report.map(memory::memory).unwrap_or_default();
+    let mut memory_source = Source::Report;
+    if memory.is_empty() {
+        memory = state::memory(&parts, &scope);
+        memory_source = Source::Files;
+    }
     let mut incident = Incident {
         schema: SCHEMA,
         id: String::new(),
@@ -121,11 +131,10 @@ pub(super) fn incident(
         trigger: trigger::trigger(&parts),
         page_size_bytes: report.and_then(|report| report.page_size),
         total_pages,
-        limits: scope::limits(&parts),
         candidates_evaluated: candidates.evaluated,
         candidates_lost: candidates.lost,
         escalation: escalation(&parts),
-        memory_source: (!memory.is_empty()).then_some(Source::Report),
+        memory_source: (!memory.is_empty()).then_some(memory_source),
         memory,
         zones: report.map(|report| report.zones.clone()).unwrap_or_default(),
         unreclaimable_slabs: report.map(|report| report.unreclaimable_slabs.clone()).unwrap_or_default(),
@@ -135,7 +144,8 @@ pub(super) fn incident(
         freed_bytes: victims::freed_bytes(&parts),
         recovery: None,
         growth: None,
-        state: None,
+        state: state::state(&parts, &scope, &limits),
+        limits,
         diagnosis: Vec::new(),
         evidence: Evidence {
             level: if log_only { Level::Kmsg } else { config.level },

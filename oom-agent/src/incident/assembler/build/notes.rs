@@ -11,7 +11,7 @@ use crate::incident::model::Rule;
 /// Records known to be lost around this incident.
 pub(super) fn lost_records(parts: &Parts<'_>, candidates_lost: Option<u64>) -> u64 {
     let pending = parts.pending;
-    let names = pending.end.map_or(0, |end| end.names_lost);
+    let names = pending.end.map_or(0, |end| end.names_lost.saturating_add(end.levels_lost));
     // A gap within the report is told by both. Where BPF tells of the whole call, what the log adds is no record.
     let log = if by_calls(parts) {
         0
