@@ -210,6 +210,7 @@ impl Live {
             assembler.without_log();
         }
         self.take_log();
+        self.assembler.afterwards().iter().for_each(|words| note(words));
         Ok(())
     }
 
@@ -314,6 +315,7 @@ fn config(host: &Host, level: Level, hooks: &[HookStatus], log: bool) -> Config 
         kernel_points: used("oom_badness"),
         victims: used("mark_victim"),
         exits: used("sched_process_exit"),
+        memory_back: level == Level::Full && used("exit_mmap"),
         log,
         page_size: rustix::param::page_size() as u64,
         total_swap_bytes: host.swap.value().map(|swap| swap.total_bytes),

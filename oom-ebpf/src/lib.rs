@@ -55,6 +55,10 @@ pub enum Kind {
     Level = 8,
     /// [`Child`]: who filled it.
     Child = 9,
+    /// [`MemoryBack`]: the memory of a victim was given back.
+    MemoryBack = 10,
+    /// [`Reaper`]: the OOM reaper came for a victim.
+    Reaper = 11,
 }
 
 impl Kind {
@@ -70,6 +74,8 @@ impl Kind {
             7 => Self::End,
             8 => Self::Level,
             9 => Self::Child,
+            10 => Self::MemoryBack,
+            11 => Self::Reaper,
             _ => return None,
         })
     }
@@ -287,6 +293,47 @@ pub struct Exit {
     pub start_ns: u64,
 }
 
+/// The memory of a victim was given back: `exit_mmap` returned.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct MemoryBack {
+    /// [`Kind::MemoryBack`]; `call` is that of the kill.
+    pub header: Header,
+    /// `tgid` of the victim that was marked last with this memory.
+    pub pid: u32,
+    /// Explicit padding, 0.
+    pub reserved: u32,
+    /// Its start, see [`Task::start_ns`].
+    pub start_ns: u64,
+    /// Address of the mm, see [`Task::mm`].
+    pub mm: u64,
+    /// Id of the full cgroup of that call; 0: there was none, or it is gone.
+    pub scope_id: u64,
+    /// Its `memory.current` in pages, or [`UNKNOWN_U64`].
+    pub usage_pages: u64,
+    /// Its `memory.max` in pages, or [`UNKNOWN_U64`].
+    pub limit_pages: u64,
+}
+
+/// [`Reaper::what`]: it begins to take the memory (`start_task_reaping`).
+pub const REAPER_STARTED: u32 = 1;
+/// [`Reaper::what`]: it has done a round (`finish_task_reaping`).
+pub const REAPER_FINISHED: u32 = 2;
+/// [`Reaper::what`]: it could not, or there was nothing left to take (`skip_task_reaping`).
+pub const REAPER_SKIPPED: u32 = 3;
+
+/// The OOM reaper came for a victim.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Reaper {
+    /// [`Kind::Reaper`]; `call` is 0.
+    pub header: Header,
+    /// The thread that was marked.
+    pub tid: u32,
+    /// `REAPER_*`.
+    pub what: u32,
+}
+
 /// [`End::chosen`]: nothing was chosen.
 pub const CHOSEN_NONE: u32 = 0;
 /// [`End::chosen`]: a process was chosen.
@@ -341,6 +388,8 @@ mod tests {
         assert_eq!(size_of::<Decision>(), HEADER + TASK + 24 + MESSAGE_LEN);
         assert_eq!(size_of::<Victim>(), HEADER + 16 + TASK + PATH);
         assert_eq!(size_of::<Exit>(), HEADER + 16);
+        assert_eq!(size_of::<MemoryBack>(), HEADER + 8 + 5 * 8);
+        assert_eq!(size_of::<Reaper>(), HEADER + 8);
         assert_eq!(size_of::<End>(), HEADER + 8 + 8 + 16 + 8 + 8);
     }
 
@@ -349,7 +398,7 @@ mod tests {
         for value in 0..20 {
             match Kind::from_wire(value) {
                 Some(kind) => assert_eq!(kind as u32, value),
-                None => assert!(value == 0 || value > 9),
+                None => assert!(value == 0 || value > 11),
             }
         }
     }

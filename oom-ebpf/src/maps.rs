@@ -29,6 +29,14 @@ pub(crate) static STATE: Array<State> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static VICTIMS: LruHashMap<u32, VictimState> = LruHashMap::with_max_entries(4096, 0);
 
+/// Memory that is waited for, by the address of its `mm_struct`. An entry goes with its mm.
+#[map]
+pub(crate) static MMS: LruHashMap<u64, MmState> = LruHashMap::with_max_entries(4096, 0);
+
+/// kprobes only: the mm of [`MMS`] that a thread is giving back.
+#[map]
+pub(crate) static LEAVING: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1024, 0);
+
 /// Cgroup id -> number of the call that its path was last sent for.
 #[map]
 pub(crate) static NAMES: LruHashMap<u64, u64> = LruHashMap::with_max_entries(4096, 0);
@@ -111,6 +119,22 @@ impl VictimState {
         let this_call = CALLS_SEEN.load() == 0 || self.call == call;
         if self.start_ns == start_ns && self.killer == killer && this_call { self.killed_ns } else { 0 }
     }
+}
+
+/// See [`MMS`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct MmState {
+    /// Start of the process.
+    pub start_ns: u64,
+    /// Number of the call.
+    pub call: u64,
+    /// `oc->memcg` of that call, which may be gone by now, and the id that its cgroup had.
+    pub memcg: u64,
+    pub scope_id: u64,
+    /// `tgid` of the process.
+    pub pid: u32,
+    pub reserved: u32,
 }
 
 /// See [`RECLAIM`].

@@ -14,7 +14,8 @@ use crate::{
     },
 };
 
-const FUNCTIONS: [&str; 4] = ["oom_badness", "oom_evaluate_task", "oom_kill_process", "out_of_memory"];
+const FUNCTIONS: [&str; 5] =
+    ["exit_mmap", "oom_badness", "oom_evaluate_task", "oom_kill_process", "out_of_memory"];
 
 pub(super) fn all() -> Vec<(&'static str, Diagnosis)> {
     vec![

@@ -32,6 +32,10 @@ pub enum Fact {
     Exit(Exit),
     /// `out_of_memory` returned.
     End(End),
+    /// A victim's memory was given back.
+    MemoryBack(MemoryBack),
+    /// The OOM reaper came for a victim.
+    Reaper(Reaper),
     /// Records of the small ring that were dropped in the kernel since the last time this was said.
     Lost {
         /// How many.
@@ -57,6 +61,8 @@ pub struct Task {
     pub oom_score_adj: Option<i32>,
     /// Start of the process, nanoseconds since boot: tells pids apart.
     pub start_ns: u64,
+    /// Address of its memory: tells who shares it. 0: none, or unknown.
+    pub mm: u64,
     /// Its memory cgroup's id.
     pub cgroup_id: Option<u64>,
     /// What it holds.
@@ -197,6 +203,49 @@ pub struct Exit {
     pub pid: u32,
     /// Start of the process: tells pids apart.
     pub start_ns: u64,
+}
+
+/// A victim's memory was given back (`exit_mmap` returned).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryBack {
+    /// Number of the call that killed it.
+    pub call: u64,
+    /// When, nanoseconds since boot.
+    pub time_ns: u64,
+    /// tgid of a victim that had it.
+    pub pid: u32,
+    /// Its start: tells pids apart.
+    pub start_ns: u64,
+    /// Its address, see [`Task::mm`].
+    pub mm: u64,
+    /// Id of the full cgroup of that call, if it is still there.
+    pub scope_id: Option<u64>,
+    /// Its `memory.current` then.
+    pub usage_bytes: Option<u64>,
+    /// Its `memory.max` then. `None`: no limit, or unknown.
+    pub limit_bytes: Option<u64>,
+}
+
+/// The OOM reaper came for a victim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reaper {
+    /// When, nanoseconds since boot.
+    pub time_ns: u64,
+    /// The thread that was marked.
+    pub tid: u32,
+    /// What it did.
+    pub what: Reaping,
+}
+
+/// What the OOM reaper did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaping {
+    /// It began to take the memory.
+    Started,
+    /// It came to the end of a round.
+    Finished,
+    /// It could not, or nothing was left.
+    Skipped,
 }
 
 /// `out_of_memory` returned.

@@ -9,19 +9,24 @@ pub struct Recovery {
     /// Until the memory of the last victim was given back (return from `exit_mmap`; before it the process only exits).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_back_ns: Option<u64>,
-    /// Until usage was below the limit of the full cgroup, or free memory above the watermark.
+    /// Until there was seen to be room for what was asked for below the limit of the full cgroup. It is looked at when
+    /// a victim's memory has been given back. Absent: not seen, or no memory cgroup was full.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub below_limit_ns: Option<u64>,
     /// Usage of the full cgroup when the last victim's memory was given back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage_after_bytes: Option<u64>,
-    /// How much less that is than at the kill. Others may have taken some of it in between. Absent: not seen.
+    /// How much less that is than at the kill. Others may have taken some of it in between. Absent: not seen, or it is not
+    /// less.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub given_back_bytes: Option<u64>,
-    /// What the OOM reaper did: it comes for victims that take longer than 2 s to exit.
+    /// What the OOM reaper did: it comes for victims that take longer than 2 s to exit, so an incident that is told as
+    /// it happens is told before. Kernels before 5.18 that have no such delay reap every victim.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub reaper: Vec<Reaped>,
-    /// This is the n-th kill in the same place within `kills_seconds`: a container that is started again and again.
+    /// This is the n-th kill in the same place: the full memory cgroup, or the victim's where none was full. A container's
+    /// id is no part of it, so that it is the same after a restart. Kills belong together if none of them is more than
+    /// 10 minutes after the one before. Absent for the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kill_number: Option<u64>,
     /// Time from the first of these kills to this one.

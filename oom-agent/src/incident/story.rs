@@ -2,16 +2,116 @@
 
 use super::diagnosis::diagnose;
 use super::growth::Growth;
-use super::model::Incident;
+use super::model::{Incident, Role, ScopeKind};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-/// The incidents of one machine, in their order.
+/// Places that are remembered. The one that was quiet for longest makes room.
+const MAX_PLACES: usize = 256;
+/// A place that was quiet for longer begins anew. A container that runs that long is started at once when it fails
+/// again: it is as long as the kubelet's memory of failures.
+const PAUSE_NS: u64 = 600_000_000_000;
+/// Incidents of one machine are told nearly in order: one that waits for an exit may be overtaken. A clock that goes
+/// back further is another boot's.
+const OVERTAKEN_NS: u64 = 1_000_000_000;
+/// Hexadecimal digits in a row that are a container's id (docker, containerd, CRI-O, podman). A static pod's uid, which
+/// stays, has 32.
+const ID_DIGITS: usize = 64;
+
+/// The incidents of one machine, or of those that write into one log, in their order.
 #[derive(Debug, Default)]
-pub struct Story {}
+pub struct Story {
+    /// The one with the latest kill last.
+    places: Vec<Place>,
+}
+
+/// Kills in one place.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Of its name, which may be long and which others choose.
+    hash: u64,
+    kills: u64,
+    first_ns: u64,
+    last_ns: u64,
+}
 
 impl Story {
     /// Adds what follows from the whole of an incident and from those before it. The last step in making one.
     pub fn complete(&mut self, incident: &mut Incident, growth: Option<Growth>) {
+        self.complete_at(incident, incident.boottime_ns, growth);
+    }
+
+    /// The same for an incident of a log, with its time on a clock that all of its incidents have.
+    pub fn complete_at(&mut self, incident: &mut Incident, time_ns: Option<u64>, growth: Option<Growth>) {
         incident.growth = growth;
+        if let (Some(time_ns), Some(hash)) = (time_ns, place(incident)) {
+            let Place { kills, first_ns, .. } = self.kill(hash, time_ns);
+            if kills > 1 {
+                let recovery = incident.recovery.get_or_insert_default();
+                recovery.kill_number = Some(kills);
+                recovery.kills_seconds = Some(time_ns.saturating_sub(first_ns) as f64 / 1e9);
+            }
+        }
         incident.diagnosis = diagnose(incident);
     }
+
+    /// One more kill in this place.
+    fn kill(&mut self, hash: u64, time_ns: u64) -> Place {
+        let index = self.places.iter().position(|place| place.hash == hash);
+        let known = index.map(|index| self.places.remove(index)).filter(|place| {
+            time_ns.saturating_sub(place.last_ns) <= PAUSE_NS
+                && place.last_ns.saturating_sub(time_ns) <= OVERTAKEN_NS
+        });
+        let place = match known {
+            Some(place) => Place {
+                kills: place.kills + 1,
+                first_ns: place.first_ns.min(time_ns),
+                last_ns: place.last_ns.max(time_ns),
+                ..place
+            },
+            None => Place { hash, kills: 1, first_ns: time_ns, last_ns: time_ns },
+        };
+        if self.places.len() >= MAX_PLACES {
+            self.places.remove(0);
+        }
+        self.places.push(place);
+        place
+    }
 }
+
+/// Where something was killed: the full memory cgroup, or that of the victim. `None`: unknown, or nothing was killed.
+fn place(incident: &Incident) -> Option<u64> {
+    let selected = incident.victims.iter().find(|victim| victim.role == Role::Selected);
+    let victim = selected.or_else(|| incident.victims.iter().find(|it| it.role != Role::AlreadyDying))?;
+    let full = incident.scope.cgroup.as_deref().filter(|_| incident.scope.kind == Some(ScopeKind::Memcg));
+    let path = full.or(victim.cgroup.as_deref())?;
+    let mut hasher = DefaultHasher::new();
+    without_ids(path, |part| hasher.write(part.as_bytes()));
+    (full.is_some(), &incident.node).hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+/// The parts of a path between containers' ids. A restarted container has another one; its pod or slice stays.
+fn without_ids(path: &str, mut part: impl FnMut(&str)) {
+    let mut rest = path;
+    while let Some((before, id)) = next_id(rest) {
+        part(before);
+        rest = id.trim_start_matches(|digit: char| digit.is_ascii_hexdigit());
+    }
+    part(rest);
+}
+
+/// Splits before the first row of digits that is long enough.
+fn next_id(path: &str) -> Option<(&str, &str)> {
+    let mut begin = 0;
+    for (index, byte) in path.bytes().enumerate() {
+        if !byte.is_ascii_hexdigit() {
+            begin = index + 1;
+        } else if index + 1 - begin == ID_DIGITS {
+            return path.split_at_checked(begin);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

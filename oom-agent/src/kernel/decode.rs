@@ -2,7 +2,8 @@
 
 use crate::incident::{
     fact::{
-        Call, Candidate, CgroupPath, Child, Control, Decision, End, Exit, Fact, Level, Reclaim, Task, Victim,
+        Call, Candidate, CgroupPath, Child, Control, Decision, End, Exit, Fact, Level, MemoryBack, Reaper,
+        Reaping, Reclaim, Task, Victim,
     },
     model::{Memory, ScopeKind},
 };
@@ -31,6 +32,8 @@ impl Pod for wire::Exit {}
 impl Pod for wire::End {}
 impl Pod for wire::Level {}
 impl Pod for wire::Child {}
+impl Pod for wire::MemoryBack {}
+impl Pod for wire::Reaper {}
 
 fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     if bytes.len() < size_of::<T>() {
@@ -60,6 +63,8 @@ impl Decoder {
             wire::Kind::End => Fact::End(end(&read(bytes)?)),
             wire::Kind::Level => Fact::Level(Box::new(self.level(&read(bytes)?))),
             wire::Kind::Child => Fact::Child(Box::new(self.child(&read(bytes)?))),
+            wire::Kind::MemoryBack => Fact::MemoryBack(self.memory_back(&read(bytes)?)),
+            wire::Kind::Reaper => Fact::Reaper(reaper(&read(bytes)?)?),
         })
     }
 
@@ -89,6 +94,7 @@ impl Decoder {
             comm: name(&task.comm),
             oom_score_adj: known.then(|| i32::from(task.adj)),
             start_ns: task.start_ns,
+            mm: task.mm,
             cgroup_id: (task.cgroup_id != 0).then_some(task.cgroup_id),
             memory: Memory {
                 anon_bytes: self.counter(task.anon_pages).filter(|_| mm),
@@ -198,11 +204,34 @@ impl Decoder {
             swap_usage_bytes: self.pages(child.swap_usage_pages),
         }
     }
+
+    fn memory_back(self, back: &wire::MemoryBack) -> MemoryBack {
+        MemoryBack {
+            call: back.header.call,
+            time_ns: back.header.time_ns,
+            pid: back.pid,
+            start_ns: back.start_ns,
+            mm: back.mm,
+            scope_id: (back.scope_id != 0).then_some(back.scope_id),
+            usage_bytes: self.pages(back.usage_pages),
+            limit_bytes: self.limit(back.limit_pages),
+        }
+    }
 }
 
 /// The name fills its record: it may be longer.
 fn is_full(name: &[u8; wire::NAME_LEN]) -> bool {
     name[..wire::NAME_LEN - 1].iter().all(|byte| *byte != 0)
+}
+
+fn reaper(reaper: &wire::Reaper) -> Option<Reaper> {
+    let what = match reaper.what {
+        wire::REAPER_STARTED => Reaping::Started,
+        wire::REAPER_FINISHED => Reaping::Finished,
+        wire::REAPER_SKIPPED => Reaping::Skipped,
+        _ => return None,
+    };
+    Some(Reaper { time_ns: reaper.header.time_ns, tid: reaper.tid, what })
 }
 
 fn end(end: &wire::End) -> End {
@@ -383,7 +412,8 @@ mod tests {
             ..Level::default()
         };
         assert_eq!(DECODER.fact(bytes_of(&raw)), Some(Fact::Level(Box::new(expected))));
-        let root = wire::Level { root: 1, children: 2, children_rest: 1, oom_group: wire::UNKNOWN_U32, ..raw };
+        let root =
+            wire::Level { root: 1, children: 2, children_rest: 1, oom_group: wire::UNKNOWN_U32, ..raw };
         let expected = Level {
             call: 3,
             depth: 1,
@@ -413,6 +443,49 @@ mod tests {
         assert_eq!(DECODER.fact(bytes_of(&child)), Some(Fact::Child(Box::new(expected))));
         child.name = [b'x'; wire::NAME_LEN];
         assert!(DECODER.child(&child).cut);
+    }
+
+    fn usage_of_a_cgroup_that_is_gone_is_unknown() {
+        let back = wire::MemoryBack {
+            header: wire::Header { kind: wire::Kind::MemoryBack as u32, reserved: 0, call: 3, time_ns: 5 },
+            pid: 7,
+            reserved: 0,
+            start_ns: 2,
+            mm: 0xffff,
+            scope_id: 9,
+            usage_pages: 3,
+            limit_pages: 4,
+        };
+        let fact = MemoryBack {
+            call: 3,
+            time_ns: 5,
+            pid: 7,
+            start_ns: 2,
+            mm: 0xffff,
+            scope_id: Some(9),
+            usage_bytes: Some(3 * 4096),
+            limit_bytes: Some(4 * 4096),
+        };
+        assert_eq!(DECODER.fact(bytes_of(&back)), Some(Fact::MemoryBack(fact)));
+        let unknown = wire::UNKNOWN_U64;
+        let gone = wire::MemoryBack { scope_id: 0, usage_pages: unknown, limit_pages: unknown, ..back };
+        let fact = MemoryBack { scope_id: None, usage_bytes: None, limit_bytes: None, ..fact };
+        assert_eq!(DECODER.fact(bytes_of(&gone)), Some(Fact::MemoryBack(fact)));
+    }
+
+    #[test]
+    fn the_reaper_is_told_by_thread() {
+        let header = wire::Header { kind: wire::Kind::Reaper as u32, reserved: 0, call: 0, time_ns: 5 };
+        for (what, fact) in [
+            (wire::REAPER_STARTED, Some(Reaping::Started)),
+            (wire::REAPER_FINISHED, Some(Reaping::Finished)),
+            (wire::REAPER_SKIPPED, Some(Reaping::Skipped)),
+            (99, None),
+        ] {
+            let record = wire::Reaper { header, tid: 8, what };
+            let fact = fact.map(|what| Fact::Reaper(Reaper { time_ns: 5, tid: 8, what }));
+            assert_eq!(DECODER.fact(bytes_of(&record)), fact);
+        }
     }
 
     #[test]

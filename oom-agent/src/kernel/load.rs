@@ -119,7 +119,8 @@ pub fn load(cgroup_v2: bool, options: &Options) -> Result<Loaded> {
         }
     }
     // Calls cannot be seen, so the programs must tell them apart in another way: they are loaded anew.
-    let others = HOOKS.iter().filter(|hook| hook.need != Need::Full && hook.target != "oom_badness");
+    let within_calls = ["oom_badness", "exit_mmap"];
+    let others = HOOKS.iter().filter(|hook| hook.need != Need::Full && !within_calls.contains(&hook.target));
     let mut loaded = Attempt::new(&kernel, options, false)?.attach(others).map_err(|hooks| {
         let optional = |target| HOOKS.iter().any(|hook| hook.target == target && hook.need == Need::Optional);
         let failed = hooks.iter().find(|hook| hook.used.is_none() && !optional(hook.target));

@@ -117,6 +117,33 @@ pub const HOOKS: &[Hook] = &[
         ways: &[&[program("memcg_reclaim_end", RawTracepoint)]],
     },
     Hook {
+        target: "start_task_reaping",
+        gives: "the OOM reaper, for victims that hang",
+        need: Need::Optional,
+        ways: &[&[program("start_task_reaping", RawTracepoint)]],
+    },
+    Hook {
+        target: "finish_task_reaping",
+        gives: "the OOM reaper, for victims that hang",
+        need: Need::Optional,
+        ways: &[&[program("finish_task_reaping", RawTracepoint)]],
+    },
+    Hook {
+        target: "skip_task_reaping",
+        gives: "the OOM reaper, for victims that hang",
+        need: Need::Optional,
+        ways: &[&[program("skip_task_reaping", RawTracepoint)]],
+    },
+    Hook {
+        target: "exit_mmap",
+        gives: "when the victims' memory is given back",
+        need: Need::Optional,
+        ways: &[
+            &[program("leave_exit_mmap", Fexit)],
+            &[program("k_leave_exit_mmap", Kretprobe), program("k_enter_exit_mmap", Kprobe)],
+        ],
+    },
+    Hook {
         target: "oom_badness",
         gives: "the kernel's own points (5.10 inlines it: then computed)",
         need: Need::Optional,

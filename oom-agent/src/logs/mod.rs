@@ -9,7 +9,8 @@
 //! - `streams`: whose message it is; `stream`: one machine's messages to incidents; `times`: when those were.
 
 mod finder;
-pub mod line;
+pub mod history;
+mod line;
 mod parts;
 mod reader;
 pub mod stamp;

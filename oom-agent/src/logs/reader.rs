@@ -1,6 +1,7 @@
 //! Bytes of a log to incidents.
 
 use super::finder::Finder;
+use super::history::History;
 use super::line::export::Export;
 use super::parts::Parts;
 use super::streams::Streams;
@@ -32,6 +33,7 @@ pub struct Reader {
     unread: Option<&'static str>,
     parts: Parts,
     streams: Streams,
+    history: History,
     stats: Stats,
 }
 
@@ -46,12 +48,19 @@ impl Reader {
             unread: None,
             parts: Parts::default(),
             streams: Streams::new(options),
+            history: History::default(),
             stats: Stats::default(),
         }
     }
 
     /// Takes the next bytes (of a log's first piece at least nine, which tell what kind of log it is) and adds the incidents that are complete to `out`.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Found>) {
+        let before = out.len();
+        self.read(bytes, out);
+        self.history.complete(&mut out[before..]);
+    }
+
+    fn read(&mut self, bytes: &[u8], out: &mut Vec<Found>) {
         if self.stats.bytes == 0 && Export::fits(bytes) {
             self.export = Some(Export::default());
         }
@@ -93,16 +102,21 @@ impl Reader {
     /// Nothing follows for now: a pipe or a growing file is silent. What would be complete if nothing followed is told.
     /// Lines that belong to it and come later all the same make no incident of their own; they are not told of.
     pub fn pause(&mut self, out: &mut Vec<Found>) {
+        let before = out.len();
         self.streams.pause(out);
+        self.history.complete(&mut out[before..]);
     }
 
     /// The end of the log. The reader is ready for another one of the same machines.
     pub fn finish(&mut self, out: &mut Vec<Found>) {
+        let before = out.len();
         self.held_line(true, out);
         if let Some(message) = self.parts.finish() {
             self.streams.line(&message, true, out);
         }
         self.streams.finish(out);
+        // The next log may tell of the same kills, or be of another boot.
+        std::mem::take(&mut self.history).complete(&mut out[before..]);
         self.attention = 0;
         if let Some(mut export) = self.export.take() {
             let is_broken = export.is_broken();

@@ -7,7 +7,6 @@ use super::times::{self, Clock, Dated, Marks};
 use crate::incident::assembler::{Assembler, Config};
 use crate::incident::fact::Fact;
 use crate::incident::model::{Incident, Level};
-use crate::incident::story::Story;
 use crate::report::parser::Parser;
 use crate::report::{Event, Outcome, What};
 use std::cmp::Reverse;
@@ -62,7 +61,6 @@ pub(super) struct Stream {
     last_ns: Option<u64>,
     parser: Parser,
     assembler: Assembler,
-    story: Story,
     marks: Marks,
 }
 
@@ -91,7 +89,6 @@ impl Stream {
             last_ns: None,
             parser: Parser::new(),
             assembler: Assembler::new(config),
-            story: Story::default(),
             marks: Marks::default(),
         }
     }
@@ -249,7 +246,6 @@ impl Stream {
         if std::mem::take(&mut self.mixed) {
             doubt(&mut incident);
         }
-        self.story.complete(&mut incident, None);
         out.push(Found { incident, wall });
     }
 }

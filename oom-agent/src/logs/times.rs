@@ -54,7 +54,7 @@ impl Dates {
 }
 
 /// As if a zone that is not known were UTC.
-fn since_1970(wall: &Wall) -> Option<u64> {
+pub(super) fn since_1970(wall: &Wall) -> Option<u64> {
     let time = wall.offset.unwrap_or(Offset::UTC).to_timestamp(wall.civil).ok()?;
     u64::try_from(time.as_nanosecond()).ok()
 }

@@ -10,7 +10,8 @@ use oom_ebpf::{HOW_MARKED, Kind, Victim};
 use crate::{
     call::{announce, header, inside_or_begin},
     cgroup,
-    fields::{BPF_LOG, MARK_HAS_TASK},
+    fields::{BPF_LOG, CALLS_SEEN, MARK_HAS_TASK},
+    hooks::exit_mmap,
     maps::{State, VICTIMS, VictimState, reserve_event, state},
     read::current,
     task,
@@ -56,6 +57,9 @@ fn marked(state: &mut State, task: u64, tid: u32) {
     let start_ns = task::start_ns(task);
     state.marked_mm = task::mm(task);
     state.marked_tgid = u64::from(tgid);
+    if CALLS_SEEN.load() != 0 {
+        exit_mmap::watch(state, state.marked_mm, tgid, start_ns);
+    }
     let killer = bpf_get_current_pid_tgid();
     // SAFETY: the value may change under us; its parts were written before this task came here.
     let killed_ns =

@@ -114,6 +114,14 @@ impl Group {
         count.with_context(|| format!("{} has no oom_kill", path.display()))
     }
 
+    /// Bytes that are used of its limit.
+    pub(crate) fn usage(&self) -> Result<u64> {
+        let v1 = self.hierarchy == Hierarchy::V1;
+        let path = self.dir().join(if v1 { "memory.usage_in_bytes" } else { "memory.current" });
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        text.trim().parse().with_context(|| format!("{}: {text:?}", path.display()))
+    }
+
     /// Removes it at once, as a container runtime does. Fails while it has members.
     pub(crate) fn remove_now(&mut self) -> Result<()> {
         let dir = self.dir();

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 /// Fewer incidents say nothing.
 const ENOUGH: usize = 20;
 
-/// Median and maximum over the lines with a known last fact: the end of the OOM path or the last victim's exit.
+/// Median and maximum over the lines with a known last fact: the end of the OOM path, the last victim's exit or
+/// the moment when its memory was back.
 pub(super) fn measure(lines: &[String], arrived: &[u64], measured: &mut BTreeMap<String, u64>) {
     let mut waits: Vec<u64> = lines
         .iter()
@@ -26,7 +27,10 @@ fn last_fact(incident: &Value) -> Option<u64> {
     let exits: Option<Vec<u64>> = victims.iter().map(|v| v.get("exited_boottime_ns")?.as_u64()).collect();
     let at = |name: &str| incident.get(name).and_then(Value::as_u64);
     let end = at("boottime_ns").zip(at("oom_path_ns")).map(|(begin, took)| begin + took);
-    exits?.into_iter().chain(end).max()
+    let killed = victims.iter().filter_map(|v| v.get("killed_boottime_ns")?.as_u64()).min();
+    let back = incident.pointer("/recovery/memory_back_ns").and_then(Value::as_u64);
+    let back = back.zip(killed).map(|(back, killed)| killed + back);
+    exits?.into_iter().chain(end).chain(back).max()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! # Layout
 //! - [`table`]: the cases and what they need.
 //! - [`demo`]: one kill to look at.
-//! - [`memcg`], [`wide`], [`rank`]: one function a case.
+//! - [`memcg`], [`wide`], [`rank`], [`again`]: one function a case.
 //! - [`why`]: what leads to a kill, one function a case.
 //! - [`hard`], [`hard_input`]: what goes wrong around the agent. [`since_boot`]: what was before it.
 //! - [`latency`]: how long incidents take to be told.
@@ -11,6 +11,7 @@
 //! - [`actor`], [`agent`], [`group`], [`machine`]: its parts.
 
 mod actor;
+mod again;
 mod agent;
 pub mod demo;
 mod group;

@@ -6,7 +6,7 @@ use super::group::{Group, Hierarchy};
 use super::rank::Foretold;
 use crate::truth::ftrace::Tracer;
 use crate::truth::kmsg::Follower;
-use crate::truth::model::{Check, Expect, Kill, Telling, Truth, Why};
+use crate::truth::model::{Afterwards, Check, Expect, Kill, Telling, Truth, Why};
 use crate::truth::observe::{Seen, Told, tell};
 use crate::truth::procfs::{self, Processes};
 use anyhow::{Context, Result};
@@ -54,6 +54,8 @@ pub(crate) struct Stage<'a> {
     ids: BTreeMap<String, u64>,
     /// Figures.
     pub(crate) measured: BTreeMap<String, u64>,
+    /// What was found after each kill.
+    pub(crate) afterwards: Vec<Afterwards>,
     checks: Vec<Check>,
     told: Vec<Words>,
     why: Why,
@@ -97,6 +99,7 @@ impl<'a> Stage<'a> {
             spared: BTreeSet::new(),
             ids: BTreeMap::new(),
             measured: BTreeMap::new(),
+            afterwards: Vec::new(),
             checks: Vec::new(),
             told: Vec::new(),
             why: Why::default(),
@@ -258,6 +261,12 @@ impl<'a> Stage<'a> {
                 kill.scope.cgroup = Some(only.path.clone());
             }
             kill.scope.cgroup_id = kill.scope.cgroup.as_ref().and_then(|path| self.ids.get(path).copied());
+        }
+        if !self.afterwards.is_empty() && self.afterwards.len() != kills.len() {
+            self.doubts.push(format!("{} kills, but {} were looked at", kills.len(), self.afterwards.len()));
+        }
+        for (kill, afterwards) in kills.iter_mut().zip(&self.afterwards) {
+            kill.afterwards = Some(*afterwards);
         }
         self.agree(&kills, read.as_ref().is_some_and(|(_, lost)| *lost));
         if let Some(foretold) = self.foretold.take() {

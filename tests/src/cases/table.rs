@@ -3,7 +3,7 @@
 use super::group::Hierarchy;
 use super::machine::{Swap, is_throwaway, may_lower_adj, memory_nodes};
 use super::stage::{Machine, Stage};
-use super::{hard, hard_input, memcg, rank, since_boot, why, wide};
+use super::{again, hard, hard_input, memcg, rank, since_boot, why, wide};
 use anyhow::Result;
 
 /// What a case needs.
@@ -92,6 +92,7 @@ pub(crate) const CASES: &[Case] = &[
     case("swap_global", &[Need::Throwaway, Need::Swap], wide::swap),
     case("cpuset", &[Need::V2, Need::Throwaway, Need::Nodes], wide::cpuset),
     case("memory_policy", &[Need::Throwaway, Need::Nodes], wide::memory_policy),
+    case("again", &[], again::again),
     case("burst", &[], memcg::burst),
     case("why_tmpfs", &[Need::Throwaway], why::tmpfs),
     case("why_mlock", &[], why::mlock),

@@ -1,6 +1,6 @@
 //! One incident against one kill.
 
-use super::{Findings, points};
+use super::{Findings, points, recovery};
 use crate::truth::model::{Kill, Report, Truth, Victim};
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &mut Findings) {
     let has_kprobes = truth.sources.iter().any(|source| source == "kprobes");
     let mut check = Check { pid: kill.decision.pid, incident, findings };
-    let Kill { victims, trigger, scope, total_pages, decision, candidates: _, table: _, report } = kill;
+    let Kill { victims, trigger, scope, total_pages, decision, candidates: _, table: _, report, .. } = kill;
     if has_kprobes {
         check.equal("/evidence/level", "full");
     }
@@ -40,6 +40,7 @@ pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &m
     self::report(report.as_ref(), &mut check);
     self::victims(truth, victims, &mut check);
     points::compare(truth, kill, incident, findings);
+    recovery::compare(kill, truth.cpus, incident, findings);
 }
 
 /// Why the allocation failed, as far as the way that the kernel came by says it.

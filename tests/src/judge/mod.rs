@@ -5,6 +5,7 @@
 //! - [`incident`]: one incident against one kill.
 //! - [`telling`]: what another agent made of the same.
 //! - [`diagnosis`]: what led to it.
+//! - [`recovery`]: what it gave back.
 //! - [`points`]: candidates and what their points are made of.
 //!
 //! Nothing passes for lack of evidence: a case that is missing, empty or doubts itself has failed.
@@ -13,6 +14,7 @@ mod compare;
 mod diagnosis;
 mod incident;
 mod points;
+mod recovery;
 mod telling;
 #[cfg(test)]
 mod tests;

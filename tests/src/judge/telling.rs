@@ -44,6 +44,7 @@ fn logged(truth: &Truth) -> Truth {
         total_pages: None,
         decision: Decision { points: None, ..kill.decision.clone() },
         candidates: Vec::new(),
+        memory_back_ns: None,
         // Its report was suppressed.
         trigger: kill.trigger.clone().filter(|_| !kill.table.is_empty()),
         victims: kill

@@ -1,5 +1,7 @@
 use super::*;
-use crate::truth::model::{Candidate, Check, Decision, Kill, Report, Row, Scope, Trigger, Victim};
+use crate::truth::model::{
+    Afterwards, Candidate, Check, Decision, Kill, Report, Row, Scope, Trigger, Victim,
+};
 use serde_json::json;
 
 /// A group kill in a nested cgroup, with an exempt member and a name that is no UTF-8.
@@ -33,6 +35,8 @@ fn truth() -> Truth {
             counter: Some(("anon_bytes".into(), 4096)),
             summary: r"oom-kill:constraint=X,task=a\x0a".into(),
         }),
+        memory_back_ns: Some(7_020_000_000),
+        afterwards: Some(Afterwards { kill_number: 2, usage_bytes: 2 << 20 }),
     };
     let sources = ["kmsg", "ftrace", "kprobes"].map(str::to_owned).to_vec();
     Truth { case: "group".into(), cpus: 2, sources, kills: vec![kill], ..Truth::default() }
@@ -40,7 +44,7 @@ fn truth() -> Truth {
 
 fn incident() -> Value {
     let victim = |pid: u32, tid: u32, comm: &str, role: &str| {
-        json!({"pid": pid, "tid": tid, "comm": comm, "uid": 0, "role": role, "cgroup": "/pod/app", "oom_score_adj": 0,
+        json!({"pid": pid, "tid": tid, "comm": comm, "uid": 0, "role": role, "cgroup": "/pod/app", "oom_score_adj": 0, "killed_boottime_ns": 7_000_000_000_u64,
                "anon_bytes": 4_096_000, "file_bytes": 40_960, "shmem_bytes": 0})
     };
     json!({
@@ -58,6 +62,9 @@ fn incident() -> Value {
             {"pid": 14, "tid": 14, "comm": "y", "oom_score_adj": -1000, "eligible": false}
         ],
         "decision": {"rule": "highest_points", "pid": 10, "points": 1020},
+        "limits": {"usage_bytes": 12 << 20},
+        "recovery": {"memory_back_ns": 21_000_000, "below_limit_ns": 21_000_000, "usage_after_bytes": 3 << 20,
+                     "given_back_bytes": 9 << 20, "kill_number": 2},
         "victims": [victim(10, 11, "a\n\\xff", "selected"), victim(12, 12, "b", "group")],
         "evidence": {"level": "full", "lost_records": 0, "notes": []}
     })
@@ -110,6 +117,14 @@ fn every_deviation_fails() {
         ("/diagnosis", Value::Null),
         ("/diagnosis", json!([])),
         ("/diagnosis/0/confidence", json!("certain")),
+        ("/recovery/memory_back_ns", json!(50_000_000)),
+        ("/recovery/memory_back_ns", Value::Null),
+        ("/recovery/below_limit_ns", Value::Null),
+        ("/recovery/usage_after_bytes", json!(8 << 20)),
+        ("/recovery/usage_after_bytes", Value::Null),
+        ("/recovery/given_back_bytes", json!(8 << 20)),
+        ("/recovery/kill_number", json!(3)),
+        ("/recovery", Value::Null),
         ("/decision/rule", json!("sysrq")),
         ("/decision/points", json!(1021)),
         ("/decision", Value::Null),

@@ -10,13 +10,14 @@ const GROUP: &str = "oomcases";
 
 /// Offsets in `struct oom_control` (`include/linux/oom.h`): zonelist 0, nodemask 8, memcg 16, `gfp_mask` 24, order 28,
 /// totalpages 32, chosen 40, `chosen_points` 48, constraint 56. The same from 5.10 to 7.3.
-const PROBES: [&str; 5] = [
+const PROBES: [&str; 6] = [
     "p:oomcases/call out_of_memory gfp=+24($arg1):x32 order=+28($arg1):s32",
     "r:oomcases/call_ret out_of_memory ret=$retval:x8",
     "p:oomcases/badness oom_badness task=$arg1:x64",
     "r:oomcases/badness_ret oom_badness points=$retval:s64",
     "p:oomcases/kill oom_kill_process chosen=+40($arg1):x64 points=+48($arg1):s64 total=+32($arg1):u64 \
      constraint=+56($arg1):s32 msg=+0($arg2):string",
+    "r:oomcases/mm_gone exit_mmap",
 ];
 
 /// The tracer. Everything is taken back when it is dropped.

@@ -124,6 +124,21 @@ pub struct Kill {
     /// The rest of the kernel's report. Absent where it printed none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub report: Option<Report>,
+    /// When the last victim's memory was given back (return from `exit_mmap`), nanoseconds since boot.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub memory_back_ns: Option<u64>,
+    /// What was found once the victims were gone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub afterwards: Option<Afterwards>,
+}
+
+/// What was found after a kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Afterwards {
+    /// The how manieth in this cgroup.
+    pub kill_number: u64,
+    /// What is used of the cgroup's limit.
+    pub usage_bytes: u64,
 }
 
 /// What only the kernel's report tells.

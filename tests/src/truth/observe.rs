@@ -196,6 +196,7 @@ fn from_call(
     let named = call.candidates.iter().all(is_named);
     let candidates = call.candidates.iter().filter(|_| named).filter_map(candidate).collect();
     let rule = rule(&kill.message, call.order);
+    let memory_back_ns = memory_back_ns(seen, trace, call, &victims);
     Kill {
         victims,
         trigger: Some(Trigger {
@@ -222,7 +223,22 @@ fn from_call(
         candidates,
         table: log.table.clone(),
         report: log.report.clone(),
+        memory_back_ns,
+        afterwards: None,
     }
+}
+
+/// When the last of the victims gave its memory back. Of those that share it, one does; if somebody else did, who looked
+/// at it, it is not known.
+fn memory_back_ns(seen: &Seen<'_>, trace: &Trace, call: &Call, victims: &[Victim]) -> Option<u64> {
+    // The buffer is in order.
+    let begin = trace.gone.partition_point(|(_, ns)| *ns < call.time_ns);
+    let after = trace.gone.get(begin..).unwrap_or_default();
+    let gave = |pid: u32| after.iter().find(|(tid, _)| process_of(seen, *tid) == pid).map(|(_, ns)| *ns);
+    let shared = victims.iter().any(|victim| victim.role == "shared_memory");
+    let times: Vec<u64> = victims.iter().filter_map(|victim| gave(victim.pid)).collect();
+    let whole = if shared { !times.is_empty() } else { times.len() == victims.len() };
+    times.into_iter().max().filter(|_| whole)
 }
 
 fn from_log(seen: &Seen<'_>, log: &Logged) -> Kill {
@@ -262,6 +278,8 @@ fn from_log(seen: &Seen<'_>, log: &Logged) -> Kill {
         candidates: Vec::new(),
         table: log.table.clone(),
         report: log.report.clone(),
+        memory_back_ns: None,
+        afterwards: None,
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Call {
     pub(super) marked: Vec<u32>,
     /// Threads that SIGKILL was sent to.
     pub(super) signalled: Vec<u32>,
+    /// When it was called, nanoseconds since boot.
+    pub(super) time_ns: u64,
     /// What it returned, as a number; `None`: the return was not seen.
     pub(super) returned: Option<u64>,
 }
@@ -47,6 +49,8 @@ pub(super) struct Trace {
     pub(super) tasks: BTreeMap<u64, u32>,
     /// All marked threads, also where calls are not seen.
     pub(super) marked: Vec<u32>,
+    /// Threads that gave memory back (`exit_mmap`), and when, nanoseconds since boot.
+    pub(super) gone: Vec<(u32, u64)>,
 }
 
 /// Reads the buffer's text.
@@ -57,7 +61,7 @@ pub(super) fn parse(text: &str) -> Trace {
     let mut reading: BTreeMap<u32, u32> = BTreeMap::new();
     let mut entered: BTreeMap<u32, u64> = BTreeMap::new();
     let lines = whole_lines(text);
-    for (tid, event, fields) in lines.iter().filter_map(|l| line(l)) {
+    for (tid, time_ns, event, fields) in lines.iter().filter_map(|l| line(l)) {
         let call = open.get(&tid).copied().and_then(|index| trace.calls.get_mut(index));
         match event {
             "tracing_mark_write" => {
@@ -68,8 +72,9 @@ pub(super) fn parse(text: &str) -> Trace {
             "call" => {
                 open.insert(tid, trace.calls.len());
                 let (gfp_mask, order) = (hex(fields, "gfp") as u32, signed(fields, "order") as i32);
-                trace.calls.push(Call { tid, gfp_mask, order, ..Call::default() });
+                trace.calls.push(Call { tid, time_ns, gfp_mask, order, ..Call::default() });
             }
+            "mm_gone" => trace.gone.push((tid, time_ns)),
             "call_ret" => {
                 if let Some(call) = call {
                     call.returned = Some(hex(fields, "ret"));
@@ -143,14 +148,16 @@ fn whole_lines(text: &str) -> Vec<String> {
 }
 
 /// `           <...>-190     [001] d..1.    12.345678: event: fields`.
-fn line(line: &str) -> Option<(u32, &str, &str)> {
+fn line(line: &str) -> Option<(u32, u64, &str, &str)> {
     let (task, rest) = line.split_once(" [")?;
     let tid = task.trim_end().rsplit_once('-')?.1.parse().ok()?;
     let (cpu, rest) = rest.split_once(']')?;
     cpu.parse::<u32>().ok()?;
-    let (_, rest) = rest.split_once(": ")?;
+    let (time, rest) = rest.split_once(": ")?;
+    let (seconds, micros) = time.rsplit_once(' ')?.1.split_once('.')?;
+    let time_ns = (seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?) * 1000;
     let (event, fields) = rest.split_once(": ")?;
-    Some((tid, event.trim(), fields))
+    Some((tid, time_ns, event.trim(), fields))
 }
 
 fn value<'a>(fields: &'a str, name: &str) -> Option<&'a str> {
@@ -184,6 +191,7 @@ b pid=2 grp=3 pid=66 grp=1 res=0
            <...>-81      [001] d....     4.000006: signal_generate: sig=9 errno=0 code=128 comm=a pid=1 pid=66 grp=1 res=0
            <...>-81      [001] .....     4.000007: mark_victim: pid=66 comm=x total-vm=1kB
            <...>-81      [001] .....     4.000008: call_ret: (mem_cgroup_out_of_memory+0x1/0x2 <- out_of_memory) ret=0x1
+           <...>-66      [000] .....     4.000100: mm_gone: (__mmput+0x3c/0x140 <- exit_mmap)
 ";
 
     #[test]
@@ -201,6 +209,7 @@ b pid=2 grp=3 pid=66 grp=1 res=0
             tid: 81,
             gfp_mask: 0x0014_0dca,
             order: 0,
+            time_ns: 4_000_001_000,
             candidates: vec![(0xffff_0066, i64::MIN)],
             kill: Some(kill),
             marked: vec![66],
@@ -208,5 +217,6 @@ b pid=2 grp=3 pid=66 grp=1 res=0
             returned: Some(1),
         };
         assert_eq!(trace.calls, vec![call]);
+        assert_eq!(trace.gone, vec![(66, 4_000_100_000)]);
     }
 }

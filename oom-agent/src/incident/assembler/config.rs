@@ -19,6 +19,8 @@ pub struct Config {
     pub victims: bool,
     /// Their exits too.
     pub exits: bool,
+    /// When their memory is given back, too.
+    pub memory_back: bool,
     /// The kernel's log is read.
     pub log: bool,
     /// How long an incident waits for what is missing after the last fact, nanoseconds.
@@ -45,6 +47,7 @@ impl Config {
             kernel_points: level == Level::Full,
             victims,
             exits: victims,
+            memory_back: level == Level::Full,
             log: true,
             wait_ns: 250_000_000,
             log_resolution_ns: 0,

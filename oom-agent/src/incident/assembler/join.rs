@@ -29,9 +29,9 @@ impl Assembler {
                     pending.latest_ns = now_ns;
                 }
             }
-            // What it says is what the victim still has, not what came back.
-            What::Reaped { .. } => {}
-            What::NotReaped { pid, .. } => self.not_reaped(pid),
+            // The figures in that line are what the victim still has, not what came back.
+            What::Reaped { pid, .. } => self.reaper(now_ns, pid, true),
+            What::NotReaped { pid, .. } => self.reaper(now_ns, pid, false),
             What::Exiting { pid, .. } => self.journal.exiting(now_ns, pid),
             What::Sharing { pid, comm } => self.journal.sharing(now_ns, time_ns, pid, comm),
             What::Suppressed { reports } => self.journal.suppressed(reports),
@@ -44,14 +44,19 @@ impl Assembler {
         }
     }
 
-    /// The reaper gave a victim up (`oom_reap_task`), 2 s or more after its kill: its incident may be told already.
-    fn not_reaped(&mut self, pid: u32) {
+    /// The reaper took a victim's memory, or gave it up (`oom_reap_task`). It comes 2 s after the kill
+    /// (`OOM_REAPER_DELAY`): the incident may be told already.
+    fn reaper(&mut self, now_ns: u64, pid: u32, done: bool) {
         let calls = self.calls.values_mut().rev();
         let mut pending = calls.chain(self.journal.entries.iter_mut().rev());
-        if let Some(Pending { logged, .. }) = pending.find(|pending| pending.killed(pid))
-            && !logged.not_reaped.contains(&pid)
-        {
-            logged.not_reaped.push(pid);
+        if let Some(Pending { logged, .. }) = pending.find(|pending| pending.killed(pid)) {
+            let pids = if done { &mut logged.reaped } else { &mut logged.not_reaped };
+            if !pids.contains(&pid) {
+                pids.push(pid);
+            }
+        } else if !done && self.told_logged(now_ns, pid) {
+            self.afterwards
+                .push(format!("the OOM reaper could not take the memory of {pid}, told of before"));
         }
     }
 

@@ -47,7 +47,8 @@ impl Levels {
     pub(super) fn child(&mut self, child: Child) {
         let filled = self.of(child.call);
         filled.received += 1;
-        let larger = |it: &Child| it.size() > child.size() || (it.size() == child.size() && it.name <= child.name);
+        let larger =
+            |it: &Child| it.size() > child.size() || (it.size() == child.size() && it.name <= child.name);
         let at = filled.children.partition_point(larger);
         if at < CHILDREN {
             filled.children.truncate(CHILDREN - 1);

@@ -1,6 +1,6 @@
 //! A process that dies of a call, as far as it is known yet.
 
-use crate::incident::fact::{CgroupPath, Exit, Task, Victim};
+use crate::incident::fact::{CgroupPath, Exit, MemoryBack, Task, Victim};
 use crate::report::Killed;
 
 /// What tells one process from another.
@@ -48,6 +48,8 @@ pub(super) struct Marked {
     /// The kernel signalled it for its memory being another victim's.
     pub(super) shares_mm: bool,
     pub(super) exited_ns: Option<u64>,
+    /// Its memory was given back.
+    pub(super) back: Option<MemoryBack>,
     /// What the log says of it.
     pub(super) line: Option<Box<Killed>>,
 }
@@ -55,7 +57,17 @@ pub(super) struct Marked {
 impl Marked {
     pub(super) fn new(victim: Victim) -> Self {
         let Victim { call: _, time_ns, shares_mm, killed_ns, task, cgroup } = victim;
-        Self { task, cgroup, time_ns, killed_ns, by_mark: !shares_mm, shares_mm, exited_ns: None, line: None }
+        Self {
+            task,
+            cgroup,
+            time_ns,
+            killed_ns,
+            by_mark: !shares_mm,
+            shares_mm,
+            exited_ns: None,
+            back: None,
+            line: None,
+        }
     }
 
     /// A victim that only the log tells of.
@@ -76,6 +88,7 @@ impl Marked {
             by_mark: true,
             shares_mm: false,
             exited_ns: None,
+            back: None,
             line: Some(Box::new(killed)),
         }
     }
@@ -90,6 +103,7 @@ impl Marked {
             by_mark: false,
             shares_mm: true,
             exited_ns: None,
+            back: None,
             line: None,
         }
     }
@@ -100,7 +114,7 @@ impl Marked {
 
     /// The same process is told again: the kernel signals a group's first victim twice.
     pub(super) fn merge(&mut self, again: Self) {
-        let Self { task, cgroup, time_ns, killed_ns, by_mark, shares_mm, exited_ns, line } = again;
+        let Self { task, cgroup, time_ns, killed_ns, by_mark, shares_mm, exited_ns, back, line } = again;
         if by_mark && !self.by_mark {
             // The thread that was marked is the one to name.
             self.task = task;
@@ -111,6 +125,7 @@ impl Marked {
         self.cgroup = self.cgroup.take().or(cgroup);
         self.killed_ns = self.killed_ns.or(killed_ns);
         self.exited_ns = self.exited_ns.or(exited_ns);
+        self.back = self.back.or(back);
         self.line = self.line.take().or(line);
     }
 
@@ -128,6 +143,11 @@ impl Marked {
     /// Its exit is still to come.
     pub(super) fn exit_expected(&self) -> bool {
         self.exited_ns.is_none() && !(self.killed_ns.is_none() && self.task.exited)
+    }
+
+    /// Its memory is still to come back: some process had it when it was marked.
+    pub(super) fn back_expected(&self) -> bool {
+        self.task.mm != 0 && self.back.is_none()
     }
 
     /// The log will name it.

@@ -34,10 +34,10 @@ use self::levels::Levels;
 use self::marked::{Marked, Process};
 use self::names::Names;
 use self::pending::{Due, Pending, Shown};
-use self::recent::{Exits, Told};
+use self::recent::{Afterwards, Exits, Told};
 use self::scans::Scans;
 use self::storm::Storms;
-use super::fact::{Fact, Victim};
+use super::fact::{Fact, Reaper, Reaping, Victim};
 use super::model::{Incident, Level, Rule};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -65,6 +65,8 @@ pub struct Assembler {
     /// Lost records that the next incident may miss, and when that was known.
     lost: Option<(u64, u64)>,
     totals: Totals,
+    /// What happened to victims after their incident was told.
+    afterwards: Afterwards,
 }
 
 impl Assembler {
@@ -83,6 +85,7 @@ impl Assembler {
             forced: VecDeque::new(),
             lost: None,
             totals: Totals::default(),
+            afterwards: Afterwards::default(),
         }
     }
 
@@ -128,6 +131,21 @@ impl Assembler {
                     if self.config.calls {
                         self.totals.lost_records += dropped;
                     }
+                }
+            }
+            Fact::MemoryBack(back) => {
+                for pending in self.calls.values_mut() {
+                    if pending.give_back(&back) {
+                        pending.latest_ns = now_ns;
+                    }
+                }
+            }
+            Fact::Reaper(reaper) => {
+                let latest = self.calls.values_mut().rev();
+                let known = latest.into_iter().any(|pending| pending.reap(reaper));
+                let Reaper { tid, what, .. } = reaper;
+                if !known && what == Reaping::Finished && self.told.has_logged(now_ns, tid) {
+                    self.afterwards.push(format!("the OOM reaper took the memory of {tid}, told of before"));
                 }
             }
             Fact::Candidate(candidate) => {
@@ -216,6 +234,11 @@ impl Assembler {
     /// The kernel's log cannot be read any more.
     pub fn without_log(&mut self) {
         self.config.log = false;
+    }
+
+    /// What happened to victims after their incident was told, in sentences.
+    pub fn afterwards(&mut self) -> Vec<String> {
+        self.afterwards.take()
     }
 
     /// What was told until now.

@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::marked::{Marked, Process};
-use crate::incident::fact::{Call, Decision, End, Exit, Files};
+use crate::incident::fact::{Call, Decision, End, Exit, Files, MemoryBack, Reaper};
 use crate::incident::model::Level;
 use crate::report::{Killed, Outcome, Report};
 
@@ -14,6 +14,8 @@ const LINGER_NS: u64 = 20_000_000;
 const OPEN_CALL_NS: u64 = 30_000_000_000;
 /// So many victims of an incident are asked whether a line of the log that matters little is theirs.
 const FIRST: usize = 64;
+/// Records of the reaper in one incident: it tries each victim ten times (`MAX_OOM_REAP_RETRIES`).
+const MAX_REAPER: usize = 1024;
 /// Victims in one incident.
 pub(super) const MAX_VICTIMS: usize = 65_536;
 
@@ -37,6 +39,8 @@ pub(super) struct Logged {
     pub(super) sharing: Vec<(Option<u64>, u32, String)>,
     /// The chosen one was found without memory: nothing was killed.
     pub(super) exiting: bool,
+    /// Victims whose memory the reaper took.
+    pub(super) reaped: Vec<u32>,
     /// Victims that the reaper gave up.
     pub(super) not_reaped: Vec<u32>,
     /// Reports that were not printed since the one before.
@@ -58,6 +62,7 @@ impl Logged {
             lost,
             sharing,
             exiting,
+            reaped,
             not_reaped,
             suppressed,
             files,
@@ -71,6 +76,7 @@ impl Logged {
         self.lost = self.lost.saturating_add(lost);
         self.sharing.extend(sharing);
         self.exiting |= exiting;
+        self.reaped.extend(reaped);
         self.not_reaped.extend(not_reaped);
         self.suppressed = self.suppressed.saturating_add(suppressed);
         self.files = self.files.take().or(files);
@@ -112,6 +118,10 @@ pub(super) struct Pending {
     pub(super) decision: Option<Box<Decision>>,
     pub(super) end: Option<End>,
     pub(super) victims: Vec<Marked>,
+    /// Memory that was given back, in the order of the records.
+    pub(super) backs: Vec<MemoryBack>,
+    /// What the OOM reaper did with its victims.
+    pub(super) reaper: Vec<Reaper>,
     pub(super) logged: Logged,
     /// Records that the ring lost around it.
     pub(super) lost: u64,
@@ -137,6 +147,8 @@ impl Pending {
             decision: None,
             end: None,
             victims: Vec::new(),
+            backs: Vec::new(),
+            reaper: Vec::new(),
             logged: Logged::default(),
             lost: 0,
             dropped: 0,
@@ -172,8 +184,9 @@ impl Pending {
     }
 
     /// Adds a victim, or what is new of one that is known.
-    pub(super) fn add(&mut self, victim: Marked) {
+    pub(super) fn add(&mut self, mut victim: Marked) {
         let process = victim.process();
+        victim.back = self.backs.iter().find(|back| back.mm == victim.task.mm).copied();
         if let Some(known) = self.victims.iter_mut().find(|known| known.process().is(process)) {
             known.merge(victim);
         } else if self.victims.len() < MAX_VICTIMS {
@@ -181,6 +194,32 @@ impl Pending {
         } else {
             self.dropped += 1;
         }
+    }
+
+    /// Memory was given back. `true` if it was that of its victims: of the process that the record names, or, told of the
+    /// same call, of another one with the same memory.
+    pub(super) fn give_back(&mut self, back: &MemoryBack) -> bool {
+        let process = Process { pid: back.pid, tid: back.pid, start_ns: back.start_ns };
+        let named = |victim: &Marked| victim.task.mm == back.mm && victim.process().is(process);
+        if self.call != Some(back.call) && !self.victims.iter().any(named) {
+            return false;
+        }
+        for victim in self.victims.iter_mut().filter(|victim| victim.task.mm == back.mm) {
+            victim.back.get_or_insert(*back);
+        }
+        if self.backs.len() < MAX_VICTIMS {
+            self.backs.push(*back);
+        }
+        true
+    }
+
+    /// The OOM reaper came for one of its victims.
+    pub(super) fn reap(&mut self, reaper: Reaper) -> bool {
+        let mine = self.victims.iter().any(|victim| victim.process().tid == reaper.tid);
+        if mine && self.reaper.len() < MAX_REAPER {
+            self.reaper.push(reaper);
+        }
+        mine
     }
 
     /// The log's number names one of its victims, or the chosen one.
@@ -226,7 +265,10 @@ impl Pending {
                 Due::At { ns: self.touched_ns.saturating_add(wait_ns), late: false }
             };
         }
-        let exits = config.exits && self.victims.iter().any(Marked::exit_expected);
+        let gone = |victim: &Marked| {
+            (config.exits && victim.exit_expected()) || (config.memory_back && victim.back_expected())
+        };
+        let exits = self.victims.iter().any(gone);
         if config.calls {
             return match &self.end {
                 Some(end) => {

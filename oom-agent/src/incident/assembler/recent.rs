@@ -10,6 +10,8 @@ pub(super) const MAX_EXITS: usize = 1024;
 pub(super) const MAX_TOLD: usize = 2048;
 /// Calls remembered after their incident.
 pub(super) const MAX_CALLS: usize = 2048;
+/// Sentences that wait to be read.
+const MAX_AFTERWARDS: usize = 64;
 /// How long any of it may matter.
 const KEEP_NS: u64 = 5_000_000_000;
 
@@ -50,6 +52,22 @@ impl Exits {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
+    }
+}
+
+/// Sentences about victims that were told of before. Nobody may ask for them.
+#[derive(Debug, Default)]
+pub(super) struct Afterwards(Vec<String>);
+
+impl Afterwards {
+    pub(super) fn push(&mut self, words: String) {
+        if self.0.len() < MAX_AFTERWARDS {
+            self.0.push(words);
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.0)
     }
 }
 

@@ -34,6 +34,30 @@ fn a_chosen_one_that_was_exiting_ends_its_report() {
     assert_eq!((told[0].incident.victims.len(), told[1].incident.victims.len()), (0, 1));
 }
 
+/// Minutes apart they are read by streams of their own.
+#[test]
+fn kills_in_the_same_place_are_counted_by_any_clock() {
+    let sample = sample("6.12.117-memcg-v2");
+    let writers: [&dyn Fn(u64) -> Vec<String>; 2] =
+        [&|at| sample.log(|time_us: u64, text: &str| dmesg(time_us + at * 60_000_000, text)), &|at| {
+            sample.log(|_: u64, text: &str| format!("2026-11-20T10:{:02}:03+01:00 node-7 kernel: {text}", at))
+        }];
+    for write in writers {
+        let numbers = |minutes: &[u64]| -> Vec<Option<u64>> {
+            let quiet = (0..600).map(|_| "Nov 20 10:00:00 node-7 cron[1]: hello".to_owned());
+            let logs = minutes.iter().flat_map(|at| write(*at).into_iter().chain(quiet.clone()));
+            let told = incidents(&logs.collect::<Vec<_>>());
+            told.iter().map(|it| it.recovery.as_ref()?.kill_number).collect()
+        };
+        let of_one = numbers(&[0]);
+        assert!(of_one.len() > 1, "{of_one:?}");
+        let later = numbers(&[0, 5, 20]);
+        let [first, second, third] = [0, 1, 2].map(|at| later[at * of_one.len()]);
+        assert_eq!((first, third), (None, None));
+        assert_eq!(second, Some(of_one.len() as u64 + 1));
+    }
+}
+
 /// One file after the other, as in `cat`: clocks go back and forth between them.
 #[test]
 fn reports_of_many_boots_one_after_the_other_are_as_each_alone() {
@@ -46,6 +70,8 @@ fn reports_of_many_boots_one_after_the_other_are_as_each_alone() {
             let key = |it: &Incident| serde_json::to_string(it).unwrap();
             key(a).cmp(&key(b))
         };
+        // What the kills before each of them say differs.
+        apart.iter_mut().chain(&mut together).for_each(|it| it.recovery = None);
         apart.sort_by(order);
         together.sort_by(order);
         for (together, apart) in together.iter().zip(&apart) {

@@ -12,6 +12,7 @@ use crate::incident::escalation::Escalation;
 use crate::incident::model::{
     Decision, ExemptReason, Incident, Level, Limits, Role, Rule, ScopeKind, Trigger,
 };
+use crate::incident::recovery::{Reaped, Recovery};
 use crate::incident::verdict::verdict;
 use build::{KIB, MIB, Sample, candidate, exempt, kernel_thread};
 
@@ -76,7 +77,19 @@ pub(crate) fn memcg() -> Incident {
     ]
     .map(|(name, value)| (name.into(), value))
     .into();
+    incident.recovery = Some(gave_back(462 * MIB, 50 * MIB));
     incident
+}
+
+/// Memory came back after 44 ms, in a cgroup.
+fn gave_back(given_back: u64, left: u64) -> Recovery {
+    Recovery {
+        memory_back_ns: Some(44_000_000),
+        below_limit_ns: Some(44_000_000),
+        usage_after_bytes: Some(left),
+        given_back_bytes: Some(given_back),
+        ..Recovery::default()
+    }
 }
 
 /// The limit of a pod, the victim in one of its containers.
@@ -92,7 +105,10 @@ pub(crate) fn pod() -> Incident {
     }
     sample.asked(81_100);
     sample.kill(81_234);
-    sample.build()
+    let mut incident = sample.build();
+    incident.recovery =
+        Some(Recovery { kill_number: Some(4), kills_seconds: Some(366.4), ..gave_back(462 * MIB, 50 * MIB) });
+    incident
 }
 
 /// `memory.oom.group`.
@@ -139,6 +155,13 @@ pub(crate) fn global() -> Incident {
         trigger.gfp_flags = vec!["GFP_KERNEL".into(), "__GFP_COMP".into()];
     }
     machine::of_16_gib(&mut incident);
+    incident.recovery = Some(Recovery {
+        memory_back_ns: Some(812_000_000),
+        kill_number: Some(2),
+        kills_seconds: Some(0.4),
+        reaper: vec![Reaped { pid: 20_155, after_ns: None, duration_ns: None, done: Some(true) }],
+        ..Recovery::default()
+    });
     incident
 }
 

@@ -3,7 +3,7 @@
 //! # Layout
 //! - [`style`]: how wide, in colour, how many candidates; the only part that asks the environment.
 //! - `headline`: the sentences on top.
-//! - `sections`: where, asked, before, kill.
+//! - `sections`: where, asked, before; `kill`: what the kill cost and gave back.
 //! - `failed`: why there was no memory to give.
 //! - `memory`: what it was used for, swap, slab caches; `zones`: the page allocator's zones.
 //! - `victims`, `candidates`: the tables.
@@ -14,6 +14,7 @@
 pub(crate) mod candidates;
 mod failed;
 mod headline;
+mod kill;
 mod memory;
 mod missing;
 mod sections;
@@ -49,7 +50,7 @@ pub fn render(incident: &Incident, style: &Style) -> String {
         ("Swap", memory::swap(incident, &page)),
         ("Slab", memory::slabs(incident, &page)),
         ("Before", sections::before(incident, &page)),
-        (sections::kill_label(incident), sections::kill(incident, &page)),
+        (kill::label(incident), kill::lines(incident, &page)),
     ] {
         labelled(&mut lines, label, section);
     }

@@ -1,7 +1,7 @@
-//! Where it was, who asked, what came before, what the kill cost.
+//! Where it was, who asked, what came before.
 
 use super::{Page, words};
-use crate::incident::model::{Incident, Level, Role, Rule, ScopeKind};
+use crate::incident::model::{Incident, ScopeKind};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
 
@@ -143,49 +143,5 @@ pub(super) fn before(incident: &Incident, page: &Page) -> Vec<Line> {
             }
         }
     }
-    prose.wrap(page.prose())
-}
-
-/// Label where the kernel killed nothing.
-const NO_KILL: &str = "No kill";
-
-pub(super) fn kill_label(incident: &Incident) -> &'static str {
-    match incident.decision.as_ref().map(|decision| decision.rule) {
-        Some(Rule::NoneKillable | Rule::Panic) if incident.victims.is_empty() => NO_KILL,
-        _ => "Kill",
-    }
-}
-
-/// What the kill took and gave back. Empty where only a log tells of it: it cannot say.
-pub(super) fn kill(incident: &Incident, page: &Page) -> Vec<Line> {
-    if words::log_alone(incident) {
-        return Vec::new();
-    }
-    let mut prose = Prose::new();
-    prose.say(Tone::Plain, &format!("{} in the OOM path", units::maybe_nanoseconds(incident.oom_path_ns)));
-    if kill_label(incident) == NO_KILL {
-        return prose.wrap(page.prose());
-    }
-    let dead = incident.victims.iter().filter(|victim| victim.exited_boottime_ns.is_some()).count();
-    let exit = match (&incident.victims[..], dead) {
-        ([], _) => "exit not seen".to_owned(),
-        // No log tells of exits, however long one waits.
-        ([_], 0) if incident.evidence.level == Level::Log => "exit not seen".to_owned(),
-        ([_], 0) => "exit not seen yet".to_owned(),
-        ([only], _) => match only.exit_after_ns.or(incident.recovery_ns) {
-            Some(ns) => format!("exit after {}", units::nanoseconds(ns)),
-            None if only.role == Role::AlreadyDying => "exited".to_owned(),
-            None => "exit after ?".to_owned(),
-        },
-        (all, dead) if dead == all.len() => match incident.recovery_ns {
-            Some(ns) => format!("all {} exited after {}", all.len(), units::nanoseconds(ns)),
-            None => format!("all {} exited", all.len()),
-        },
-        (all, dead) => format!("{dead} of {} exits seen", all.len()),
-    };
-    let freed = incident
-        .freed_bytes
-        .map_or("? given back".to_owned(), |bytes| format!("{} given back", units::bytes(bytes)));
-    prose.say(Tone::Plain, &format!(", {exit}, {freed}"));
     prose.wrap(page.prose())
 }

@@ -8,6 +8,7 @@ mod decision;
 mod memory;
 mod notes;
 mod page_size;
+mod recovery;
 mod scope;
 mod state;
 mod total_pages;
@@ -142,7 +143,7 @@ pub(super) fn incident(
         oom_path_ns: pending.end.map(|end| end.duration_ns),
         recovery_ns: victims::recovery_ns(&parts),
         freed_bytes: victims::freed_bytes(&parts),
-        recovery: None,
+        recovery: recovery::recovery(&parts),
         growth: None,
         state: state::state(&parts, &scope, &limits),
         limits,

@@ -143,6 +143,16 @@ fn exits(parts: &Parts<'_>, notes: &mut Vec<String>) {
             Ending::Stopped | Ending::Crowded => format!("exit of {pid} not seen yet"),
         });
     }
+    let held = |victim: &&Marked| !victim.exit_expected() && !victim.shares_mm && victim.back_expected();
+    for victim in parts.victims.iter().filter(|victim| parts.config.memory_back && held(victim)) {
+        let pid = victim.process().pid();
+        notes.push(match parts.ending {
+            Ending::Complete | Ending::Late => {
+                format!("memory of {pid} not seen to be given back within {ms} ms")
+            }
+            Ending::Stopped | Ending::Crowded => format!("memory of {pid} not seen to be given back yet"),
+        });
+    }
 }
 
 /// BPF tells of the whole call.

@@ -89,11 +89,7 @@ fn cgroups(parts: &Parts<'_>, scope: &Scope, limits: &Limits, files: Option<&Fil
     found
 }
 
-fn children(
-    parts: &Parts<'_>,
-    base: Option<&str>,
-    files: Option<&Files>,
-) -> (Vec<CgroupState>, Option<u64>) {
+fn children(parts: &Parts<'_>, base: Option<&str>, files: Option<&Files>) -> (Vec<CgroupState>, Option<u64>) {
     let Filled { levels, children, .. } = parts.filled;
     let Some(base) = base else { return (Vec::new(), None) };
     let file = |path: &str| files.and_then(|files| files.children.iter().find(|file| file.cgroup == path));
@@ -126,11 +122,15 @@ pub(super) fn notes(parts: &Parts<'_>, notes: &mut Vec<String>) {
         }
     }
     if children.iter().any(|child| child.cut) {
-        notes.push("The name of a child of the full cgroup was too long for its record: it is cut.".to_owned());
+        notes.push(
+            "The name of a child of the full cgroup was too long for its record: it is cut.".to_owned(),
+        );
     }
     let files = parts.pending.logged.files.as_deref();
     if files.is_some_and(|files| files.read_ns.is_none()) {
-        notes.push("Too many kills at once: files of the cgroups and of the machine were not read.".to_owned());
+        notes.push(
+            "Too many kills at once: files of the cgroups and of the machine were not read.".to_owned(),
+        );
     }
 }
 

@@ -120,7 +120,7 @@ fn one(victim: &Marked, selected: bool) -> Victim {
 }
 
 /// All victims are known: nothing that may have told of one is lost.
-fn all_known(parts: &Parts<'_>) -> bool {
+pub(super) fn all_known(parts: &Parts<'_>) -> bool {
     let Pending { call, lost, dropped, again, .. } = parts.pending;
     let whole = if parts.config.calls {
         parts.saw_all()

@@ -2,7 +2,7 @@
 
 use crate::incident::assembler::{Assembler, Config};
 use crate::incident::fact::{
-    Call, Candidate, CgroupPath, Control, Decision, End, Exit, Fact, Reclaim, Task, Victim,
+    Call, Candidate, CgroupPath, Control, Decision, End, Exit, Fact, MemoryBack, Reclaim, Task, Victim,
 };
 use crate::incident::model::{Incident, Level, Memory, ScopeKind};
 use crate::report::{Event, Invocation, Killed, OomKill, Outcome, Report, TaskRow, What};
@@ -316,4 +316,19 @@ pub(super) fn whole_call(number: u64, trigger: &Task, candidates: &[Task]) -> Ve
         exit(number, chosen),
     ]);
     facts
+}
+
+/// The victim's memory is given back 41 ms after its kill, which is `call` seconds after the start: `left` pages of the
+/// full cgroup are still used.
+pub(super) fn back(call: u64, task: &Task, left: u64) -> Fact {
+    Fact::MemoryBack(MemoryBack {
+        call,
+        time_ns: call * 1000 * MS + 43 * MS,
+        pid: task.pid,
+        start_ns: task.start_ns,
+        mm: task.mm,
+        scope_id: Some(70),
+        usage_bytes: Some(left * PAGE),
+        limit_bytes: Some(TOTAL * PAGE),
+    })
 }

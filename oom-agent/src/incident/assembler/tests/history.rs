@@ -108,8 +108,14 @@ impl Step {
         for victim in &mut victims {
             victim.task.oom_group = self.kind == Kind::Group;
             victim.task.shared_mm = self.kind == Kind::Shared;
+            victim.task.mm = if self.kind == Kind::Shared { u64::from(first) } else { victim.task.mm };
         }
         victims
+    }
+
+    /// Pages of the cgroup that are used afterwards.
+    pub(super) fn left(&self) -> u64 {
+        self.number
     }
 
     pub(super) fn freed_bytes(&self) -> u64 {
@@ -145,7 +151,9 @@ impl Step {
             let end = end_fact(number, self.evaluated());
             small.push(Fact::End(End { none_killable, constraint: Some(constraint), ..end }));
         }
-        [small, bulk.collect(), self.exits()]
+        let backs = self.victims().into_iter().filter(|victim| !victim.shares_mm);
+        let backs = backs.map(|victim| back(self.number, &victim.task, self.left()));
+        [small, bulk.collect(), self.exits().into_iter().chain(backs).collect()]
     }
 
     fn exits(&self) -> Vec<Fact> {
@@ -242,7 +250,7 @@ pub(super) fn history() -> impl Strategy<Value = Vec<Step>> {
             let tasks = held.into_iter().enumerate().map(|(index, (pages, adj))| {
                 let pid = number as u32 * 100 + index as u32;
                 let adj = if kind == Kind::NoneKillable { -1000 } else { adj * 100 };
-                task(pid, pages, adj)
+                Task { mm: u64::from(pid), ..task(pid, pages, adj) }
             });
             Step { number, kind, tasks: tasks.collect(), suppressed, early_exit }
         };

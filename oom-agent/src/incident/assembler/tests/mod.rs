@@ -11,6 +11,7 @@ mod limits;
 mod log_only;
 mod log_words;
 mod properties;
+mod recovery;
 mod samples;
 mod tracepoint;
 mod verdicts;

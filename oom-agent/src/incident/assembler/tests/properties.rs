@@ -5,10 +5,13 @@ use super::history::{Kind, Step, call_of, history};
 use crate::incident::assembler::{Assembler, Config, MAX_CALLS, journal, recent, scans, storm};
 use crate::incident::badness;
 use crate::incident::fact::Fact;
-use crate::incident::model::{Incident, Level, PointsSource};
+use crate::incident::model::{Incident, Level, PointsSource, ScopeKind};
 use crate::report::What;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+
+/// From the kill until the memory is given back.
+const GIVEN_BACK_NS: u64 = 41 * MS;
 
 /// Merges streams, each in its order; `picks` says whose turn it is.
 fn merge(mut streams: Vec<Vec<Fact>>, picks: &[usize]) -> Vec<Fact> {
@@ -47,15 +50,21 @@ fn streams(level: Level, history: &[Step]) -> Vec<Vec<Fact>> {
     streams
 }
 
-/// What the kernel can do: an exit comes no earlier than its call.
+/// What the kernel can do: an exit comes no earlier than its call, and the memory after its victim is marked.
 fn plausible(level: Level, history: &[Step], picks: &[usize]) -> Vec<Fact> {
     let per_call = history.iter().map(|step| {
         let mut streams = streams(level, std::slice::from_ref(step));
+        let exits = streams.get_mut(if level == Level::Full { 2 } else { 1 });
+        let (backs, exits): (Vec<_>, Vec<_>) = exits
+            .map(std::mem::take)
+            .into_iter()
+            .flatten()
+            .partition(|fact| matches!(fact, Fact::MemoryBack(_)));
         if !step.early_exit() {
-            let exits = streams.remove(if level == Level::Full { 2 } else { 1 });
-            return [merge(streams, picks), exits].concat();
+            return [merge(streams, picks), exits, backs].concat();
         }
-        merge(streams, picks)
+        streams.push(exits);
+        [merge(streams, picks), backs].concat()
     });
     per_call.flatten().collect()
 }
@@ -170,6 +179,18 @@ fn nothing_claimed(history: &[Step], told: &Told) {
             assert_eq!(incident.recovery_ns, Some(40 * MS));
             assert_eq!(incident.victims.len(), step.victims().len());
         }
+        if let Some(recovery) = &incident.recovery {
+            let memcg = step.scope() == ScopeKind::Memcg;
+            let left = (recovery.memory_back_ns.is_some() && memcg).then(|| step.left() * PAGE);
+            assert!(matches!(recovery.memory_back_ns, None | Some(GIVEN_BACK_NS)), "{incident:?}");
+            assert!(
+                matches!(recovery.below_limit_ns, None | Some(GIVEN_BACK_NS))
+                    && (memcg || recovery.below_limit_ns.is_none())
+            );
+            assert_eq!(recovery.usage_after_bytes, left);
+            assert_eq!(recovery.given_back_bytes, left.map(|left| TOTAL * PAGE - left));
+            assert_eq!(incident.victims.len(), step.victims().len());
+        }
         if let Some(total) = incident.total_pages {
             assert_eq!(total, TOTAL);
         }
@@ -190,7 +211,15 @@ fn pauses() -> impl Strategy<Value = Vec<u64>> {
 }
 
 fn is_small_ring(fact: &Fact) -> bool {
-    matches!(fact, Fact::Call(_) | Fact::Decision(_) | Fact::Victim(_) | Fact::End(_) | Fact::Exit(_))
+    matches!(
+        fact,
+        Fact::Call(_)
+            | Fact::Decision(_)
+            | Fact::Victim(_)
+            | Fact::End(_)
+            | Fact::Exit(_)
+            | Fact::MemoryBack(_)
+    )
 }
 
 proptest! {

@@ -1,0 +1,53 @@
+//! What a kill gave back, and how often the same place was hit.
+
+use super::Findings;
+use crate::truth::model::{Afterwards, Kill};
+use serde_json::Value;
+
+/// Between the kernel's return from `exit_mmap` as a kretprobe and the agent's program see it, under emulation.
+const TIME_NS: u64 = 5_000_000;
+/// An incident waits 250 ms for what is missing: what comes just before may or may not be in it.
+const WAIT_NS: u64 = 200_000_000;
+/// Pages that each CPU may hold in reserve for a cgroup (`MEMCG_CHARGE_BATCH`), or not yet have freed.
+const CPU_PAGES: u64 = 128;
+
+/// Compares, as far as the truth knows.
+pub(super) fn compare(kill: &Kill, cpus: u32, incident: &Value, findings: &mut Findings) {
+    let pid = kill.decision.pid;
+    let at = |name: &str| incident.pointer(&format!("/recovery/{name}"));
+    let mut fail = |what: String| findings.wrong(format!("kill of {pid}: {what}"));
+    if let Some(back) = kill.memory_back_ns {
+        let killed = incident.get("victims").and_then(Value::as_array).into_iter().flatten();
+        let first = killed.filter_map(|victim| victim.get("killed_boottime_ns")?.as_u64()).min();
+        let told = at("memory_back_ns").and_then(Value::as_u64).zip(first).map(|(after, kill)| kill + after);
+        match told {
+            Some(told) if told.abs_diff(back) <= TIME_NS => {}
+            Some(told) => fail(format!("its memory was back at {back} ns, not at {told}")),
+            None if first.is_some_and(|first| back < first + WAIT_NS) => {
+                fail(format!("its memory was back at {back} ns, of which nothing is told: {:?}", at("")));
+            }
+            None => {}
+        }
+    }
+    let Some(Afterwards { kill_number, usage_bytes }) = kill.afterwards else { return };
+    let number = at("kill_number").and_then(Value::as_u64);
+    if number != (kill_number > 1).then_some(kill_number) {
+        fail(format!("it is the kill number {kill_number} of its place, not {number:?}"));
+    }
+    if kill.memory_back_ns.is_none() {
+        return;
+    }
+    let off = CPU_PAGES * 4096 * u64::from(cpus);
+    let usage = at("usage_after_bytes").and_then(Value::as_u64);
+    if usage.is_none_or(|usage| usage.abs_diff(usage_bytes) > off) {
+        fail(format!("{usage_bytes} bytes were in use afterwards, not {usage:?}"));
+    }
+    let before = incident.pointer("/limits/usage_bytes").and_then(Value::as_u64);
+    let given = at("given_back_bytes").and_then(Value::as_u64);
+    if given.is_none() || given != before.zip(usage).and_then(|(before, after)| before.checked_sub(after)) {
+        fail(format!("{given:?} bytes given back, of {before:?} that were in use"));
+    }
+    if at("below_limit_ns").is_none() || at("below_limit_ns") != at("memory_back_ns") {
+        fail(format!("there was room when the memory was back, not after {:?}", at("below_limit_ns")));
+    }
+}
