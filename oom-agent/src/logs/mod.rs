@@ -6,11 +6,12 @@
 //! - [`mod@line`]: one line.
 //! - [`mod@stamp`]: times as they are written.
 //! - `parts`: messages that lines have only a part of.
-//! - `streams`: whose message it is; `stream`: one machine's messages to incidents; `times`: when those were.
+//! - `streams`: whose message it is; `stream`: one machine's messages to incidents; `times`: when those were;
+//!   `history`: how they follow one another.
 
 mod finder;
-pub mod history;
-mod line;
+mod history;
+pub mod line;
 mod parts;
 mod reader;
 pub mod stamp;
