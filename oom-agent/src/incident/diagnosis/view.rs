@@ -95,7 +95,7 @@ impl<'a> View<'a> {
     pub(super) fn process(&self, pid: u32) -> String {
         let asked = self.incident.trigger.as_ref().is_some_and(|trigger| trigger.pid == Some(pid));
         let what = match (self.is_victim(pid), asked) {
-            (true, _) => " (killed)",
+            (true, _) => " (the victim)",
             (false, true) => " (which asked)",
             (false, false) => "",
         };
@@ -115,9 +115,8 @@ fn whole(incident: &Incident) -> Option<u64> {
             reported().or_else(|| incident.state.as_ref()?.machine.as_ref()?.total_bytes)
         }
         // The counters are the machine's, but only some nodes were full.
-        ScopeKind::Cpuset | ScopeKind::MemoryPolicy => None,
-        // Nothing was full.
-        ScopeKind::Sysrq => None,
+        // Of an order nothing was full.
+        ScopeKind::Cpuset | ScopeKind::MemoryPolicy | ScopeKind::Sysrq => None,
     }
     .filter(|&whole| whole > 0)
 }

@@ -12,23 +12,29 @@ use crate::sink::text::{Line, Prose, Tone};
 const MOST: usize = 3;
 
 pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
-    incident.diagnosis.iter().take(MOST).flat_map(|diagnosis| one(diagnosis, page)).collect()
+    incident.diagnosis.iter().take(MOST).flat_map(|diagnosis| one(incident, diagnosis, page)).collect()
 }
 
-fn one(diagnosis: &Diagnosis, page: &Page) -> Vec<Line> {
+fn one(incident: &Incident, diagnosis: &Diagnosis, page: &Page) -> Vec<Line> {
     let Diagnosis { code, confidence, title, because, advice, docs } = diagnosis;
     // That it cannot be told is not a guess.
     let confidence = if *code == Code::NotEnoughEvidence { Confidence::Certain } else { *confidence };
     let mut text = words::sure(confidence, title);
+    // Why the allocation failed was said before.
+    let told =
+        |part: &&str| incident.verdict.iter().any(|verdict| verdict.because.iter().any(|it| it == part));
+    let because: Vec<&str> = because.iter().map(String::as_str).filter(|part| !told(part)).collect();
     if !because.is_empty() {
-        text = format!("{text}: {}", because.join("; "));
+        text = format!("{text}. {}", words::sure(Confidence::Certain, &because.join("; ")));
     }
-    let mut found = Prose::new();
-    words::say_whole(&mut found, &format!("{}.", escape::escape(&text)));
-    let mut helps = Prose::new();
-    words::say_whole(&mut helps, &format!("What helps: {}", escape::escape(advice)));
-    let mut lines = found.wrap(page.prose());
-    lines.extend(helps.wrap(page.prose()));
+    let found = format!("{}.", escape::escape(&text));
+    let helps = format!("What helps: {}", escape::escape(advice));
+    let mut lines = Vec::new();
+    for text in [found, helps] {
+        let mut prose = Prose::new();
+        words::say_whole(&mut prose, &text);
+        lines.extend(prose.wrap(page.prose()));
+    }
     let mut link = Prose::new();
     link.atom(Tone::Faint, &escape::escape(docs));
     lines.extend(link.wrap(page.prose()));

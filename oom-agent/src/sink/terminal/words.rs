@@ -107,7 +107,7 @@ pub(super) fn exempt_count(reason: Option<ExemptReason>, number: u64) -> String 
     }
 }
 
-/// A sentence with how sure it is: `Likely: swap was full`.
+/// A sentence with how sure it is: `Likely: swap was full`, `Swap was full`.
 pub(super) fn sure(confidence: Confidence, title: &str) -> String {
     let mut text = match confidence {
         Confidence::Certain => "",
@@ -118,7 +118,7 @@ pub(super) fn sure(confidence: Confidence, title: &str) -> String {
     let mut title = title.chars();
     match title.next() {
         Some(first) if !text.is_empty() => text.extend(first.to_lowercase()),
-        Some(first) => text.push(first),
+        Some(first) => text.extend(first.to_uppercase()),
         None => {}
     }
     text.push_str(title.as_str());

@@ -257,7 +257,7 @@ fn what_is_missing_is_named() {
     let mut nothing = Incident::default();
     assert_eq!(codes(&mut nothing), [(Code::NotEnoughEvidence, Possible)]);
     let because = diagnose(&nothing).remove(0).because.join("; ");
-    for part in ["which limit", "table of tasks", "how it grew"] {
+    for part in ["which limit", "the processes", "how it grew"] {
         assert!(because.contains(part), "{because}");
     }
     assert_eq!(sure(&mut plain(), Code::NotEnoughEvidence), None);
