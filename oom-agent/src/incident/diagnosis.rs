@@ -102,7 +102,7 @@ enum Kind {
     Cause,
     /// It says why it ended as it did.
     Circumstance,
-    /// Asked only if no cause was found.
+    /// Asked only if no cause was found before.
     Fallback,
 }
 
@@ -150,41 +150,68 @@ const fn row(code: Code, kind: Kind, anchor: &'static str, rule: fn(&View<'_>) -
 /// - Then the circumstances: why this one, why so many, how often.
 ///
 /// What is only possible comes after all that is sure or likely.
-const TABLE: &[Row] = {
-    use Code::*;
-    use Kind::*;
-    &[
-        row(Ordered, Cause, "sysrq-f", settings::ordered),
-        row(PanicOnOom, Circumstance, "panic_on_oom", settings::panic_on_oom),
-        row(EverythingExempt, Cause, "nobody-left-to-kill", settings::everything_exempt),
-        row(Fragmentation, Cause, "compaction", machine::fragmentation),
-        row(NodesImbalanced, Cause, "numa-and-cpusets", machine::nodes_imbalanced),
-        row(ForkBomb, Cause, "many-small-processes", machine::fork_bomb),
-        row(KillDidNotHelp, Cause, "tmpfs-and-shared-memory", unfreed::tmpfs),
-        row(KillDidNotHelp, Cause, "huge-pages", unfreed::huge_pages),
-        row(NothingReclaimable, Cause, "locked-and-unevictable-memory", unfreed::locked),
-        row(KernelMemory, Cause, "page-tables", kernel_memory::page_tables),
-        row(KernelMemory, Cause, "slab-and-other-kernel-memory", kernel_memory::other),
-        row(NoisyNeighbour, Cause, "badness", neighbours::innocent_victim),
-        row(SteadyLeak, Cause, "leak-burst-or-limit-too-small", growth::steady_leak),
-        row(NoisyNeighbour, Cause, "which-level-is-full", neighbours::shared_limit),
-        row(SwapExhausted, Cause, "swap", limits::swap_exhausted),
-        row(LimitBelowWorkingSet, Cause, "leak-burst-or-limit-too-small", limits::below_working_set),
-        row(GroupKillLarge, Circumstance, "group-kill", kills::group_kill_large),
-        row(Burst, Cause, "leak-burst-or-limit-too-small", growth::burst),
-        row(AdjDecided, Circumstance, "badness", neighbours::adj_decided),
-        row(AllocatingTask, Circumstance, "oom_kill_allocating_task", settings::allocating_task),
-        row(KillDidNotHelp, Cause, "which-level-is-full", unfreed::left_behind),
-        row(NothingReclaimable, Cause, "writeback", unfreed::file_cache),
-        row(PodLimitOnly, Circumstance, "which-level-is-full", limits::pod_limit_only),
-        row(ChildKilled, Circumstance, "group-kill", kills::child_killed),
-        row(Storm, Circumstance, "recovery", kills::storm),
-        row(RestartLoop, Circumstance, "recovery", kills::restart_loop),
-        row(KillDidNotHelp, Circumstance, "recovery", unfreed::little_given_back),
-        row(LargeProcess, Fallback, "leak-burst-or-limit-too-small", growth::large_process),
-        row(NotEnoughEvidence, Fallback, "what-to-look-at", growth::not_enough_evidence),
-    ]
-};
+const TABLE: &[Row] = &[
+    row(Code::Ordered, Kind::Cause, "sysrq-f", settings::ordered),
+    row(Code::PanicOnOom, Kind::Circumstance, "panic_on_oom", settings::panic_on_oom),
+    row(Code::EverythingExempt, Kind::Cause, "nobody-left-to-kill", settings::everything_exempt),
+    row(Code::Fragmentation, Kind::Cause, "compaction", machine::fragmentation),
+    row(Code::NodesImbalanced, Kind::Cause, "numa-and-cpusets", machine::nodes_imbalanced),
+    row(Code::ForkBomb, Kind::Cause, "many-small-processes", machine::fork_bomb),
+    row(Code::KillDidNotHelp, Kind::Cause, "tmpfs-and-shared-memory", unfreed::tmpfs),
+    row(Code::KillDidNotHelp, Kind::Cause, "huge-pages", unfreed::huge_pages),
+    row(Code::NothingReclaimable, Kind::Cause, "locked-and-unevictable-memory", unfreed::locked),
+    row(Code::KernelMemory, Kind::Cause, "page-tables", kernel_memory::page_tables),
+    row(Code::KernelMemory, Kind::Cause, "slab-and-other-kernel-memory", kernel_memory::other),
+    row(Code::NoisyNeighbour, Kind::Cause, "badness", neighbours::innocent_victim),
+    row(Code::SteadyLeak, Kind::Cause, "leak-burst-or-limit-too-small", growth::steady_leak),
+    row(Code::NoisyNeighbour, Kind::Cause, "which-level-is-full", neighbours::shared_limit),
+    row(Code::SwapExhausted, Kind::Cause, "swap", limits::swap_exhausted),
+    row(Code::LimitBelowWorkingSet, Kind::Cause, "leak-burst-or-limit-too-small", limits::below_working_set),
+    row(Code::GroupKillLarge, Kind::Circumstance, "group-kill", kills::group_kill_large),
+    row(Code::Burst, Kind::Cause, "leak-burst-or-limit-too-small", growth::burst),
+    row(Code::AdjDecided, Kind::Circumstance, "badness", neighbours::adj_decided),
+    row(Code::AllocatingTask, Kind::Circumstance, "oom_kill_allocating_task", settings::allocating_task),
+    row(Code::KillDidNotHelp, Kind::Cause, "which-level-is-full", unfreed::left_behind),
+    row(Code::NothingReclaimable, Kind::Cause, "writeback", unfreed::file_cache),
+    row(Code::LargeProcess, Kind::Fallback, "leak-burst-or-limit-too-small", growth::large_process),
+    row(Code::PodLimitOnly, Kind::Circumstance, "which-level-is-full", limits::pod_limit_only),
+    row(Code::ChildKilled, Kind::Circumstance, "group-kill", kills::child_killed),
+    row(Code::Storm, Kind::Circumstance, "recovery", kills::storm),
+    row(Code::RestartLoop, Kind::Circumstance, "recovery", kills::restart_loop),
+    row(Code::KillDidNotHelp, Kind::Circumstance, "recovery", unfreed::little_given_back),
+    row(Code::NotEnoughEvidence, Kind::Fallback, "what-to-look-at", growth::not_enough_evidence),
+];
+
+impl Code {
+    /// In few words, for lists.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::SteadyLeak => "steady leak",
+            Self::Burst => "burst",
+            Self::LimitBelowWorkingSet => "limit below the working set",
+            Self::PodLimitOnly => "limit of the pod alone",
+            Self::NoisyNeighbour => "noisy neighbour",
+            Self::AdjDecided => "oom_score_adj decided",
+            Self::KillDidNotHelp => "memory that a kill does not free",
+            Self::SwapExhausted => "swap exhausted",
+            Self::NothingReclaimable => "nothing reclaimable",
+            Self::Fragmentation => "fragmentation",
+            Self::NodesImbalanced => "nodes imbalanced",
+            Self::KernelMemory => "kernel memory",
+            Self::ForkBomb => "many small processes",
+            Self::EverythingExempt => "nobody killable",
+            Self::AllocatingTask => "oom_kill_allocating_task",
+            Self::PanicOnOom => "panic_on_oom",
+            Self::GroupKillLarge => "group kill for one process",
+            Self::ChildKilled => "child killed",
+            Self::RestartLoop => "restart loop",
+            Self::Storm => "storm",
+            Self::Ordered => "ordered",
+            Self::LargeProcess => "one large process",
+            Self::NotEnoughEvidence => "not enough evidence",
+        }
+    }
+}
 
 /// The explanations, most useful first. Never empty.
 pub fn diagnose(incident: &Incident) -> Vec<Diagnosis> {

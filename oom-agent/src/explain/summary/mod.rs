@@ -14,11 +14,12 @@ mod text;
 mod tests;
 
 use super::moment::{Moment, Told};
+use crate::incident::diagnosis::Code;
 use crate::incident::model::{Incident, Memory, Rule, ScopeKind, Victim};
 use crate::sink::{Tally, path};
 use groups::Groups;
 use often::Often;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Incidents in the list: the last ones by time, as far as times can be compared.
 const LISTED: usize = 20;
@@ -41,6 +42,8 @@ pub struct Summary {
     cgroups: Groups<Place, Often>,
     commands: Groups<String, Killed>,
     listed: VecDeque<Entry>,
+    /// How often each was the first explanation.
+    diagnoses: BTreeMap<Code, u64>,
 }
 
 /// Where an incident was. The scope's cgroup with what is another one after each start of a container as `*`: so a
@@ -81,6 +84,9 @@ impl Summary {
         let Told { number, incident, moment } = told;
         self.tally.count(incident);
         self.extend_span(moment);
+        if let Some(first) = incident.diagnosis.first() {
+            *self.diagnoses.entry(first.code).or_default() += 1;
+        }
         let machine = incident.node.as_deref().map(clipped);
         if let Some(machine) = &machine
             && !self.machines.contains(machine)

@@ -11,6 +11,8 @@ use crate::sink::{escape, path, units};
 const ROWS: usize = 10;
 /// Places where it was often that are named.
 const BURSTS: usize = 3;
+/// Diagnoses that are named.
+const DIAGNOSES: usize = 4;
 /// Sentences are not wider than this.
 const PROSE: usize = 120;
 
@@ -22,6 +24,7 @@ impl Summary {
         for (place, burst) in self.bursts() {
             lines.extend(self.often(place, burst).wrap(width.min(PROSE)));
         }
+        lines.extend(self.diagnosed().wrap(width.min(PROSE)));
         for (title, table, left) in [self.by_cgroup(), self.by_command(), self.list()] {
             lines.push(Line::default());
             lines.push(Line::new(Tone::Strong, title));
@@ -124,6 +127,23 @@ impl Summary {
             prose.say(Tone::Plain, " on ").atom(Tone::Plain, &machine(place.machine.as_deref()));
         }
         prose.say(Tone::Plain, ".");
+        prose
+    }
+
+    /// What they are put down to first.
+    fn diagnosed(&self) -> Prose {
+        let mut often: Vec<_> = self.diagnoses.iter().collect();
+        often.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let named: Vec<_> = often
+            .iter()
+            .take(DIAGNOSES)
+            .map(|(code, number)| format!("{} ({})", code.words(), units::count(**number)))
+            .collect();
+        let mut prose = Prose::new();
+        if !named.is_empty() {
+            let others = if often.len() > DIAGNOSES { ", others" } else { "" };
+            prose.say(Tone::Plain, &format!("Diagnosis: {}{others}.", named.join(", ")));
+        }
         prose
     }
 

@@ -3,8 +3,9 @@
 use super::Found;
 use super::view::{MOST, View, at_least, share};
 use crate::incident::growth::{Growth, Shape};
+use crate::incident::model::Level;
 use crate::incident::verdict::Confidence;
-use crate::units::{bytes, count, nanoseconds};
+use crate::units::{bytes, nanoseconds, plural};
 
 /// A rise over fewer samples is as well a start: programs fill their caches and heaps.
 const LEAK_SAMPLES: usize = 15;
@@ -18,14 +19,11 @@ const BURST_SECONDS: f64 = 20.0;
 /// Only a curve can tell a leak, and never for certain: a program that fills up to what it needs looks the same.
 pub(super) fn steady_leak(view: &View<'_>) -> Option<Found> {
     let growth = view.incident.growth.as_ref().filter(|growth| growth.shape == Some(Shape::Steady))?;
-    let (rate, seconds) = growth.bytes_per_second.zip(growth.seconds)?;
+    let (rate, seconds) = growth.bytes_per_second.filter(|&rate| rate > 0.0).zip(growth.seconds)?;
     let whole = view.whole?;
     let run = growth.samples.iter().filter(|(before, _)| *before <= seconds);
     let samples = run.clone().count();
     let first = run.map(|(_, bytes)| *bytes).next()?;
-    if !(rate > 0.0) {
-        return None;
-    }
     let risen = whole.saturating_sub(first);
     let confidence = if samples >= LEAK_SAMPLES && at_least(risen, LEAK_RISE, whole) {
         Confidence::Likely
@@ -89,7 +87,7 @@ pub(super) fn large_process(view: &View<'_>) -> Option<Found> {
     let whole = view.whole?;
     let because = holder(view, whole)?;
     let title =
-        "One process held most of the memory; whether it leaks, peaked or just needs that much is not known";
+        "One process held most of the memory; a leak, a peak and a need that large cannot be told apart";
     let advice = if view.is_memcg() {
         "Compare with its usual size. Larger each time: look for a leak. Much larger for a moment: make the peak smaller. \
          Always about so large: raise the limit (Kubernetes: resources.limits.memory)."
@@ -101,33 +99,37 @@ pub(super) fn large_process(view: &View<'_>) -> Option<Found> {
 }
 
 /// Names what is missing.
+#[expect(clippy::unnecessary_wraps, reason = "it is a row of the table")]
 pub(super) fn not_enough_evidence(view: &View<'_>) -> Option<Found> {
     let incident = view.incident;
     let missing = [
         (incident.scope.kind.is_none(), "which limit was full"),
         (view.whole.is_none() && incident.scope.kind.is_some(), "how much was in use"),
-        (incident.memory.is_empty(), "what the memory was (the kernel's report has no break-down)"),
-        (incident.candidates.is_empty(), "the processes in it (no table of tasks)"),
+        (incident.memory.is_empty(), "what the memory was"),
+        (incident.candidates.is_empty(), "the processes in it"),
         (incident.candidates_lost.is_some_and(|lost| lost > 0), "some of the processes"),
     ];
-    let mut because: Vec<String> =
-        missing.iter().filter(|(is, _)| *is).map(|(_, what)| format!("not seen: {what}")).collect();
-    if because.is_empty() {
-        if let (Some(whole), Some((pid, own))) = (view.whole, view.largest_of_all()) {
-            let what = format!(
-                "no single cause stands out: {} is the largest with {}",
-                view.process(pid),
-                share(own, whole)
-            );
-            because.push(what);
-        } else {
-            because.push("no single cause stands out".to_owned());
-        }
+    let missing: Vec<&str> = missing.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
+    let mut because = Vec::new();
+    if !missing.is_empty() {
+        because.push(format!("not seen: {}", missing.join(", ")));
     }
+    let spread = view.whole.zip(view.largest_of_all()).filter(|_| missing.is_empty());
+    let title = match spread {
+        Some((whole, (pid, own))) => {
+            because.push(format!("the largest, {}, held {}", view.process(pid), share(own, whole)));
+            "No single process filled the memory; what did cannot be told"
+        }
+        None => "What filled the memory cannot be told",
+    };
     because.push(no_curve(view));
-    let title = "What filled the memory cannot be told";
-    let advice = "Let oom-agent run on the machine: it keeps the last minutes of every limit, sees who was compared, and does \
-                  not depend on the kernel's report, which may be cut or left out.";
+    let advice = if incident.evidence.level == Level::Log {
+        "Let oom-agent run on the machine: it keeps the last minutes of every limit, sees who was compared, and does not depend \
+         on the kernel's report, which may be cut or left out."
+    } else {
+        "Compare with memory.stat and the processes as they are now. With some minutes of history, which the agent keeps while it \
+         runs, more can be said."
+    };
     Some(Found { because, ..Found::new(Confidence::Possible, title, advice) })
 }
 
@@ -140,9 +142,10 @@ fn holder(view: &View<'_>, whole: u64) -> Option<String> {
 /// What the history lacks.
 fn no_curve(view: &View<'_>) -> String {
     match &view.incident.growth {
-        None => "not seen: how it grew (only a running agent samples it)".to_owned(),
+        None if view.incident.evidence.level == Level::Log => "how it grew is in no log".to_owned(),
+        None => "how it grew was not seen: there are no samples of it".to_owned(),
         Some(Growth { samples, shape: None, .. }) => {
-            format!("not seen: how it grew ({} samples are too few)", count(samples.len() as u64))
+            format!("{} say too little of how it grew", plural(samples.len() as u64, "sample", "samples"))
         }
         Some(Growth { shape: Some(Shape::Full), .. }) => "it was near the limit all the time".to_owned(),
         Some(Growth { shape: Some(_), .. }) => "usage went up and down before".to_owned(),

@@ -43,8 +43,9 @@ pub(super) fn total(view: &View<'_>) -> Option<u64> {
     // `kernel` by 5.18; cgroup v1 has a counter of its own. Both hold the parts and what can be reclaimed.
     let kernel = view.counter("kernel_bytes").or(view.incident.limits.kmem_usage_bytes);
     let kernel = kernel.map(|kernel| kernel.saturating_sub(reclaimable));
-    let own = [kernel, parts].into_iter().flatten().max()?;
-    Some(own.saturating_add(view.counter("sock_bytes").unwrap_or(0)))
+    let own = kernel.max(parts);
+    // Socket buffers are charged apart.
+    [own, view.counter("sock_bytes")].into_iter().flatten().reduce(u64::saturating_add)
 }
 
 fn charged(view: &View<'_>) -> Option<Found> {

@@ -14,6 +14,8 @@ const AGAIN: u64 = 3;
 const STORM: u64 = 5;
 /// In a storm kills come faster than this, on average. What is started again takes longer.
 const STORM_SECONDS: f64 = 2.0;
+/// So few may be what started the victim and waits for it.
+const FEW: u64 = 2;
 /// Parts of a path that a container runtime makes.
 const CONTAINERS: [&str; 7] = ["kubepods", "docker", "libpod", "containerd", "crio-", "/lxc", "buildkit"];
 
@@ -61,11 +63,13 @@ pub(super) fn child_killed(view: &View<'_>) -> Option<Found> {
     if first > victim.pid {
         return None;
     }
-    let title = "A process inside the container was killed, and the container goes on without it";
+    let title = "One process of the container was killed, not the container";
     let advice = "It does not show as OOMKilled, and nothing restarts it but its parent. See that the parent notices, or set \
                   memory.oom.group (Kubernetes on cgroup v2: singleProcessOOMKill: false, the default) to have all restarted.";
     let others = format!("{} of its cgroup live on, an older one among them", count(number));
-    Some(Found::new(Confidence::Likely, title, advice).because(others))
+    // Of two, one is often the shell that started the other and goes with it.
+    let confidence = if number > FEW { Confidence::Likely } else { Confidence::Possible };
+    Some(Found::new(confidence, title, advice).because(others))
 }
 
 /// Kills in the same place and the seconds from the first to this one.

@@ -92,10 +92,12 @@ pub(super) fn shared_limit(view: &View<'_>) -> Option<Found> {
 pub(super) fn adj_decided(view: &View<'_>) -> Option<Found> {
     let decision = view.incident.decision.as_ref().filter(|it| it.rule == Rule::HighestPoints)?;
     let chosen = view.incident.candidates.iter().find(|it| Some(it.pid) == decision.pid && it.eligible)?;
-    let (own, adj) = (counted(&chosen.memory)?, chosen.oom_score_adj?);
+    // Without points it went first for another reason (`oom_task_origin`).
+    let (own, adj, points) = (counted(&chosen.memory)?, chosen.oom_score_adj?, decision.points?);
     let spared = view.incident.candidates.iter().filter(|other| {
         (other.eligible || other.exempt_reason == Some(ExemptReason::AdjMin))
             && other.oom_score_adj.is_some_and(|other| other < adj)
+            && other.points.is_none_or(|other| other <= points)
             && !view.is_victim(other.pid)
     });
     let larger = spared.filter_map(|other| Some((other, counted(&other.memory)?)));

@@ -74,8 +74,7 @@ pub(super) fn allocating_task(view: &View<'_>) -> Option<Found> {
     if rule(view) != Some(Rule::AllocatingTask) {
         return None;
     }
-    let title =
-        "Whoever asked for memory was killed, not whoever used most: vm.oom_kill_allocating_task is set";
+    let title = "The one that asked for memory was killed, since vm.oom_kill_allocating_task is set";
     let advice = "With vm.oom_kill_allocating_task=0 the kernel kills the process with the most points. Who was killed says \
                   nothing about who filled the memory.";
     let mut found = Found::new(Confidence::Certain, title, advice)

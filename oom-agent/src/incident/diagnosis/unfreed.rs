@@ -75,7 +75,7 @@ pub(super) fn huge_pages(view: &View<'_>) -> Option<Found> {
     Some(found)
 }
 
-/// `unevictable`: mlock, SHM_LOCK, ramfs, memfd_secret. Reclaim does not look at it (`folio_evictable`).
+/// `unevictable`: `mlock`, `SHM_LOCK`, ramfs, `memfd_secret`. Reclaim does not look at it (`folio_evictable`).
 pub(super) fn locked(view: &View<'_>) -> Option<Found> {
     let whole = view.whole?;
     let locked = view.counter("unevictable_bytes").filter(|&locked| at_least(locked, MUCH, whole))?;

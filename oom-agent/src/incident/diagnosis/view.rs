@@ -95,7 +95,7 @@ impl<'a> View<'a> {
     pub(super) fn process(&self, pid: u32) -> String {
         let asked = self.incident.trigger.as_ref().is_some_and(|trigger| trigger.pid == Some(pid));
         let what = match (self.is_victim(pid), asked) {
-            (true, _) => " (killed)",
+            (true, _) => " (the victim)",
             (false, true) => " (which asked)",
             (false, false) => "",
         };
@@ -115,9 +115,8 @@ fn whole(incident: &Incident) -> Option<u64> {
             reported().or_else(|| incident.state.as_ref()?.machine.as_ref()?.total_bytes)
         }
         // The counters are the machine's, but only some nodes were full.
-        ScopeKind::Cpuset | ScopeKind::MemoryPolicy => None,
-        // Nothing was full.
-        ScopeKind::Sysrq => None,
+        // Of an order nothing was full.
+        ScopeKind::Cpuset | ScopeKind::MemoryPolicy | ScopeKind::Sysrq => None,
     }
     .filter(|&whole| whole > 0)
 }
@@ -136,10 +135,10 @@ fn counts(candidate: &Candidate) -> bool {
     }
 }
 
-/// Memory in RAM that is a process's: without files that it maps, where that is known.
+/// Memory in RAM that is a process's own: anonymous memory. What it maps of files and shared memory others may map, too; where
+/// only the sum is known (task tables before 6.12), it is that.
 pub(super) fn own(memory: &Memory) -> Option<u64> {
-    let split = || Some(memory.anon_bytes?.saturating_add(memory.shmem_bytes.unwrap_or(0)));
-    split().or(memory.rss_bytes)
+    memory.anon_bytes.or(memory.rss_bytes)
 }
 
 /// What `oom_badness` counts of a process.
@@ -157,8 +156,12 @@ pub(super) fn at_least(part: u64, percent: u64, whole: u64) -> bool {
 
 /// `30 MiB of 40 MiB (75 %)`.
 pub(super) fn share(part: u64, whole: u64) -> String {
-    let percent = u128::from(part) * 100 / u128::from(whole.max(1));
-    format!("{} of {} ({percent} %)", bytes(part), bytes(whole))
+    let (part_text, whole_text) = (bytes(part), bytes(whole));
+    match u128::from(part) * 100 / u128::from(whole.max(1)) {
+        // Memory that is counted twice or charged elsewhere.
+        101.. => format!("{part_text} of {whole_text}"),
+        percent => format!("{part_text} of {whole_text} ({percent} %)"),
+    }
 }
 
 /// The cgroup right below `full` in which `path` is. `None`: it is not below.

@@ -8,6 +8,7 @@
 pub(crate) mod build;
 mod machine;
 
+use crate::incident::diagnosis::diagnose;
 use crate::incident::escalation::Escalation;
 use crate::incident::model::{
     Decision, ExemptReason, Incident, Level, Limits, Role, Rule, ScopeKind, Trigger,
@@ -25,6 +26,7 @@ pub(crate) fn all() -> Vec<(&'static str, Incident)> {
     let mut all = list();
     for (_, incident) in &mut all {
         incident.verdict = verdict(incident);
+        incident.diagnosis = diagnose(incident);
     }
     all
 }

@@ -8,10 +8,12 @@
 //! - `memory`: what it was used for, swap, slab caches; `zones`: the page allocator's zones.
 //! - `victims`, `candidates`: the tables.
 //! - `why`: the decision in words.
+//! - `diagnosis`: what led to it and what helps.
 //! - `missing`: what was not seen.
 //! - `words`: names and phrases that they share.
 
 pub(crate) mod candidates;
+mod diagnosis;
 mod failed;
 mod headline;
 mod kill;
@@ -59,6 +61,7 @@ pub fn render(incident: &Incident, style: &Style) -> String {
     labelled(&mut lines, "Candidates", candidates::lines(incident, &page));
     lines.push(Line::default());
     labelled(&mut lines, "Why", why::lines(incident, &page));
+    labelled(&mut lines, "Diagnosis", diagnosis::lines(incident, &page));
     labelled(&mut lines, "Missing", missing::lines(incident, &page));
     labelled(&mut lines, "Evidence", missing::evidence(incident, &page));
     let mut out = String::new();

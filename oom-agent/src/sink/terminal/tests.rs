@@ -2,6 +2,7 @@
 //! then.
 
 use super::*;
+use crate::incident::diagnosis::diagnose;
 use crate::incident::machine::{Slab, Zone};
 use crate::incident::verdict::verdict;
 use crate::sink::{escape, samples};
@@ -131,7 +132,7 @@ proptest! {
             verdict.because.push(note.clone());
         }
         incident.evidence.notes.push(note.clone());
-        incident.evidence.sources.push(note);
+        incident.evidence.sources.push(note.clone());
         for victim in &mut incident.victims {
             (victim.comm, victim.cgroup) = (comm.clone(), Some(cgroup.clone()));
             (victim.memory.anon_bytes, victim.memory.swap_bytes) = (numbers[0], numbers[1]);
@@ -151,6 +152,12 @@ proptest! {
         }
         (incident.total_pages, incident.limits.memory_bytes, incident.limits.usage_bytes) = (numbers[3], numbers[4], numbers[5]);
         (incident.oom_path_ns, incident.freed_bytes) = (numbers[6], numbers[7]);
+        incident.diagnosis = diagnose(&incident);
+        for diagnosis in &mut incident.diagnosis {
+            diagnosis.title.push_str(&note);
+            diagnosis.because.push(note.clone());
+            diagnosis.advice.push_str(&note);
+        }
         let text = render(&incident, &Style { width, ..Style::default() });
         for line in text.lines() {
             prop_assert!(escape::width(line) <= width.max(80), "{line}");

@@ -1,6 +1,8 @@
 //! Names and phrases that several sections share.
 
 use crate::incident::model::{ExemptReason, Incident, Level, Memory, Role, Trigger, Victim};
+use crate::incident::verdict::Confidence;
+use crate::sink::text::{Prose, Tone};
 use crate::sink::{escape, units};
 
 /// `java[81234]`: a process.
@@ -102,5 +104,39 @@ pub(super) fn exempt_count(reason: Option<ExemptReason>, number: u64) -> String 
         Some(ExemptReason::OtherNode) => with("on other nodes"),
         Some(ExemptReason::NoMm) => with("without memory"),
         None => with("for a reason that was not seen"),
+    }
+}
+
+/// A sentence with how sure it is: `Likely: swap was full`, `Swap was full`.
+pub(super) fn sure(confidence: Confidence, title: &str) -> String {
+    let mut text = match confidence {
+        Confidence::Certain => "",
+        Confidence::Likely => "Likely: ",
+        Confidence::Possible => "Possibly: ",
+    }
+    .to_owned();
+    let mut title = title.chars();
+    match title.next() {
+        Some(first) if !text.is_empty() => text.extend(first.to_lowercase()),
+        Some(first) => text.extend(first.to_uppercase()),
+        None => {}
+    }
+    text.push_str(title.as_str());
+    text
+}
+
+/// The same as [`Prose::say`], but no line ends between a number and its unit.
+pub(super) fn say_whole(prose: &mut Prose, text: &str) {
+    let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let is_unit = |word: &str| {
+        ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].iter().any(|unit| word.starts_with(unit))
+    };
+    let mut words = text.split(' ').peekable();
+    while let Some(word) = words.next() {
+        prose.say(Tone::Plain, " ");
+        match words.next_if(|unit| is_number(word) && is_unit(unit)) {
+            Some(unit) => prose.atom(Tone::Plain, &format!("{word} {unit}")),
+            None => prose.atom(Tone::Plain, word),
+        };
     }
 }
