@@ -16,7 +16,10 @@ use crate::{
     },
     note::note,
     report::{Event, Outcome, What},
-    source::kmsg::{From, Kmsg},
+    source::{
+        kmsg::{From, Kmsg},
+        state::Watch,
+    },
 };
 use anyhow::{Context as _, Result};
 use std::{future, path::Path, time::Duration};
@@ -33,6 +36,7 @@ pub struct Live {
     events: Vec<Event>,
     logger: Option<AsyncFd<Logger>>,
     assembler: Assembler,
+    watch: Watch,
     story: Story,
     stamp: Stamp,
     past: Vec<Incident>,
@@ -116,6 +120,7 @@ impl Live {
             kmsg,
             events: Vec::new(),
             logger,
+            watch: Watch::new(Path::new("/"), host.cgroups.value(), config.calls),
             assembler: Assembler::new(config),
             story: Story::default(),
             stamp: Stamp {
@@ -197,10 +202,15 @@ impl Live {
     /// Reads everything that is there, BPF first: what it saw of a kill is there when the log has its line. The log
     /// is read without waiting for its wake-up, which comes with the kernel's next tick (`wake_up_klogd`).
     fn read_all(&mut self, log: Result<()>) -> Result<()> {
-        let Self { rings, assembler, kmsg, events, .. } = self;
+        let Self { rings, assembler, watch, .. } = self;
         if let Some(rings) = rings {
-            rings.drain(|fact| assembler.push(clock::boottime_ns(), fact))?;
+            rings.drain(|fact| {
+                watch.see(&fact);
+                assembler.push(clock::boottime_ns(), fact);
+            })?;
         }
+        self.read_files();
+        let Self { assembler, kmsg, events, .. } = self;
         if let Some(source) = kmsg
             && let Err(error) = log.and_then(|()| source.read_available(events))
         {
@@ -221,7 +231,17 @@ impl Live {
         let suspended = clock::suspended_ns();
         for mut event in self.events.drain(..) {
             event.time_ns = event.time_ns.map(|time| time.saturating_add(suspended));
-            self.assembler.push(clock::boottime_ns(), Fact::Log(event));
+            let fact = Fact::Log(event);
+            self.watch.see(&fact);
+            self.assembler.push(clock::boottime_ns(), fact);
+        }
+        self.read_files();
+    }
+
+    /// What files say of the kills that are known by now: before their incidents are told.
+    fn read_files(&mut self) {
+        for files in self.watch.read(clock::boottime_ns) {
+            self.assembler.push(clock::boottime_ns(), Fact::Files(Box::new(files)));
         }
     }
 }

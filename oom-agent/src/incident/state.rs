@@ -32,7 +32,8 @@ pub struct State {
     /// The largest children of the full cgroup (of the root, if the machine was full), largest first, ten at most.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub children: Vec<CgroupState>,
-    /// How many children it has. More than `children` holds: the others are smaller.
+    /// How many children it has. More than `children` holds: the others are smaller. The kernel counts those that were removed
+    /// while something of theirs was still in use. Absent: unknown, or more than 256.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub children_total: Option<u64>,
     /// The machine.
@@ -43,7 +44,15 @@ pub struct State {
     pub files_read_after_ns: Option<u64>,
 }
 
-/// One memory cgroup. A limit from 2^63 - 1 less a page on is none, as in [`super::model::Limits`].
+/// A cgroup, then those above it; the root last.
+pub fn upwards(cgroup: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(cgroup), |this| {
+        let (up, _) = this.rsplit_once('/').filter(|_| *this != "/")?;
+        Some(if up.is_empty() { "/" } else { up })
+    })
+}
+
+/// One memory cgroup. The root has no limits, and on v2 no usage. A limit from 2^63 - 1 less a page on is none, as in [`super::model::Limits`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CgroupState {
     /// Its path.

@@ -158,20 +158,10 @@ pub(super) fn is_within(cgroup: &str, above: &str) -> bool {
     cgroup.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// A cgroup, then those above it; the root last.
-pub(super) fn upwards(cgroup: &str) -> impl Iterator<Item = &str> {
-    let mut next = Some(cgroup);
-    std::iter::from_fn(move || {
-        let this = next?;
-        next =
-            this.rsplit_once('/').filter(|_| this != "/").map(|(up, _)| if up.is_empty() { "/" } else { up });
-        Some(this)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::incident::state::upwards;
 
     #[test]
     fn cgroups_are_within_those_above_them_only() {

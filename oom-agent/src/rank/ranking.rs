@@ -1,10 +1,11 @@
 //! Facts to a ranking: whom the kernel would kill now, by its own arithmetic. Pure.
 
-use super::facts::{Bound, Facts, Level, Process, is_within, upwards};
+use super::facts::{Bound, Facts, Level, Process, is_within};
 use crate::incident::badness;
 use crate::incident::model::{
     Candidate, Decision, ExemptReason, Limits, PointsSource, Rule, Scope, ScopeKind,
 };
+use crate::incident::state::upwards;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::cmp::Reverse;

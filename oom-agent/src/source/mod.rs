@@ -2,5 +2,8 @@
 //!
 //! # Layout
 //! - [`kmsg`]: the running kernel's log.
+//! - [`state`]: how full cgroups and the machine are, in files. `cgroupfs`: memory cgroups' directories, for others too.
 
+pub(crate) mod cgroupfs;
 pub mod kmsg;
+pub mod state;

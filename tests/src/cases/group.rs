@@ -1,5 +1,6 @@
 //! Throwaway memory cgroups, v1 and v2.
 
+use crate::truth::model::Level;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -85,6 +86,50 @@ impl Group {
     pub(crate) fn id(&self) -> Result<u64> {
         let dir = self.dir();
         Ok(fs::metadata(&dir).with_context(|| format!("looking at {}", dir.display()))?.ino())
+    }
+
+    /// It and those above it, as their files tell.
+    pub(crate) fn levels(&self) -> Result<Vec<(String, Level)>> {
+        let mut path = self.path.as_str();
+        let mut levels = Vec::new();
+        loop {
+            let dir = self.hierarchy.root().join(path.trim_start_matches('/'));
+            levels.push((if path.is_empty() { "/" } else { path }.to_owned(), self.level(&dir)?));
+            match path.rsplit_once('/') {
+                Some((up, _)) => path = up,
+                None => return Ok(levels),
+            }
+        }
+    }
+
+    fn level(&self, dir: &Path) -> Result<Level> {
+        let read = |name: &str| fs::read_to_string(dir.join(name)).ok();
+        let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
+        // v1's word for none is the largest number of pages.
+        let limit = |name: &str| number(name).filter(|bytes| *bytes < 1 << 62);
+        let entries = fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))?;
+        let root = dir == self.hierarchy.root();
+        let common = Level {
+            id: fs::metadata(dir).with_context(|| format!("looking at {}", dir.display()))?.ino(),
+            root,
+            children: entries.filter(|it| it.as_ref().is_ok_and(|it| it.path().is_dir())).count() as u64,
+            ..Level::default()
+        };
+        Ok(match self.hierarchy {
+            Hierarchy::V1 => Level {
+                usage_bytes: number("memory.usage_in_bytes"),
+                max_bytes: limit("memory.limit_in_bytes"),
+                ..common
+            },
+            Hierarchy::V2 => Level {
+                usage_bytes: number("memory.current"),
+                max_bytes: limit("memory.max"),
+                high_bytes: limit("memory.high"),
+                swap_max_bytes: limit("memory.swap.max"),
+                oom_group: number("memory.oom.group").map(|set| set == 1),
+                ..common
+            },
+        })
     }
 
     /// Limits memory; no swap unless `swap_mib` says so.

@@ -13,6 +13,7 @@ const HOSTILE: &[u8] = b"a) b=1,\n\x01\x1b\xff\xc3(\x7f'";
 const CONTAINER: &str =
     "cri-containerd-8d7c4f2b9e6a1035c8d7e4f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5.scope";
 const SIDECAR: &str = "cri-containerd-1f2e3d4c5b6a79880716253443526170fedcba98765432100123456789abcdef.scope";
+const SLICE: &str = "kubepods.slice";
 const POD: &str = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod3f21a0c4_5b6d_4e7f_8a9b_0c1d2e3f4a5b.slice";
 
 pub(super) fn hog(name: impl AsRef<OsStr>, adj: i32, base_mib: u32, grow_mib: u32) -> Script {
@@ -40,11 +41,16 @@ pub(super) fn adj(stage: &mut Stage<'_>) -> Result<()> {
     stage.provoke(grower)
 }
 
-/// The pod is full, not the container: its container and another container's process asks.
+/// The pod is full, not the container, and not the slice above it: its container and another container's process asks.
 pub(super) fn nested(stage: &mut Stage<'_>) -> Result<()> {
+    let slice = stage.group(SLICE)?;
+    stage.at(slice)?.limit(512, 0)?;
+    // v1 has no such thing.
+    let _ = stage.at(slice)?.set("memory.high", &(500 << 20).to_string());
     let pod = stage.group(POD)?;
     stage.at(pod)?.limit(24, 0)?;
     let container = stage.group(&format!("{POD}/{CONTAINER}"))?;
+    stage.at(container)?.limit(64, 0)?;
     let sidecar = stage.group(&format!("{POD}/{SIDECAR}"))?;
     let victim = stage.start(Some(container), hog("app", 900, 12, 0))?;
     let grower = stage.start(Some(sidecar), hog("proxy", 0, 1, 15))?;

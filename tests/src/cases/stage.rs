@@ -6,7 +6,7 @@ use super::group::{Group, Hierarchy};
 use super::rank::Foretold;
 use crate::truth::ftrace::Tracer;
 use crate::truth::kmsg::Follower;
-use crate::truth::model::{Afterwards, Check, Expect, Kill, Telling, Truth, Why};
+use crate::truth::model::{Afterwards, Check, Expect, Kill, Level, Telling, Truth, Why};
 use crate::truth::observe::{Seen, Told, tell};
 use crate::truth::procfs::{self, Processes};
 use anyhow::{Context, Result};
@@ -52,6 +52,8 @@ pub(crate) struct Stage<'a> {
     intended: Vec<(usize, usize, &'static str)>,
     spared: BTreeSet<u32>,
     ids: BTreeMap<String, u64>,
+    levels: BTreeMap<String, Level>,
+    meminfo: BTreeMap<String, u64>,
     /// Figures.
     pub(crate) measured: BTreeMap<String, u64>,
     /// What was found after each kill.
@@ -98,6 +100,8 @@ impl<'a> Stage<'a> {
             intended: Vec::new(),
             spared: BTreeSet::new(),
             ids: BTreeMap::new(),
+            levels: BTreeMap::new(),
+            meminfo: BTreeMap::new(),
             measured: BTreeMap::new(),
             afterwards: Vec::new(),
             checks: Vec::new(),
@@ -201,6 +205,10 @@ impl<'a> Stage<'a> {
     /// Looks at all processes as they are now. The last thing before something is provoked.
     pub(crate) fn look(&mut self) -> Result<()> {
         self.before = procfs::all()?;
+        self.meminfo = procfs::meminfo()?;
+        for group in &self.groups.0 {
+            self.levels.extend(group.levels()?);
+        }
         if let Some(tracer) = self.machine.tracer.as_ref().filter(|tracer| tracer.has_kprobes) {
             tracer.map_tasks(&procfs::pids()?);
         }
@@ -288,6 +296,8 @@ impl<'a> Stage<'a> {
             doubts: std::mem::take(&mut self.doubts),
             measured: std::mem::take(&mut self.measured),
             checks: std::mem::take(&mut self.checks),
+            levels: std::mem::take(&mut self.levels),
+            meminfo: std::mem::take(&mut self.meminfo),
             tellings: self.told.iter().map(|words| words.telling.clone()).collect(),
             why: std::mem::take(&mut self.why),
         };

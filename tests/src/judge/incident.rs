@@ -1,6 +1,6 @@
 //! One incident against one kill.
 
-use super::{Findings, points, recovery};
+use super::{Findings, points, recovery, state};
 use crate::truth::model::{Kill, Report, Truth, Victim};
 use serde_json::Value;
 
@@ -41,6 +41,7 @@ pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &m
     self::victims(truth, victims, &mut check);
     points::compare(truth, kill, incident, findings);
     recovery::compare(kill, truth.cpus, incident, findings);
+    state::compare(truth, kill, incident, findings);
 }
 
 /// Why the allocation failed, as far as the way that the kernel came by says it.
@@ -95,7 +96,7 @@ fn report(expected: Option<&Report>, check: &mut Check<'_>) {
         check.fail(&format!("the log and BPF tell of the same kernel, but: {note}"));
     }
     let log = check.incident.pointer("/kernel_log").and_then(Value::as_str).map(str::to_owned);
-    let Some(Report { gfp_flags, counter, summary }) = expected else {
+    let Some(Report { gfp_flags, counter, summary, .. }) = expected else {
         if let Some(log) = log {
             check.fail(&format!("it has a report that the kernel did not print: {log}"));
         }

@@ -7,6 +7,7 @@
 //! - [`diagnosis`]: what led to it.
 //! - [`recovery`]: what it gave back.
 //! - [`points`]: candidates and what their points are made of.
+//! - [`state`]: how full everything was.
 //!
 //! Nothing passes for lack of evidence: a case that is missing, empty or doubts itself has failed.
 
@@ -15,6 +16,7 @@ mod diagnosis;
 mod incident;
 mod points;
 mod recovery;
+mod state;
 mod telling;
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,8 @@ pub(crate) struct Findings {
     pub(crate) checks: usize,
     /// More agents that told the same.
     pub(crate) agents: usize,
+    /// Figures of how full things were that the truth has, too.
+    pub(crate) filled: usize,
     /// Candidates whose points the kernel gave, too.
     pub(crate) points_compared: usize,
     /// Largest difference in pages between an incident's points and the formula over its memory.
@@ -177,7 +181,7 @@ fn read(dir: &Path, case: &str) -> Result<Outcome> {
 
 /// The findings as an outcome.
 fn outcome(truth: &Truth, findings: Findings) -> Outcome {
-    let Findings { wrong, kills, checks, agents, points_compared, formula_off, table_off, diagnosis } =
+    let Findings { wrong, kills, checks, agents, filled, points_compared, formula_off, table_off, diagnosis } =
         findings;
     if !wrong.is_empty() {
         return Outcome::Failed(wrong);
@@ -191,6 +195,9 @@ fn outcome(truth: &Truth, findings: Findings) -> Outcome {
     }
     if agents > 0 {
         words.push(format!("{agents} more agents"));
+    }
+    if filled > 0 {
+        words.push(format!("{filled} figures of the state within 1 %"));
     }
     if points_compared > 0 {
         words.push(format!("{points_compared} points equal"));

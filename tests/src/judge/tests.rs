@@ -34,6 +34,7 @@ fn truth() -> Truth {
             gfp_flags: vec!["GFP_KERNEL".into()],
             counter: Some(("anon_bytes".into(), 4096)),
             summary: r"oom-kill:constraint=X,task=a\x0a".into(),
+            ..Report::default()
         }),
         memory_back_ns: Some(7_020_000_000),
         afterwards: Some(Afterwards { kill_number: 2, usage_bytes: 2 << 20 }),

@@ -73,6 +73,39 @@ pub(super) fn line(text: &str) -> Option<Line> {
     row(text).map(Line::Row)
 }
 
+/// `memory: usage 24576kB, limit 24576kB, failcnt 9` and `swap:`: name, usage and limit in bytes.
+pub(super) fn counter(text: &str) -> Option<(&'static str, u64, u64)> {
+    let (name, rest) = ["memory", "swap"]
+        .into_iter()
+        .find_map(|name| Some((name, text.strip_prefix(name)?.strip_prefix(": usage ")?)))?;
+    let (usage, rest) = rest.split_once("kB, limit ")?;
+    let (limit, _) = rest.split_once("kB")?;
+    Some((name, usage.parse::<u64>().ok()? << 10, limit.parse::<u64>().ok()?.checked_shl(10)?))
+}
+
+/// Lines of `memory.stat` in a message, one or all: the counters that are compared, as an incident names them.
+pub(super) fn stats(text: &str) -> impl Iterator<Item = (String, u64)> {
+    const COMPARED: [&str; 12] = [
+        "anon",
+        "file",
+        "kernel",
+        "kernel_stack",
+        "pagetables",
+        "sock",
+        "shmem",
+        "file_dirty",
+        "unevictable",
+        "slab_reclaimable",
+        "slab_unreclaimable",
+        "inactive_anon",
+    ];
+    text.split("\\x0a").filter_map(|line| {
+        let (name, value) = line.split_once(' ')?;
+        let name = COMPARED.iter().find(|known| **known == name)?;
+        Some((format!("{name}_bytes"), value.parse().ok()?))
+    })
+}
+
 /// `[  pid  ]   uid  tgid total_vm      rss [rss_anon rss_file rss_shmem] pgtables_bytes swapents oom_score_adj name`
 fn row(text: &str) -> Option<Row> {
     let (pid, rest) = text.strip_prefix('[')?.split_once(']')?;
@@ -133,6 +166,16 @@ mod tests {
             order: 0,
         };
         assert_eq!(line(text), Some(expected));
+    }
+
+    #[test]
+    fn usage_and_break_down_are_read() {
+        let text = "memory: usage 24576kB, limit 24576kB, failcnt 25";
+        assert_eq!(counter(text), Some(("memory", 24 << 20, 24 << 20)));
+        assert_eq!(counter("swap: usage 0kB, limit 8192kB, failcnt 0"), Some(("swap", 0, 8 << 20)));
+        assert_eq!(counter("memory+swap: usage 1kB, limit 2kB, failcnt 0"), None);
+        let all = stats(r"anon 8253440\x0afile 0\x0apgfault 7").collect::<Vec<_>>();
+        assert_eq!(all, [("anon_bytes".to_owned(), 8_253_440), ("file_bytes".to_owned(), 0)]);
     }
 
     #[test]

@@ -38,6 +38,12 @@ pub struct Truth {
     /// What had to hold besides, as the runner saw it.
     #[serde(default)]
     pub checks: Vec<Check>,
+    /// The case's cgroups and those above them, as they were right before anything was provoked.
+    #[serde(default)]
+    pub levels: BTreeMap<String, Level>,
+    /// `/proc/meminfo` at that time, bytes.
+    #[serde(default)]
+    pub meminfo: BTreeMap<String, u64>,
     /// More agents that saw the same, each with files of its own.
     #[serde(default)]
     pub tellings: Vec<Telling>,
@@ -56,6 +62,32 @@ pub struct Why {
     /// Name of the agent that could see `first`. Absent: the one that traces all cases.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub agent: Option<String>,
+}
+
+/// A memory cgroup, from its files. Absent: no limit, or no such file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Level {
+    /// Inode of its directory.
+    pub id: u64,
+    /// Whether it is the root, which has no limits.
+    pub root: bool,
+    /// `memory.current`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub usage_bytes: Option<u64>,
+    /// `memory.max`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_bytes: Option<u64>,
+    /// `memory.high`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub high_bytes: Option<u64>,
+    /// `memory.swap.max`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub swap_max_bytes: Option<u64>,
+    /// `memory.oom.group`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub oom_group: Option<bool>,
+    /// Directories in it.
+    pub children: u64,
 }
 
 /// Something that has to hold.
@@ -150,6 +182,12 @@ pub struct Report {
     pub counter: Option<(String, u64)>,
     /// Its `oom-kill:` line.
     pub summary: String,
+    /// `memory` and `swap`: usage and limit, bytes.
+    #[serde(default)]
+    pub counters: BTreeMap<String, (u64, u64)>,
+    /// The memory cgroup's break-down: names in an incident, and bytes.
+    #[serde(default)]
+    pub stats: BTreeMap<String, u64>,
 }
 
 /// A process that died.

@@ -72,7 +72,18 @@ fn read_log(messages: &[String]) -> (Vec<Logged>, u32) {
     let mut kills: Vec<Logged> = Vec::new();
     let mut report = Logged::default();
     let mut none_killable = 0;
-    for line in messages.iter().filter_map(|message| log::line(message)) {
+    for message in messages {
+        if let Some(its) = &mut report.report {
+            its.counters
+                .extend(log::counter(message).map(|(name, usage, limit)| (name.into(), (usage, limit))));
+            // Those of v1's come in another shape.
+            if its.counter.as_ref().is_some_and(|(name, _)| name == "anon_bytes")
+                || message.starts_with("anon ")
+            {
+                its.stats.extend(log::stats(message));
+            }
+        }
+        let Some(line) = log::line(message) else { continue };
         match line {
             Line::Invoked { comm, gfp_mask, gfp_flags, order } => {
                 let trigger = Trigger { pid: None, tid: 0, comm: Some(comm), gfp_mask, order };

@@ -61,6 +61,16 @@ pub(crate) fn all() -> Result<Processes> {
     Ok(pids()?.into_iter().filter_map(|pid| Some((pid, process(pid).ok()?))).collect())
 }
 
+/// `/proc/meminfo` in bytes.
+pub(crate) fn meminfo() -> Result<BTreeMap<String, u64>> {
+    let text = std::fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
+    let bytes = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.to_owned(), value.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10))
+    };
+    Ok(text.lines().filter_map(bytes).collect())
+}
+
 /// All process ids.
 pub(crate) fn pids() -> Result<Vec<u32>> {
     let entries = std::fs::read_dir("/proc").context("reading /proc")?;

@@ -1,9 +1,10 @@
 //! Memory cgroups from cgroupfs, v1 and v2.
 
-use super::process::bytes;
 use crate::{
+    incident::state::upwards,
     kernel::host::cgroup::{Cgroups, Memory},
-    rank::facts::{Bound, Level, upwards},
+    rank::facts::{Bound, Level},
+    source::cgroupfs::Tree,
     trace::NotPermitted,
 };
 use anyhow::{Result, bail};
@@ -16,31 +17,8 @@ use std::{
 
 /// Cgroups of a tree that are looked at.
 const CGROUPS: usize = 65_536;
-/// From here on a limit of v1 is none: `PAGE_COUNTER_MAX` in bytes.
-const NO_LIMIT: u64 = 1 << 62;
-
-/// Where memory cgroups are.
-#[derive(Clone, Debug)]
-pub(super) struct Tree {
-    /// The mount point, below the root that tests replace.
-    dir: PathBuf,
-    /// The mount point as everybody else knows it.
-    mount: PathBuf,
-    pub(super) v2: bool,
-}
 
 impl Tree {
-    /// `None`: no memory controller can be reached here.
-    pub(super) fn find(root: &Path, cgroups: &Cgroups) -> Option<Self> {
-        let (mount, v2) = match &cgroups.memory {
-            Memory::V1(mount) => (mount, false),
-            Memory::V2(mount) => (mount, true),
-            Memory::V1NotMounted | Memory::Disabled | Memory::NotFound => return None,
-        };
-        let dir = root.join(mount.strip_prefix("/").unwrap_or(mount));
-        Some(Self { dir, mount: mount.clone(), v2 })
-    }
-
     /// A cgroup's path as the kernel writes it: whoever has copied a directory's name means its cgroup.
     pub(super) fn path(&self, asked: &str) -> Result<String> {
         let below = Path::new(asked).strip_prefix(&self.mount).ok().and_then(Path::to_str).unwrap_or(asked);
@@ -51,14 +29,9 @@ impl Tree {
         Ok(format!("/{}", parts.join("/")))
     }
 
-    fn at(&self, cgroup: &str) -> PathBuf {
-        self.dir.join(cgroup.trim_start_matches('/'))
-    }
-
     /// The cgroup and those above it, as far as they can have a limit.
     pub(super) fn levels(&self, cgroup: &str) -> Result<Vec<Level>> {
-        let dir = self.at(cgroup);
-        if !dir.join("cgroup.procs").exists() {
+        if !self.at(cgroup).has("cgroup.procs") {
             let shown = self.mount.join(cgroup.trim_start_matches('/'));
             bail!("no cgroup {cgroup} here: {} has no cgroup.procs", shown.display());
         }
@@ -78,26 +51,17 @@ impl Tree {
     /// `None`: it has no limit of its own, as v2's root or where the controller is not enabled.
     fn level(&self, cgroup: &str) -> Option<Level> {
         let dir = self.at(cgroup);
-        let text = |name: &str| {
-            let bytes = bytes(&dir.join(name)).ok()?;
-            Some(str::from_utf8(&bytes).ok()?.trim().to_owned())
-        };
-        let number = |name: &str| text(name)?.parse::<u64>().ok();
-        let bound = |name: &str| match text(name)?.as_str() {
-            "max" => Some(Bound::NONE),
-            bytes => bytes
-                .parse()
-                .ok()
-                .map(|bytes| if bytes >= NO_LIMIT { Bound::NONE } else { Bound::Bytes(bytes) }),
-        };
+        let text = |name: &str| dir.text(name);
+        let number = |name: &str| dir.number(name);
+        let bound = |name: &str| dir.limit(name).map(|limit| limit.map_or(Bound::NONE, Bound::Bytes));
         let cgroup = cgroup.to_owned();
         if self.v2 {
-            return dir.join("memory.max").exists().then(|| Level {
+            return dir.has("memory.max").then(|| Level {
                 cgroup,
                 memory_max_bytes: bound("memory.max"),
                 usage_bytes: number("memory.current"),
                 // Without swap accounting there is no such file, and no limit.
-                swap_max_bytes: if dir.join("memory.swap.max").exists() {
+                swap_max_bytes: if dir.has("memory.swap.max") {
                     bound("memory.swap.max")
                 } else {
                     Some(Bound::NONE)
@@ -109,7 +73,7 @@ impl Tree {
         let control = text("memory.oom_control");
         let disabled = control
             .and_then(|text| Some(text.lines().find_map(|it| it.strip_prefix("oom_kill_disable "))? == "1"));
-        dir.join("memory.limit_in_bytes").exists().then(|| Level {
+        dir.has("memory.limit_in_bytes").then(|| Level {
             cgroup,
             memory_max_bytes: bound("memory.limit_in_bytes"),
             usage_bytes: number("memory.usage_in_bytes"),
@@ -128,7 +92,7 @@ impl Tree {
         let mut places = BTreeMap::new();
         let top = levels.iter().rev().find(|level| level.cgroup != "/" || level.limit_bytes().is_some());
         let Some(top) = top else { return places };
-        let mut stack = vec![self.at(&top.cgroup)];
+        let mut stack = vec![self.at(&top.cgroup).0];
         let mut seen = 0;
         while let Some(dir) = stack.pop() {
             if seen == CGROUPS {
@@ -168,8 +132,7 @@ impl Tree {
                 if !asked.insert(cgroup) {
                     break;
                 }
-                let set = bytes(&self.at(cgroup).join("memory.oom.group"));
-                if set.is_ok_and(|text| text.trim_ascii() == b"1") {
+                if self.at(cgroup).text("memory.oom.group").as_deref() == Some("1") {
                     found.insert(cgroup.to_owned());
                 }
             }

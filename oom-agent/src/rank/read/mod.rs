@@ -12,10 +12,10 @@ mod tests;
 use super::facts::{Facts, is_within};
 use crate::{
     kernel::host::{Host, read_file},
+    source::cgroupfs::Tree,
     trace::NotPermitted,
 };
 use anyhow::Result;
-use cgroup::Tree;
 use process::Missing;
 use std::{
     fs::{read_dir, read_link},

@@ -4,10 +4,11 @@ use crate::incident::fact::Task;
 use crate::incident::model::Memory;
 use crate::kernel::decode::name;
 use crate::rank::facts::Process;
+use crate::source::cgroupfs::bytes;
 use oom_ebpf::PF_KTHREAD;
 use std::{
-    fs::{File, read_dir},
-    io::{self, ErrorKind, Read as _},
+    fs::read_dir,
+    io::{self, ErrorKind},
     path::Path,
 };
 
@@ -29,14 +30,6 @@ impl From<io::Error> for Missing {
             || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error());
         if gone { Self::Vanished } else { Self::Unreadable }
     }
-}
-
-/// A file of /proc or of a cgroup: at most 64 KiB.
-pub(super) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    const LONGEST: u64 = 64 << 10;
-    let mut bytes = Vec::new();
-    File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// A number in a file of its own.

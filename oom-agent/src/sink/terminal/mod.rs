@@ -3,7 +3,7 @@
 //! # Layout
 //! - [`style`]: how wide, in colour, how many candidates; the only part that asks the environment.
 //! - `headline`: the sentences on top.
-//! - `sections`: where, asked, before; `kill`: what the kill cost and gave back.
+//! - `sections`: where, asked, before; `kill`: what the kill cost and gave back; `filled`: who filled it.
 //! - `failed`: why there was no memory to give.
 //! - `memory`: what it was used for, swap, slab caches; `zones`: the page allocator's zones.
 //! - `victims`, `candidates`: the tables.
@@ -15,6 +15,7 @@
 pub(crate) mod candidates;
 mod diagnosis;
 mod failed;
+mod filled;
 mod headline;
 mod kill;
 mod memory;

@@ -1,6 +1,6 @@
 //! Where it was, who asked, what came before.
 
-use super::{Page, words};
+use super::{Page, filled, words};
 use crate::incident::model::{Incident, ScopeKind};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
@@ -22,6 +22,7 @@ pub(super) fn place(incident: &Incident, page: &Page) -> Vec<Line> {
     if scope.kind == Some(ScopeKind::Memcg) || !incident.limits.is_empty() {
         lines.push(Line::new(Tone::Plain, limits(incident)));
     }
+    lines.extend(filled::lines(incident, page));
     lines.extend(homes(incident, page));
     lines
 }

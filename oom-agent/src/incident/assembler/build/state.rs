@@ -2,9 +2,9 @@
 
 use super::{Parts, memory};
 use crate::incident::assembler::levels::Filled;
-use crate::incident::fact::{CgroupPath, Child, FileCgroup, Files, Level};
+use crate::incident::fact::{Child, FileCgroup, Files, Level};
 use crate::incident::model::{Limits, Scope, ScopeKind};
-use crate::incident::state::{CgroupState, Counters, Source, State};
+use crate::incident::state::{CgroupState, Counters, Source, State, upwards};
 
 /// What of `memory.stat` is told of cgroups that are not the full one.
 const BREAK_DOWN: [&str; 11] = [
@@ -56,7 +56,6 @@ pub(super) fn memory(parts: &Parts<'_>, scope: &Scope) -> Counters {
 fn cgroups(parts: &Parts<'_>, scope: &Scope, limits: &Limits, files: Option<&Files>) -> Vec<CgroupState> {
     let Filled { levels, .. } = parts.filled;
     let Some(path) = scope.cgroup.as_deref() else { return Vec::new() };
-    let cut = parts.scope_path().is_some_and(|path| path.cut);
     let mut found = Vec::new();
     for (depth, cgroup) in upwards(path).enumerate() {
         let file = files.and_then(|files| files.levels.iter().find(|file| file.cgroup == cgroup));
@@ -81,10 +80,6 @@ fn cgroups(parts: &Parts<'_>, scope: &Scope, limits: &Limits, files: Option<&Fil
         // Of the full one it is the incident's own.
         let file = file.filter(|_| depth > 0);
         found.push(with_memory(told, file));
-        // The first names that the record had no room for are not known.
-        if cut && depth + 1 == levels.len() {
-            break;
-        }
     }
     found
 }
@@ -115,28 +110,20 @@ pub(super) fn notes(parts: &Parts<'_>, notes: &mut Vec<String>) {
     if let Some(first) = levels.get(&0) {
         let missing = first.children_sent.saturating_sub(*received);
         if missing > 0 {
-            notes.push(format!("{missing} children of the full cgroup are not known, perhaps large ones."));
+            notes.push(format!("{missing} child cgroups are not known, perhaps large ones."));
         }
         if let Some(looked) = first.children.filter(|_| first.children_rest) {
-            notes.push(format!("Only the first {looked} children of the full cgroup were looked at."));
+            notes.push(format!("Only the first {looked} child cgroups were looked at."));
         }
     }
     if children.iter().any(|child| child.cut) {
-        notes.push(
-            "The name of a child of the full cgroup was too long for its record: it is cut.".to_owned(),
-        );
+        notes.push("The name of a child cgroup was too long for its record: it is cut.".to_owned());
     }
     let files = parts.pending.logged.files.as_deref();
     if files.is_some_and(|files| files.read_ns.is_none()) {
         notes.push(
             "Too many kills at once: files of the cgroups and of the machine were not read.".to_owned(),
         );
-    }
-}
-
-impl Parts<'_> {
-    fn scope_path(&self) -> Option<&CgroupPath> {
-        self.pending.entry.as_ref()?.control.as_ref()?.scope_cgroup.as_ref()
     }
 }
 
@@ -203,12 +190,4 @@ fn with_memory(mut told: CgroupState, file: Option<&FileCgroup>) -> CgroupState 
 /// The path of a child.
 fn below(base: &str, name: &str) -> String {
     format!("{}/{name}", base.trim_end_matches('/'))
-}
-
-/// A cgroup, then those above it; the root last.
-fn upwards(cgroup: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(cgroup), |this| {
-        let (up, _) = this.rsplit_once('/').filter(|_| *this != "/")?;
-        Some(if up.is_empty() { "/" } else { up })
-    })
 }

@@ -7,6 +7,7 @@ mod facts;
 mod full_cases;
 mod full_log;
 mod history;
+mod levels;
 mod limits;
 mod log_only;
 mod log_words;
