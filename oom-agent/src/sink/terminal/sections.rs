@@ -1,6 +1,6 @@
 //! Where it was, who asked, what came before, what the kill cost.
 
-use super::{Page, words};
+use super::{Page, growth, words};
 use crate::incident::model::{Incident, Level, Role, Rule, ScopeKind};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
@@ -143,7 +143,9 @@ pub(super) fn before(incident: &Incident, page: &Page) -> Vec<Line> {
             }
         }
     }
-    prose.wrap(page.prose())
+    let mut lines = prose.wrap(page.prose());
+    lines.extend(growth::lines(incident, page));
+    lines
 }
 
 /// Label where the kernel killed nothing.
