@@ -19,6 +19,7 @@ use crate::{
     source::{
         kmsg::{From, Kmsg},
         state::Watch,
+        sampler::Sampler,
     },
 };
 use anyhow::{Context as _, Result};
@@ -35,6 +36,7 @@ pub struct Live {
     kmsg: Option<Kmsg>,
     events: Vec<Event>,
     logger: Option<AsyncFd<Logger>>,
+    sampler: Option<Sampler>,
     assembler: Assembler,
     watch: Watch,
     story: Story,
@@ -62,11 +64,16 @@ struct Stamp {
 
 impl Live {
     /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `since_boot`: what the
-    /// kernel's log holds from before is told too, see [`Self::past`].
+    /// kernel's log holds from before is told too, see [`Self::past`]. `sample_every`: how often the use of memory is sampled.
     ///
     /// # Errors
     /// If neither BPF nor the kernel's log can be used.
-    pub fn start(host: &Host, options: &Options, since_boot: bool) -> Result<(Self, Start)> {
+    pub fn start(
+        host: &Host,
+        options: &Options,
+        since_boot: bool,
+        sample_every: Option<Duration>,
+    ) -> Result<(Self, Start)> {
         let mut warnings = Vec::new();
         // Before anything is attached: what comes in the meantime is in the log. What is read here BPF never sees.
         let mut kmsg = Kmsg::open(if since_boot { From::Start } else { From::Now });
@@ -115,12 +122,15 @@ impl Live {
         }
         let config = config(host, level, &hooks, kmsg.is_some());
         let logger = loaded.as_mut().and_then(|loaded| loaded.logger.take()).map(register).transpose()?;
+        let memory = host.cgroups.value().map(|cgroups| &cgroups.memory);
+        let sampler = sample_every.map(|every| Sampler::start(Path::new("/"), memory, every)).transpose()?;
         let mut live = Self {
             rings: loaded.map(Rings::new).transpose()?,
             kmsg,
             events: Vec::new(),
             logger,
             watch: Watch::new(Path::new("/"), host.cgroups.value(), config.calls),
+            sampler,
             assembler: Assembler::new(config),
             story: Story::default(),
             stamp: Stamp {
@@ -156,7 +166,7 @@ impl Live {
             }
             let wait =
                 self.assembler.deadline().map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
-            let Self { rings, kmsg, events, logger, .. } = &mut *self;
+            let Self { rings, kmsg, events, logger, sampler, .. } = &mut *self;
             tokio::select! {
                 readable = rings_readable(rings) => {
                     readable?;
@@ -165,6 +175,7 @@ impl Live {
                 read = kmsg_next(kmsg, events) => self.read_all(read)?,
                 () = timer(wait) => self.read_all(Ok(()))?,
                 flushed = log_flush(logger) => flushed?,
+                due = sample_due(sampler) => self.sample(due),
             }
         }
     }
@@ -185,7 +196,8 @@ impl Live {
     /// Adds what the sources do not know of an incident.
     fn complete(&mut self, incident: Incident) -> Incident {
         let mut incident = self.stamp.on(incident);
-        self.story.complete(&mut incident, None);
+        let growth = self.sampler.as_ref().and_then(|sampler| sampler.growth(&incident));
+        self.story.complete(&mut incident, growth);
         incident
     }
 
@@ -222,6 +234,17 @@ impl Live {
         self.take_log();
         self.assembler.afterwards().iter().for_each(|words| note(words));
         Ok(())
+    }
+
+    /// Without samples incidents still stand.
+    fn sample(&mut self, due: Result<()>) {
+        let Some(sampler) = &mut self.sampler else { return };
+        if let Err(error) = due.and_then(|()| sampler.sample(clock::boottime_ns())) {
+            note(&format!("the use of memory is not sampled any more: {error:#}"));
+            self.sampler = None;
+        } else if let Some(warning) = sampler.warning() {
+            note(&warning);
+        }
     }
 
     fn take_log(&mut self) {
@@ -360,6 +383,13 @@ async fn rings_readable(rings: &mut Option<Rings>) -> Result<()> {
 async fn kmsg_next(kmsg: &mut Option<Kmsg>, events: &mut Vec<Event>) -> Result<()> {
     match kmsg {
         Some(kmsg) => kmsg.next(events).await,
+        None => future::pending().await,
+    }
+}
+
+async fn sample_due(sampler: &mut Option<Sampler>) -> Result<()> {
+    match sampler {
+        Some(sampler) => sampler.due().await,
         None => future::pending().await,
     }
 }

@@ -1,12 +1,11 @@
 //! `/dev/kmsg`: the running kernel's log, one record a read (`kernel/printk/printk.c:devkmsg_read`).
 
 mod follower;
-mod pause;
 
+use super::pause::Pause;
 use crate::report::Event;
 use anyhow::{Context as _, ensure};
 use follower::{Drained, Follower};
-use pause::Pause;
 use rustix::fs::{Mode, OFlags, SeekFrom};
 use std::fs::File;
 use std::io;

@@ -3,7 +3,11 @@
 //! # Layout
 //! - [`kmsg`]: the running kernel's log.
 //! - [`state`]: how full cgroups and the machine are, in files. `cgroupfs`: memory cgroups' directories, for others too.
+//! - [`sampler`]: how much memory is in use, again and again.
+//! - `pause`: what they wait by.
 
 pub(crate) mod cgroupfs;
 pub mod kmsg;
 pub mod state;
+mod pause;
+pub mod sampler;

@@ -20,6 +20,10 @@ pub enum MaxLevel {
     Kmsg,
 }
 
+/// How often the use of memory is sampled; `None`: never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampleEvery(pub Option<Duration>);
+
 /// Arguments of `trace`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
@@ -50,6 +54,10 @@ pub struct TraceArgs {
     /// Candidates to show: a number, all or none. Default: 10 as text, all as JSON.
     #[arg(long, value_name = "N|all|none", value_parser = show)]
     pub candidates: Option<Show>,
+    /// How often to sample memory in use, for the growth before a kill: 10s, 1m, or off. Up to six times less often while
+    /// nothing changes.
+    #[arg(long, value_name = "TIME|off", value_parser = sample_every, default_value = "10s")]
+    pub sample_every: SampleEvery,
     /// Use no more than this.
     #[arg(long, value_enum, default_value_t = MaxLevel::Full, help_heading = "Debugging")]
     pub max_level: MaxLevel,
@@ -86,6 +94,18 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn sample_every(text: &str) -> Result<SampleEvery, String> {
+    if text == "off" {
+        return Ok(SampleEvery(None));
+    }
+    let every = duration(text).map_err(|error| format!("{error}; or off"))?;
+    if (Duration::from_secs(1)..=Duration::from_hours(1)).contains(&every) {
+        Ok(SampleEvery(Some(every)))
+    } else {
+        Err("must be between 1s and 1h, or off".into())
+    }
+}
+
 fn count(text: &str) -> Result<NonZeroU64, String> {
     text.parse().map_err(|_| "not a whole number of at least 1".to_owned())
 }
@@ -100,6 +120,15 @@ mod tests {
         assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
         for wrong in ["0s", "-3s", "", "soon", "30"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn samples_are_not_too_close() {
+        assert_eq!(sample_every("off"), Ok(SampleEvery(None)));
+        assert_eq!(sample_every("10s"), Ok(SampleEvery(Some(Duration::from_secs(10)))));
+        for wrong in ["0s", "999ms", "2h", "never", ""] {
+            assert!(sample_every(wrong).is_err(), "{wrong}");
         }
     }
 

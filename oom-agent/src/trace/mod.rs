@@ -24,7 +24,7 @@ use crate::{
     sink::{Tally, summary},
 };
 use anyhow::{Context as _, Result, bail};
-pub use args::{MaxLevel, TraceArgs};
+pub use args::{MaxLevel, SampleEvery, TraceArgs};
 use output::{Output, Written};
 use std::{
     fmt::Write as _,
@@ -92,7 +92,7 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     // Before anything else: a signal during the start must end it cleanly too.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let (mut live, start) = Live::start(host, &args.options(), args.since_boot)
+    let (mut live, start) = Live::start(host, &args.options(), args.since_boot, args.sample_every.0)
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     let (output, mut pipe) = Output::start().context("cannot start the output thread")?;
     let printer = Printer::new(args.format, args.candidates);

@@ -5,6 +5,7 @@
 //! - `headline`: the sentences on top.
 //! - `sections`: where, asked, before; `kill`: what the kill cost and gave back; `filled`: who filled it.
 //! - `failed`: why there was no memory to give.
+//! - `growth`: how the memory in scope had grown, before the kill.
 //! - `memory`: what it was used for, swap, slab caches; `zones`: the page allocator's zones.
 //! - `victims`, `candidates`: the tables.
 //! - `why`: the decision in words.
@@ -16,6 +17,7 @@ pub(crate) mod candidates;
 mod diagnosis;
 mod failed;
 mod filled;
+mod growth;
 mod headline;
 mod kill;
 mod memory;

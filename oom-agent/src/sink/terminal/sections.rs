@@ -1,6 +1,6 @@
 //! Where it was, who asked, what came before.
 
-use super::{Page, filled, words};
+use super::{Page, filled, growth, words};
 use crate::incident::model::{Incident, ScopeKind};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
@@ -144,5 +144,7 @@ pub(super) fn before(incident: &Incident, page: &Page) -> Vec<Line> {
             }
         }
     }
-    prose.wrap(page.prose())
+    let mut lines = prose.wrap(page.prose());
+    lines.extend(growth::lines(incident, page));
+    lines
 }

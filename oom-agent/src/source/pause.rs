@@ -1,4 +1,4 @@
-//! A pause between two reads of the log.
+//! A pause between two reads of a source.
 //!
 //! A timer of the kernel's, not the runtime's: that one wakes up once more on its way to a time that is far off, to put it
 //! where it can be found to the millisecond.
@@ -14,7 +14,9 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A pause of always the same length.
+const LENGTH: &str = "the length of a pause";
+
+/// A pause, of always the same length unless told otherwise.
 #[derive(Debug)]
 pub(super) struct Pause {
     timer: AsyncFd<OwnedFd>,
@@ -34,7 +36,7 @@ impl Pause {
             .map_err(io::Error::from)
             .context(FAILED)?;
         let once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let length = Timespec::try_from(length).context("the length of a pause")?;
+        let length = Timespec::try_from(length).context(LENGTH)?;
         Ok(Self { timer, time: Itimerspec { it_interval: once, it_value: length }, runs: false })
     }
 
@@ -45,6 +47,12 @@ impl Pause {
             .context("cannot set a timer (timerfd_settime)")?;
         self.runs = true;
         Ok(())
+    }
+
+    /// Begins, from now on of this length, which is not 0.
+    pub(super) fn begin_for(&mut self, length: Duration) -> anyhow::Result<()> {
+        self.time.it_value = Timespec::try_from(length).context(LENGTH)?;
+        self.begin()
     }
 
     /// Waits for its end, if it has begun. Cancel safe.
