@@ -18,8 +18,8 @@ use crate::{
     report::{Event, Outcome, What},
     source::{
         kmsg::{From, Kmsg},
-        state::Watch,
         sampler::Sampler,
+        state::Watch,
     },
 };
 use anyhow::{Context as _, Result};

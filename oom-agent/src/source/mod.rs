@@ -8,6 +8,6 @@
 
 pub(crate) mod cgroupfs;
 pub mod kmsg;
-pub mod state;
 mod pause;
 pub mod sampler;
+pub mod state;

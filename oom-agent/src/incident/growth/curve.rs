@@ -47,7 +47,8 @@ impl Curve {
         }
         let end = self.at_kill.or(self.limit.filter(|_| self.full));
         let at = |(seconds, bytes): &(f64, u64)| (-seconds, *bytes as f64);
-        let points: Vec<Point> = self.samples.iter().map(at).chain(end.map(|end| (0.0, end as f64))).collect();
+        let points: Vec<Point> =
+            self.samples.iter().map(at).chain(end.map(|end| (0.0, end as f64))).collect();
         let run = run(&points);
         let (rise, seconds) = span(run);
         let grew = rise > 0.0 && seconds > 0.0;

@@ -189,7 +189,8 @@ impl History {
             // used for what was asked.
             ScopeKind::Global => {
                 let known = |name| incident.memory.get(name).copied();
-                let full = known("free_bytes").zip(known("ram_bytes")).is_none_or(|(free, ram)| free < ram / 4);
+                let full =
+                    known("free_bytes").zip(known("ram_bytes")).is_none_or(|(free, ram)| free < ram / 4);
                 self.curve(MACHINE, at_ns, Curve { full, ..Curve::default() })
             }
             ScopeKind::Sysrq => self.curve(MACHINE, at_ns, Curve::default()),
