@@ -287,3 +287,12 @@ fn a_victim_that_was_not_seen_is_not_none() {
     let text = summary([(cut, boot(1.0)), (samples::none_killable(), boot(2.0))]).text(80, false);
     assert!(text.contains("1  1.000 s  ? ") && text.contains("2  2.000 s  none"), "{text}");
 }
+
+#[test]
+fn what_they_are_put_down_to_is_counted() {
+    let diagnosed = samples::all().into_iter().map(|(_, incident)| (incident, boot(1.0)));
+    let text = summary(diagnosed).text(200, false);
+    let line = text.lines().find(|line| line.starts_with("Diagnosis: ")).unwrap();
+    expect!["Diagnosis: one large process (7), not enough evidence (4), fragmentation (1), nodes imbalanced (1), others."].assert_eq(line);
+    assert!(!summary([(Incident::default(), boot(1.0))]).text(200, false).contains("Diagnosis"));
+}

@@ -13,6 +13,8 @@ const LEAK_SAMPLES: usize = 15;
 const LEAK_RISE: u64 = 10;
 /// With fewer samples it is not known that it was lower for long: the cgroup or the agent may be new.
 const BURST_SAMPLES: usize = 5;
+/// Longer ago is not "within seconds": samples are further apart where little had changed.
+const MOMENT: f64 = 60.0;
 /// Without a shape (too few samples): from half of the whole to all of it within so many seconds is a burst.
 const BURST_SECONDS: f64 = 20.0;
 
@@ -21,7 +23,8 @@ pub(super) fn steady_leak(view: &View<'_>) -> Option<Found> {
     let growth = view.incident.growth.as_ref().filter(|growth| growth.shape == Some(Shape::Steady))?;
     let (rate, seconds) = growth.bytes_per_second.filter(|&rate| rate > 0.0).zip(growth.seconds)?;
     let whole = view.whole?;
-    let run = growth.samples.iter().filter(|(before, _)| *before <= seconds);
+    // Both are rounded.
+    let run = growth.samples.iter().filter(|(before, _)| *before <= seconds + 0.01);
     let samples = run.clone().count();
     let first = run.map(|(_, bytes)| *bytes).next()?;
     let risen = whole.saturating_sub(first);
@@ -50,18 +53,23 @@ pub(super) fn steady_leak(view: &View<'_>) -> Option<Found> {
 pub(super) fn burst(view: &View<'_>) -> Option<Found> {
     let growth = view.incident.growth.as_ref()?;
     let whole = view.whole?;
-    let (seconds, before) = match growth.shape {
-        // Most of it came within the last two samples: the one before those.
-        Some(Shape::Burst) => *growth.samples.get(growth.samples.len().saturating_sub(3))?,
-        Some(Shape::Steady | Shape::Full | Shape::Uneven) => return None,
-        None => {
-            let low = |(_, bytes): &&(f64, u64)| at_least(whole, 200, *bytes);
-            *growth.samples.iter().rev().find(low).filter(|(seconds, _)| *seconds <= BURST_SECONDS)?
-        }
+    // The last time that it was half of it or less.
+    let low = |(_, bytes): &&(f64, u64)| at_least(whole, 200, *bytes);
+    let (seconds, before) = *growth.samples.iter().rev().find(low)?;
+    let is_one = match growth.shape {
+        Some(shape) => shape == Shape::Burst,
+        None => seconds <= BURST_SECONDS,
     };
+    if !is_one {
+        return None;
+    }
     let confidence =
         if growth.samples.len() >= BURST_SAMPLES { Confidence::Likely } else { Confidence::Possible };
-    let title = "Memory grew to the limit within seconds";
+    let title = if seconds <= MOMENT {
+        "Memory grew to the limit within seconds"
+    } else {
+        "Memory grew to the limit at once"
+    };
     let advice = if view.is_memcg() {
         "Have it take less at once (batch size, parallel requests, heap), or set the limit for the peak, not the average. On \
          cgroup v2 a memory.high below the limit slows it down first."

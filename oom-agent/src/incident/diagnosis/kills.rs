@@ -94,12 +94,13 @@ pub(super) fn storm(view: &View<'_>) -> Option<Found> {
     )))
 }
 
+/// That it was started again in between is not seen.
 pub(super) fn restart_loop(view: &View<'_>) -> Option<Found> {
     let (kills, seconds) = again(view).filter(|&again| again.0 >= AGAIN && !is_storm(again))?;
-    let title = "It is killed again and again in the same place";
+    let title = "Killed again and again in the same place";
     let advice = "A restart does not help: it needs the same again. Raise the limit (Kubernetes: resources.limits.memory) or \
                   make it need less; until then a longer pause between restarts spares the machine.";
-    Some(Found::new(Confidence::Certain, title, advice).because(format!(
+    Some(Found::new(Confidence::Likely, title, advice).because(format!(
         "kill number {} within {}",
         count(kills),
         time(seconds)

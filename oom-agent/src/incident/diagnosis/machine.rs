@@ -5,8 +5,9 @@ use super::view::{MOST, View, at_least, share};
 use crate::incident::verdict::{Code, Confidence};
 use crate::units::{bytes, count};
 
-/// So many processes are many. Machines with hundreds of daemons have them, too: what they hold together decides.
-const MANY: u64 = 100;
+/// So many processes are many. Machines with hundreds of daemons have them, too: what they hold together decides. A cgroup
+/// of 32 MiB is full of about 100 that do nothing.
+const MANY: u64 = 50;
 /// A process that holds more percent of it all than this is not small.
 const SMALL: u64 = 10;
 /// So many percent of them have the same name: one program, or what forked itself.

@@ -3,11 +3,16 @@
 use super::Found;
 use super::view::{MOST, View, at_least, child, counted, own, share};
 use crate::incident::model::{ExemptReason, Incident, Rule, ScopeKind, Victim};
+use crate::incident::state::{Source, State};
 use crate::incident::verdict::Confidence;
 use crate::units::bytes;
 
 /// The other one holds so many times what the victim held.
 const TIMES: u64 = 3;
+/// The other cgroup uses so many times what the victim's uses, which counts all that is charged to it.
+const CGROUP_TIMES: u64 = 2;
+/// With more cgroups than this below the full one, no single one is looked for.
+const MOST_CGROUPS: usize = 32;
 /// The other one counts at least so many percent of the chosen one. Counters that were read one after the other differ by
 /// less, and so do those that each CPU keeps for itself (`percpu_counter`); up to 4.16 root's memory counts 3 % less.
 const LARGER: u64 = 110;
@@ -46,13 +51,9 @@ fn by_cgroup(view: &View<'_>, whole: u64, victim: &Victim, died: u64) -> Option<
         ScopeKind::Global => "/",
         ScopeKind::Cpuset | ScopeKind::MemoryPolicy | ScopeKind::Sysrq => return None,
     };
-    let children = &state.as_ref()?.children;
-    let (largest, most) = children.iter().find_map(|child| Some((child, child.usage_bytes?)))?;
     let home = child(full, victim.cgroup.as_deref()?)?;
-    // It may have been read after the victim was gone.
-    let at_home = children.iter().find(|child| child.cgroup == home).and_then(|child| child.usage_bytes);
-    let at_home = at_home.unwrap_or(0).saturating_add(died);
-    if largest.cgroup == home || !at_least(most, MOST, whole) || at_home.saturating_mul(TIMES) > most {
+    let (largest, most, at_home) = read(state.as_ref(), home, died).or_else(|| summed(view, full, home))?;
+    if largest == home || !at_least(most, MOST, whole) || at_home.saturating_mul(CGROUP_TIMES) > most {
         return None;
     }
     let title = "Another memory cgroup filled the memory, not the victim's";
@@ -61,6 +62,39 @@ fn by_cgroup(view: &View<'_>, whole: u64, victim: &Victim, died: u64) -> Option<
             .because(format!("the largest cgroup below the full level used {}", share(most, whole)))
             .because(format!("the victim's used {} at most", bytes(at_home))),
     )
+}
+
+/// The largest child, its usage, and that of the victim's.
+fn read<'a>(state: Option<&'a State>, home: &str, died: u64) -> Option<(&'a str, u64, u64)> {
+    let children = &state?.children;
+    let (largest, most) = children.iter().find_map(|child| Some((child, child.usage_bytes?)))?;
+    let own = children.iter().find(|child| child.cgroup == home);
+    let usage = own.and_then(|own| own.usage_bytes).unwrap_or(0);
+    let at_home = match own.map(|own| own.source) {
+        Some(Source::Kernel) => usage.max(died),
+        // The victim was gone by then, or not yet.
+        Some(Source::Report | Source::Files) | None => usage.saturating_add(died),
+    };
+    Some((&largest.cgroup, most, at_home))
+}
+
+/// The same from what the candidates hold.
+fn summed<'a>(view: &View<'a>, full: &str, home: &str) -> Option<(&'a str, u64, u64)> {
+    let mut sums: Vec<(&str, u64)> = Vec::new();
+    for candidate in &view.incident.candidates {
+        let held = own(&candidate.memory);
+        let place = candidate.cgroup.as_deref().and_then(|path| child(full, path));
+        let (Some(place), Some(held)) = (place, held) else { continue };
+        if let Some((_, sum)) = sums.iter_mut().find(|(other, _)| *other == place) {
+            *sum = sum.saturating_add(held);
+        } else if sums.len() < MOST_CGROUPS {
+            sums.push((place, held));
+        } else {
+            return None;
+        }
+    }
+    let at_home = sums.iter().find(|(place, _)| *place == home).map_or(0, |(_, sum)| *sum);
+    sums.into_iter().max_by_key(|(_, sum)| *sum).map(|(place, sum)| (place, sum, at_home))
 }
 
 fn victims_part(view: &View<'_>, died: u64) -> String {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::incident::model::{Decision, ExemptReason, Rule, ScopeKind};
-use crate::incident::state::{CgroupState, MachineState, State};
+use crate::incident::state::{MachineState, State};
 use crate::incident::verdict::Confidence::{Certain, Likely, Possible};
 use crate::sink::samples::{self, build::exempt};
 
@@ -97,20 +97,8 @@ fn a_limit_of_the_pod_alone() {
     assert_eq!(sure(&mut pod, Code::PodLimitOnly), Some(Possible));
     assert!(diagnose(&pod).iter().any(|it| it.title.contains("pod")));
     let mut with = |max| {
-        let state = CgroupState {
-            cgroup: own.clone(),
-            cgroup_id: None,
-            source: Source::Kernel,
-            usage_bytes: Some(500 * MIB),
-            max_bytes: max,
-            high_bytes: None,
-            swap_usage_bytes: None,
-            swap_max_bytes: None,
-            oom_group: None,
-            memory: Default::default(),
-            memory_source: None,
-        };
-        pod.state = Some(State { children: vec![state], ..State::default() });
+        let children = vec![cgroup(&own, 500, max)];
+        pod.state = Some(State { children, ..State::default() });
         sure(&mut pod, Code::PodLimitOnly)
     };
     assert_eq!(with(Some(i64::MAX as u64)), Some(Certain));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::incident::model::{Role, ScopeKind};
-use crate::incident::state::{CgroupState, State};
+use crate::incident::state::State;
 use crate::incident::verdict::Confidence::{Certain, Likely, Possible};
 use crate::sink::samples::build::exempt;
 
@@ -87,26 +87,27 @@ fn a_neighbour() {
     assert_eq!(sure(&mut of(200 * MIB, 190 * MIB), Code::NoisyNeighbour), None);
 
     // By cgroups, where processes were not seen.
-    neighbour.candidates.clear();
+    let candidates = std::mem::take(&mut neighbour.candidates);
     neighbour.victims[0].cgroup = Some("/pod/b/worker".into());
-    let child = |cgroup: &str, mib: u64| CgroupState {
-        cgroup: cgroup.into(),
-        cgroup_id: None,
-        source: Source::Kernel,
-        usage_bytes: Some(mib * MIB),
-        max_bytes: None,
-        high_bytes: None,
-        swap_usage_bytes: None,
-        swap_max_bytes: None,
-        oom_group: None,
-        memory: Default::default(),
-        memory_source: None,
-    };
-    let children = vec![child("/pod/a", 480), child("/pod/b", 30)];
+    let children = vec![cgroup("/pod/a", 480, None), cgroup("/pod/b", 30, None)];
     neighbour.state = Some(State { children, ..State::default() });
     assert_eq!(first(&mut neighbour), (Code::NoisyNeighbour, Likely));
     neighbour.victims[0].cgroup = Some("/pod/a".into());
     assert_eq!(sure(&mut neighbour, Code::NoisyNeighbour), None);
+
+    // By what the processes of each cgroup hold: each of them is smaller than the victim.
+    neighbour.state = None;
+    neighbour.victims[0].cgroup = Some("/pod/b".into());
+    for (at, of) in [20, 15, 15, 15, 15].into_iter().enumerate() {
+        let mut candidate = candidates[0].clone();
+        candidate.pid = 300 + at as u32;
+        candidate.memory.anon_bytes = Some(of * 5 * MIB);
+        candidate.cgroup = Some(if at == 0 { "/pod/b/worker" } else { "/pod/a" }.into());
+        neighbour.candidates.push(candidate);
+    }
+    assert_eq!(sure(&mut neighbour, Code::NoisyNeighbour), Some(Likely));
+    neighbour.candidates[4].cgroup = Some("/pod/c".into());
+    assert_eq!(sure(&mut neighbour, Code::NoisyNeighbour), None, "no single one");
 }
 
 #[test]
