@@ -50,8 +50,8 @@ pub(super) fn nested(stage: &mut Stage<'_>) -> Result<()> {
     let pod = stage.group(POD)?;
     stage.at(pod)?.limit(24, 0)?;
     let container = stage.group(&format!("{POD}/{CONTAINER}"))?;
-    stage.at(container)?.limit(64, 0)?;
     let sidecar = stage.group(&format!("{POD}/{SIDECAR}"))?;
+    stage.at(sidecar)?.limit(64, 0)?;
     let victim = stage.start(Some(container), hog("app", 900, 12, 0))?;
     let grower = stage.start(Some(sidecar), hog("proxy", 0, 1, 15))?;
     stage.foretell(Some(container))?;

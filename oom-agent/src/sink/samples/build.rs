@@ -5,6 +5,7 @@ use crate::incident::model::{
     Candidate, Decision, Evidence, ExemptReason, Incident, Level, Limits, Memory, PointsSource, Role, Rule,
     Scope, ScopeKind, Trigger, Victim,
 };
+use crate::incident::state::{CgroupState, Counters, MachineState, Source, State};
 
 pub(crate) const KIB: u64 = 1 << 10;
 pub(crate) const MIB: u64 = 1 << 20;
@@ -227,5 +228,45 @@ impl Sample {
             },
             ..Incident::default()
         }
+    }
+}
+
+/// A full pod with two containers, in a slice that is not full.
+pub(crate) fn pod_state(pod: &str, container: &str) -> State {
+    let level = |cgroup: &str, usage: Option<u64>, max: Option<u64>| CgroupState {
+        cgroup: cgroup.to_owned(),
+        cgroup_id: Some(cgroup.len() as u64),
+        source: Source::Kernel,
+        usage_bytes: usage.map(|mib| mib * MIB),
+        max_bytes: max.map(|mib| mib * MIB),
+        high_bytes: None,
+        swap_usage_bytes: usage.map(|_| 0),
+        swap_max_bytes: max.map(|_| 0),
+        oom_group: Some(false),
+        memory: Counters::new(),
+        memory_source: None,
+    };
+    let mut slice = level("/kubepods.slice", Some(1900), Some(8192));
+    slice.memory = [("anon_bytes".into(), 1700 * MIB), ("file_bytes".into(), 120 * MIB)].into();
+    slice.memory_source = Some(Source::Files);
+    State {
+        cgroups: vec![
+            level(pod, Some(512), Some(512)),
+            level("/kubepods.slice/kubepods-burstable.slice", Some(900), None),
+            slice,
+            level("/", None, None),
+        ],
+        children: vec![
+            level(&format!("{pod}{container}"), Some(498), Some(1024)),
+            level(&format!("{pod}/cri-containerd-1f2e.scope"), Some(12), None),
+        ],
+        children_total: Some(3),
+        machine: Some(MachineState {
+            total_bytes: Some(16_000 * MIB),
+            available_bytes: Some(9000 * MIB),
+            overcommit_memory: Some(0),
+            ..MachineState::default()
+        }),
+        files_read_after_ns: Some(1_400_000),
     }
 }

@@ -110,6 +110,7 @@ pub(crate) fn pod() -> Incident {
     let mut incident = sample.build();
     incident.recovery =
         Some(Recovery { kill_number: Some(4), kills_seconds: Some(366.4), ..gave_back(462 * MIB, 50 * MIB) });
+    incident.state = Some(build::pod_state(POD, CONTAINER));
     incident
 }
 

@@ -118,7 +118,7 @@ mod tests {
 
     fn said(kind: ScopeKind, state: State) -> Vec<String> {
         let scope = Scope { kind: Some(kind), ..Scope::default() };
-        let incident = Incident { scope, state: Some(state), ..crate::sink::samples::empty() };
+        let incident = Incident { scope, state: Some(state), ..Incident::default() };
         let page = Page { width: 80, candidates: Show::All };
         let text = |line: Line| {
             let mut out = String::new();
@@ -136,7 +136,7 @@ mod tests {
         let state = State { cgroups, children, children_total: Some(2), ..State::default() };
         assert_eq!(
             said(ScopeKind::Memcg, state.clone()),
-            ["full here, filled by app 498 MiB, e\\x1bvil\\x20x 12 MiB", "not full: /k 700 MiB of 4.0 GiB",]
+            ["full here, filled by app 498 MiB, e\\x1bvil\\x20x 12 MiB", "not full: /k 700 MiB of 4 GiB",]
         );
         let full = State {
             cgroups: vec![level("/k/pod", 512, Some(512)), level("/k", 512, Some(512))],

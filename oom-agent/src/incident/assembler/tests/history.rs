@@ -2,7 +2,7 @@
 
 use super::facts::*;
 use crate::incident::badness;
-use crate::incident::fact::{Decision, End, Fact, Task, Victim};
+use crate::incident::fact::{Child, Decision, End, Fact, Level, Task, Victim};
 use crate::incident::model::{Rule, ScopeKind};
 use crate::report::{Outcome, Report};
 use proptest::prelude::*;
@@ -153,7 +153,34 @@ impl Step {
         }
         let backs = self.victims().into_iter().filter(|victim| !victim.shares_mm);
         let backs = backs.map(|victim| back(self.number, &victim.task, self.left()));
-        [small, bulk.collect(), self.exits().into_iter().chain(backs).collect()]
+        [small, bulk.chain(self.filled()).collect(), self.exits().into_iter().chain(backs).collect()]
+    }
+
+    /// How full the cgroup and the root were, and two children.
+    fn filled(&self) -> Vec<Fact> {
+        if matches!(self.kind, Kind::Aborted | Kind::CurrentDying) {
+            return Vec::new();
+        }
+        let call = self.number;
+        let level = |depth: usize| {
+            let (children, children_sent) = if depth == 0 { (Some(2), 2) } else { (None, 0) };
+            let usage_bytes = Some(usage(call, depth as u64));
+            Fact::Level(Box::new(Level {
+                call,
+                depth,
+                usage_bytes,
+                children,
+                children_sent,
+                ..Level::default()
+            }))
+        };
+        let child = |n: u64| {
+            let usage_bytes = Some(usage(call, n));
+            Fact::Child(Box::new(Child { call, name: format!("c{n}"), usage_bytes, ..Child::default() }))
+        };
+        // Machine-wide only the root is told.
+        let levels = if self.scope() == ScopeKind::Memcg { 2 } else { 1 };
+        (2..4).map(child).chain((0..levels).map(level)).collect()
     }
 
     fn exits(&self) -> Vec<Fact> {
@@ -256,4 +283,9 @@ pub(super) fn history() -> impl Strategy<Value = Vec<Step>> {
         };
         steps.into_iter().enumerate().map(number).collect()
     })
+}
+
+/// Bytes that tell calls and cgroups apart: levels are 0 and 1, children 2 and 3.
+pub(super) fn usage(call: u64, which: u64) -> u64 {
+    (call * 10 + which) * PAGE
 }

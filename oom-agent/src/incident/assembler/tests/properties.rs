@@ -1,7 +1,7 @@
 //! Whatever of the facts comes, in whatever order: incidents, and none that claims what was lost.
 
 use super::facts::*;
-use super::history::{Kind, Step, call_of, history};
+use super::history::{Kind, Step, call_of, history, usage};
 use crate::incident::assembler::{Assembler, Config, MAX_CALLS, journal, recent, scans, storm};
 use crate::incident::badness;
 use crate::incident::fact::Fact;
@@ -82,8 +82,8 @@ fn run(level: Level, facts: Vec<Fact>, pauses: &[u64]) -> Told {
         run.push(fact);
         incidents.extend(run.ready());
         run.wait(pauses[index % pauses.len()]);
-        let Assembler { calls, scans, journal, exits, storms, .. } = &run.assembler;
-        assert!(calls.len() <= MAX_CALLS && scans.kept() <= scans::MAX_CANDIDATES);
+        let Assembler { calls, scans, levels, journal, exits, storms, .. } = &run.assembler;
+        assert!(calls.len() <= MAX_CALLS && scans.kept() <= scans::MAX_CANDIDATES && levels.kept() <= 256);
         assert!(journal.entries.len() <= journal::MAX_ENTRIES && exits.len() <= recent::MAX_EXITS);
         assert!(storms.len() <= storm::MAX_STORMS);
         incidents.extend(run.ready());
@@ -141,6 +141,16 @@ fn nothing_invented(history: &[Step], facts: &[Fact], told: &Told) {
             assert_eq!(call_of(victim.pid), step.number, "victims of one call");
             if let Some(exit) = victim.exited_boottime_ns {
                 assert_eq!(exit, step.number * 1000 * MS + 42 * MS, "its own exit");
+            }
+        }
+        if let Some(state) = &incident.state {
+            let used = |which: u64| Some(usage(step.number, which));
+            for (depth, level) in state.cgroups.iter().enumerate() {
+                assert_eq!(level.usage_bytes, used(depth as u64), "its own level");
+            }
+            for child in &state.children {
+                let which = if child.cgroup.ends_with("c2") { 2 } else { 3 };
+                assert_eq!(child.usage_bytes, used(which), "its own child");
             }
         }
         let Some(decision) = &incident.decision else { continue };
