@@ -201,7 +201,7 @@ fn break_down(kill: &Kill, full: bool, check: &mut Check<'_>) {
             check.findings.filled += 1;
             let anon = check.number("/memory/anon_bytes");
             let limit = check.number("/limits/memory_bytes").unwrap_or(0);
-            if !anon.is_some_and(|anon| anon <= limit + limit / 100) {
+            if anon.is_none_or(|anon| anon > limit + limit / 100) {
                 check.fail(&format!("files say that {anon:?} bytes are anonymous, the limit is {limit}"));
             }
         }
