@@ -62,11 +62,14 @@ fn children(state: &mut State, css: u64) -> Seen {
         return Seen { looked: UNKNOWN_U32, ..seen };
     }
     let head = css + u64::from(list);
+    let sent = &raw mut state.children_sent;
+    // SAFETY: as below.
+    unsafe { sent.write_volatile(0) };
     // `list_head.next` is its first word.
     let mut node = at::<u64>(head);
     for _ in 0..CHILDREN {
         if node == head || node == 0 {
-            return seen;
+            break;
         }
         seen.looked += 1;
         let child = node.wrapping_sub(u64::from(link));
@@ -77,7 +80,8 @@ fn children(state: &mut State, css: u64) -> Seen {
         if usage == 0 && (swap == 0 || swap == UNKNOWN_U64) {
             continue;
         }
-        seen.sent += 1;
+        // SAFETY: a field of the state, through its own reference.
+        unsafe { sent.write_volatile(sent.read_volatile() + 1) };
         let Some(mut entry) = reserve_bulk::<Child>() else {
             state.levels_lost += 1;
             continue;
@@ -94,7 +98,10 @@ fn children(state: &mut State, css: u64) -> Seen {
         }
         entry.submit(u64::from(BPF_RB_NO_WAKEUP));
     }
-    seen.rest = u32::from(node != head);
+    // One that went away meanwhile may point to nothing.
+    seen.rest = u32::from(node != head && node != 0);
+    // SAFETY: as above.
+    seen.sent = unsafe { sent.read_volatile() };
     seen
 }
 

@@ -68,8 +68,8 @@ pub(crate) struct State {
     pub names_lost: u32,
     /// Records of [`crate::levels`] lost, in this call.
     pub levels_lost: u32,
-    /// Explicit padding.
-    pub reserved: u32,
+    /// Children told. In memory, not in a register: there each value would be a path of its own to 5.10's verifier.
+    pub children_sent: u32,
     /// Calls without a killable process that were kept quiet.
     pub repeats: u32,
     /// `oc->memcg` (0: the machine) and time of the last such call that was told.

@@ -5,6 +5,8 @@
 //! - [`sampler`]: how much memory is in use, again and again.
 //! - `pause`: what they wait by.
 //! - [`state`]: how full cgroups and the machine are, in files. `cgroupfs`: memory cgroups' directories, for others too.
+//! - [`sampler`]: how much memory is in use, again and again.
+//! - `pause`: what they wait by.
 
 pub(crate) mod cgroupfs;
 pub mod kmsg;

@@ -111,10 +111,10 @@ pub(super) fn two_agents(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 /// Something mounted over another.
-struct Covered(PathBuf);
+pub(super) struct Covered(PathBuf);
 
 impl Covered {
-    fn by_nothing(path: &str) -> Result<Self> {
+    pub(super) fn by_nothing(path: &str) -> Result<Self> {
         mount("tmpfs", path, "tmpfs", MountFlags::empty(), c"")
             .with_context(|| format!("covering {path}"))?;
         Ok(Self(path.into()))

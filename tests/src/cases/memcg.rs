@@ -35,6 +35,8 @@ pub(super) fn adj(stage: &mut Stage<'_>) -> Result<()> {
         stage.start(Some(group), hog(OsStr::from_bytes(HOSTILE), 500, 6, 0).with("uid", "65534"))?;
     let grower = stage.start(Some(group), hog("grower", 0, 0, 15))?;
     stage.foretell(Some(group))?;
+    // The grower held more than twice as much.
+    stage.because(&["adj_decided"], &[]);
     stage.intend(hostile, "selected");
     stage.provoke(grower)
 }
@@ -53,6 +55,7 @@ pub(super) fn nested(stage: &mut Stage<'_>) -> Result<()> {
     let victim = stage.start(Some(container), hog("app", 900, 12, 0))?;
     let grower = stage.start(Some(sidecar), hog("proxy", 0, 1, 15))?;
     stage.foretell(Some(container))?;
+    stage.because(&["pod_limit_only", "noisy_neighbour"], &["adj_decided"]);
     stage.intend(victim, "selected");
     stage.provoke(grower)
 }
@@ -67,6 +70,7 @@ pub(super) fn group_kill(stage: &mut Stage<'_>) -> Result<()> {
     stage.start(Some(group), hog("exempt", -1000, 4, 0))?;
     let grower = stage.start(Some(group), hog("grower", 0, 0, 20))?;
     stage.foretell(Some(group))?;
+    stage.because(&[], &["adj_decided"]);
     stage.intend(first, "selected");
     stage.intend(member, "group");
     stage.intend(grower, "group");
@@ -81,6 +85,7 @@ pub(super) fn no_table(stage: &mut Stage<'_>) -> Result<()> {
     let victim = stage.start(Some(group), hog("victim", 700, 6, 0))?;
     let grower = stage.start(Some(group), hog("grower", 0, 0, 11))?;
     stage.foretell(Some(group))?;
+    stage.because(&["adj_decided"], &[]);
     stage.intend(victim, "selected");
     stage.provoke(grower)
 }
@@ -90,6 +95,7 @@ pub(super) fn none_killable(stage: &mut Stage<'_>) -> Result<()> {
     let group = stage.group("none")?;
     stage.at(group)?.limit(8, 0)?;
     let grower = stage.start(Some(group), hog("exempt", -1000, 0, 16))?;
+    stage.because(&["everything_exempt"], &[]);
     stage.look()?;
     stage.actor(grower)?.go()?;
     let wanted = |message: &str| message.starts_with("Out of memory and no killable processes");
@@ -161,6 +167,7 @@ pub(super) fn swap(stage: &mut Stage<'_>) -> Result<()> {
     let grower = stage.start(Some(group), hog("swapped", 0, 2, 32))?;
     stage.start(Some(group), hog("bystander", 0, 1, 0))?;
     stage.foretell(Some(group))?;
+    stage.because(&["swap_exhausted"], &[]);
     stage.intend(grower, "selected");
     stage.provoke(grower)
 }
@@ -186,6 +193,7 @@ fn kills(stage: &mut Stage<'_>, count: u64) -> Result<()> {
     stage.hold(Setting::new("/proc/sys/kernel/printk", "1")?);
     let group = stage.group("burst")?;
     stage.at(group)?.limit(4, 0)?;
+    stage.because(&[], &["storm", "restart_loop"]);
     let spawner = spawner(stage, group, count)?;
     stage.look()?;
     let begun = std::time::Instant::now();

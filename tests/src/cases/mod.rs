@@ -4,6 +4,7 @@
 //! - [`table`]: the cases and what they need.
 //! - [`demo`]: one kill to look at.
 //! - [`memcg`], [`wide`], [`rank`], [`again`]: one function a case.
+//! - [`why`]: what leads to a kill, one function a case.
 //! - [`hard`], [`hard_input`]: what goes wrong around the agent. [`since_boot`]: what was before it.
 //! - [`latency`]: how long incidents take to be told.
 //! - [`stage`]: what one case plays on.
@@ -24,6 +25,7 @@ mod run;
 mod since_boot;
 mod stage;
 mod table;
+mod why;
 mod wide;
 
 pub(crate) use run::MANIFEST;
@@ -73,6 +75,11 @@ struct Args {
 /// Names of the cases about what goes wrong around the agent: one kernel is enough for them.
 pub fn hard() -> impl Iterator<Item = &'static str> {
     table::CASES.iter().filter(|case| case.hard).map(|case| case.name)
+}
+
+/// Names of the cases that wait more than they work.
+pub fn slow() -> impl Iterator<Item = &'static str> {
+    table::CASES.iter().filter(|case| case.slow).map(|case| case.name)
 }
 
 /// Runs the cases that `args` ask for (`args[0]` is the subcommand's name).

@@ -3,7 +3,7 @@
 use super::agent::Binary;
 use super::memcg::hog;
 use super::stage::Stage;
-use super::wide::{GROW_MIB, fill};
+use super::wide::{GROW_MIB, HUGE_PAGES, fill};
 use crate::truth::model::{Check, Kill};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -117,6 +117,7 @@ pub(super) fn memcg(stage: &mut Stage<'_>) -> Result<()> {
     // The container has no limit: the pod's is the one that it can hit.
     stage.foretell(Some(container))?;
     spared(stage, Some(container), first, second)?;
+    stage.because(&[], &["adj_decided", "pod_limit_only"]);
     stage.intend(first, "selected");
     stage.provoke(grower)
 }
@@ -129,6 +130,7 @@ pub(super) fn global(stage: &mut Stage<'_>) -> Result<()> {
     stage.foretell(None)?;
     spared(stage, None, first, second)?;
     fill(stage)?;
+    stage.because(&[HUGE_PAGES], &["adj_decided"]);
     stage.intend(first, "selected");
     stage.intend(second, "selected");
     stage.intend(grower, "selected");

@@ -65,6 +65,7 @@ pub(super) fn all(args: &Args) -> Result<()> {
         .iter()
         .filter(|case| !case.heavy || args.heavy || !args.only.is_empty())
         .filter(|case| !case.hard || args.hard || !args.only.is_empty())
+        .filter(|case| !case.slow || !args.only.is_empty())
         .filter(|case| args.only.is_empty() || args.only.iter().any(|name| name == case.name))
         .filter(|case| args.except.iter().all(|name| name != case.name))
         .collect();

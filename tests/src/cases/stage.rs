@@ -6,7 +6,7 @@ use super::group::{Group, Hierarchy};
 use super::rank::Foretold;
 use crate::truth::ftrace::Tracer;
 use crate::truth::kmsg::Follower;
-use crate::truth::model::{Afterwards, Check, Expect, Kill, Level, Telling, Truth};
+use crate::truth::model::{Afterwards, Check, Expect, Kill, Level, Telling, Truth, Why};
 use crate::truth::observe::{Seen, Told, tell};
 use crate::truth::procfs::{self, Processes};
 use crate::truth::reclaim::ReclaimTracer;
@@ -62,6 +62,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) afterwards: Vec<Afterwards>,
     checks: Vec<Check>,
     told: Vec<Words>,
+    why: Why,
     /// What `rank` said before anything was provoked.
     foretold: Option<Foretold>,
 }
@@ -111,6 +112,7 @@ impl<'a> Stage<'a> {
             afterwards: Vec::new(),
             checks: Vec::new(),
             told: Vec::new(),
+            why: Why::default(),
             foretold: None,
         })
     }
@@ -191,6 +193,19 @@ impl<'a> Stage<'a> {
     /// Says who has to die for the case to be what it claims.
     pub(crate) fn intend(&mut self, actor: usize, role: &'static str) {
         self.intended.push((actor, 0, role));
+    }
+
+    /// Says what leads to the kill: what a diagnosis has to begin with (one of these), and what besides it holds without
+    /// doubt.
+    pub(crate) fn because(&mut self, first: &[&str], also: &[&str]) {
+        let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+        self.why.first = words(first);
+        self.why.certain = words(&[first, also].concat());
+    }
+
+    /// Says that only one more agent, of this name, can have seen it.
+    pub(crate) fn seen_by(&mut self, agent: &str) {
+        self.why.agent = Some(agent.to_owned());
     }
 
     /// Looks at all processes as they are now. The last thing before something is provoked.
@@ -292,6 +307,7 @@ impl<'a> Stage<'a> {
             levels: std::mem::take(&mut self.levels),
             meminfo: std::mem::take(&mut self.meminfo),
             tellings: self.told.iter().map(|words| words.telling.clone()).collect(),
+            why: std::mem::take(&mut self.why),
         };
         let told = std::mem::take(&mut self.told);
         let messages = std::mem::take(&mut self.log.messages);

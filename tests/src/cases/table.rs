@@ -3,7 +3,7 @@
 use super::group::Hierarchy;
 use super::machine::{Swap, is_throwaway, may_lower_adj, memory_nodes};
 use super::stage::{Machine, Stage};
-use super::{again, hard, hard_input, memcg, rank, since_boot, wide};
+use super::{again, hard, hard_input, memcg, rank, since_boot, why, wide};
 use anyhow::Result;
 
 /// What a case needs.
@@ -50,11 +50,13 @@ pub(crate) struct Case {
     pub(crate) heavy: bool,
     /// About the agent rather than the kernel, so it runs only if asked for.
     pub(crate) hard: bool,
+    /// It waits more than it works, so it runs only if asked for: beside others that work.
+    pub(crate) slow: bool,
     pub(crate) run: fn(&mut Stage<'_>) -> Result<()>,
 }
 
 const fn case(name: &'static str, needs: &'static [Need], run: fn(&mut Stage<'_>) -> Result<()>) -> Case {
-    Case { name, needs, heavy: false, hard: false, run }
+    Case { name, needs, heavy: false, hard: false, slow: false, run }
 }
 
 const fn about_agent(
@@ -62,7 +64,11 @@ const fn about_agent(
     needs: &'static [Need],
     run: fn(&mut Stage<'_>) -> Result<()>,
 ) -> Case {
-    Case { name, needs, heavy: false, hard: true, run }
+    Case { name, needs, heavy: false, hard: true, slow: false, run }
+}
+
+const fn slow(name: &'static str, needs: &'static [Need], run: fn(&mut Stage<'_>) -> Result<()>) -> Case {
+    Case { name, needs, heavy: false, hard: false, slow: true, run }
 }
 
 /// All cases, in the order in which they run.
@@ -88,7 +94,14 @@ pub(crate) const CASES: &[Case] = &[
     case("memory_policy", &[Need::Throwaway, Need::Nodes], wide::memory_policy),
     case("again", &[], again::again),
     case("burst", &[], memcg::burst),
-    Case { name: "burst1000", needs: &[], heavy: true, hard: false, run: memcg::burst1000 },
+    case("why_tmpfs", &[Need::Throwaway], why::tmpfs),
+    case("why_mlock", &[], why::mlock),
+    case("why_neighbour", &[], why::neighbour),
+    case("why_fork_bomb", &[Need::LowAdj], why::fork_bomb),
+    case("why_group", &[Need::V2], why::group),
+    slow("why_leak", &[], why::leak),
+    slow("why_burst", &[], why::burst),
+    Case { name: "burst1000", needs: &[], heavy: true, hard: false, slow: false, run: memcg::burst1000 },
     about_agent("idle", &[Need::Throwaway], hard::idle),
     about_agent("since_boot", &[Need::Throwaway], since_boot::since_boot),
     about_agent("usage", &[], hard_input::usage),

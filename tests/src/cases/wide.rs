@@ -10,6 +10,9 @@ const LEAVE_MIB: u64 = 64;
 /// More than that, so that it is never enough.
 pub(super) const GROW_MIB: u32 = 512;
 
+/// What [`fill`] takes the memory away with goes with no process.
+pub(super) const HUGE_PAGES: &str = "kill_did_not_help";
+
 /// Transparent huge pages raise the reserve to 44 MiB: then what is left would be too little for the runner, which is
 /// exempt, and the kernel panics when it has nobody to kill.
 const RESERVE_KIB: &str = "8192";
@@ -36,6 +39,7 @@ pub(super) fn global(stage: &mut Stage<'_>) -> Result<()> {
     stage.start(None, hog("wide-shielded", -500, 4, 0))?;
     stage.foretell(None)?;
     fill(stage)?;
+    stage.because(&[HUGE_PAGES], &["adj_decided"]);
     stage.intend(first, "selected");
     stage.intend(grower, "selected");
     stage.provoke(grower)
@@ -47,6 +51,7 @@ pub(super) fn allocating_task(stage: &mut Stage<'_>) -> Result<()> {
     stage.start(None, hog("wide-points", 500, 8, 0))?;
     let grower = stage.start(None, hog("wide-asks", 0, 4, GROW_MIB))?;
     fill(stage)?;
+    stage.because(&["allocating_task", HUGE_PAGES], &[]);
     stage.intend(grower, "selected");
     stage.provoke(grower)
 }
@@ -56,6 +61,7 @@ pub(super) fn sysrq(stage: &mut Stage<'_>) -> Result<()> {
     let victim = stage.start(None, hog("sysrq-most", 900, 4, 0))?;
     stage.start(None, hog("sysrq-less", 100, 8, 0))?;
     stage.foretell(None)?;
+    stage.because(&["ordered"], &["adj_decided"]);
     stage.intend(victim, "selected");
     stage.look()?;
     let path = "/proc/sysrq-trigger";
@@ -73,6 +79,7 @@ pub(super) fn cpuset(stage: &mut Stage<'_>) -> Result<()> {
     stage.start(None, hog("elsewhere", 0, 2, 0))?;
     lower_reserve(stage)?;
     stage.hold(ballast(node, LEAVE_MIB)?);
+    stage.because(&["nodes_imbalanced"], &[]);
     stage.intend(grower, "selected");
     stage.provoke(grower)
 }
@@ -86,6 +93,7 @@ pub(super) fn memory_policy(stage: &mut Stage<'_>) -> Result<()> {
     stage.start(None, hog("unbound", 0, 2, 0))?;
     lower_reserve(stage)?;
     stage.hold(ballast(node, LEAVE_MIB)?);
+    stage.because(&["nodes_imbalanced"], &[]);
     stage.intend(grower, "selected");
     stage.provoke(grower)
 }
@@ -98,6 +106,7 @@ pub(super) fn swap(stage: &mut Stage<'_>) -> Result<()> {
     stage.start(None, hog("wide-idle", 0, 2, 0))?;
     stage.foretell(None)?;
     fill(stage)?;
+    stage.because(&["swap_exhausted", HUGE_PAGES], &[]);
     stage.intend(grower, "selected");
     stage.provoke(grower)
 }

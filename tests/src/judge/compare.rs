@@ -1,6 +1,6 @@
 //! One case: every kill has its incident, and nothing else has one.
 
-use super::{Findings, incident};
+use super::{Findings, diagnosis, incident};
 use crate::truth::model::{Check, Kill, Truth};
 use serde_json::Value;
 
@@ -26,6 +26,7 @@ pub(super) fn compare(truth: &Truth, incidents: &[Value]) -> Findings {
         }
     }
     told(truth, incidents, &mut findings);
+    diagnosis::compare(truth, None, incidents, &mut findings);
     memory(truth, &mut findings);
     findings
 }
@@ -91,7 +92,7 @@ fn is_known_dying(truth: &Truth, incident: &Value) -> bool {
     rule(incident) == Some("already_dying") && !tids.is_empty() && tids.iter().all(is_dying)
 }
 
-fn rule(incident: &Value) -> Option<&str> {
+pub(super) fn rule(incident: &Value) -> Option<&str> {
     incident.pointer("/decision/rule")?.as_str()
 }
 

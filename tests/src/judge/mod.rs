@@ -4,6 +4,7 @@
 //! - [`compare`]: one case: every kill has its incident and nothing else has one.
 //! - [`incident`]: one incident against one kill.
 //! - [`telling`]: what another agent made of the same.
+//! - [`diagnosis`]: what led to it.
 //! - [`recovery`]: what it gave back.
 //! - [`reclaim`]: sums of reclaim, counted again.
 //! - [`points`]: candidates and what their points are made of.
@@ -12,6 +13,7 @@
 //! Nothing passes for lack of evidence: a case that is missing, empty or doubts itself has failed.
 
 mod compare;
+mod diagnosis;
 mod incident;
 mod points;
 mod reclaim;
@@ -52,6 +54,8 @@ pub(crate) struct Findings {
     pub(crate) sums_at_edge: usize,
     /// Where the kernel's points are not seen: largest difference from the formula over the rows of its report.
     pub(crate) table_off: Option<u64>,
+    /// What the diagnosis of the first incident begins with, and how sure it is.
+    pub(crate) diagnosis: Option<String>,
 }
 
 impl Findings {
@@ -199,6 +203,7 @@ fn outcome(truth: &Truth, findings: Findings) -> Outcome {
         sums_compared,
         sums_at_edge,
         table_off,
+        diagnosis,
     } = findings;
     if !wrong.is_empty() {
         return Outcome::Failed(wrong);
@@ -222,6 +227,7 @@ fn outcome(truth: &Truth, findings: Findings) -> Outcome {
     if sums_compared > 0 {
         words.push(format!("{sums_compared} sums of reclaim, {sums_at_edge} with an event at the edge"));
     }
+    words.extend(diagnosis.map(|first| format!("because {first}")));
     words.extend(formula_off.map(|off| format!("formula off by {off} pages at most")));
     words.extend(table_off.map(|off| format!("off the kernel's table by {off} pages at most")));
     words.extend(truth.measured.iter().map(|(name, value)| format!("{name} {value}")));

@@ -1,7 +1,7 @@
 //! What another agent made of the same.
 
 use super::compare::{brief, chose, killed, told};
-use super::{Findings, incident};
+use super::{Findings, diagnosis, incident};
 use crate::truth::model::{Decision, Expect, Kill, Telling, Truth, Victim};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -29,8 +29,10 @@ pub(super) fn compare(
         Expect::SinceBoot { before, log } => since_boot(truth, before, log, incidents, &mut findings),
         Expect::LossyUntil(from) => lossy(truth, from, incidents, stderr, &mut findings),
     }
+    diagnosis::compare(truth, Some(name), incidents, &mut findings);
     all.agents += 1;
     all.points_compared += findings.points_compared;
+    all.diagnosis = findings.diagnosis.or_else(|| all.diagnosis.take());
     for wrong in findings.wrong {
         all.wrong(format!("the agent {name:?}: {wrong}"));
     }
@@ -183,6 +185,7 @@ mod tests {
 
     fn incident(pid: u32, lost: u64) -> Value {
         json!({"decision": {"rule": "highest_points", "pid": pid}, "scope": {"kind": ""},
+               "diagnosis": [{"code": "storm", "confidence": "likely"}],
                "victims": [{"pid": pid, "tid": pid, "role": "selected"}], "evidence": {"lost_records": lost, "notes": ["The kernel printed no report."]}})
     }
 

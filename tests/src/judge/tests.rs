@@ -55,6 +55,7 @@ fn incident() -> Value {
         "kernel_log": "b invoked oom-killer\noom-kill:constraint=X,task=a\n",
         "total_pages": 10_000,
         "verdict": [{"code": "limit_reached"}],
+        "diagnosis": [{"code": "burst", "confidence": "likely"}],
         "candidates": [
             {"pid": 10, "tid": 10, "comm": "x", "anon_bytes": 4_096_000, "file_bytes": 40_960, "shmem_bytes": 0,
              "swap_bytes": 0, "pgtables_bytes": 40_960, "oom_score_adj": 0, "points": 1020,
@@ -114,6 +115,9 @@ fn every_deviation_fails() {
         ("/total_pages", Value::Null),
         ("/verdict/0/code", json!("no_free_pages")),
         ("/verdict", Value::Null),
+        ("/diagnosis", Value::Null),
+        ("/diagnosis", json!([])),
+        ("/diagnosis/0/confidence", json!("certain")),
         ("/recovery/memory_back_ns", json!(50_000_000)),
         ("/recovery/memory_back_ns", Value::Null),
         ("/recovery/below_limit_ns", Value::Null),
@@ -178,7 +182,8 @@ fn a_truth_that_is_empty_or_doubts_itself_fails() {
 #[test]
 fn a_decision_that_nobody_can_be_killed_is_an_incident() {
     let truth = Truth { none_killable: 3, ..Truth::default() };
-    let told = json!({"decision": {"rule": "none_killable"}, "victims": [], "evidence": {"lost_records": 0}});
+    let told = json!({"decision": {"rule": "none_killable"}, "victims": [], "evidence": {"lost_records": 0},
+                      "diagnosis": [{"code": "everything_exempt", "confidence": "likely"}]});
     assert_eq!(wrong(&truth, std::slice::from_ref(&told)), Vec::<String>::new());
     assert_ne!(wrong(&truth, &[]), Vec::<String>::new());
     assert_ne!(wrong(&self::truth(), &[incident(), told]), Vec::<String>::new());

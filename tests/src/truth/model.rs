@@ -47,6 +47,21 @@ pub struct Truth {
     /// More agents that saw the same, each with files of its own.
     #[serde(default)]
     pub tellings: Vec<Telling>,
+    /// What led to it.
+    #[serde(default)]
+    pub why: Why,
+}
+
+/// What led to the kills: the case itself knows, since it did it. In the words of an incident's `diagnosis`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Why {
+    /// What the diagnosis of the first incident has to begin with: one of these. Empty: this is not what the case is about.
+    pub first: Vec<String>,
+    /// What holds without doubt: nothing else may be called certain in any incident.
+    pub certain: Vec<String>,
+    /// Name of the agent that could see `first`. Absent: the one that traces all cases.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub agent: Option<String>,
 }
 
 /// A memory cgroup, from its files. Absent: no limit, or no such file.

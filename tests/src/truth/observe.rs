@@ -199,6 +199,13 @@ fn from_call(
         (_, 3) => "memcg",
         _ => "unknown",
     };
+    let is_named = |(task, points): &(u64, i64)| *points == i64::MIN || pid_at(*task).is_some();
+    let candidate = |(task, points): &(u64, i64)| {
+        Some(Candidate { pid: pid_at(*task)?, points: Some(*points).filter(|p| *p != i64::MIN) })
+    };
+    // Of those that came after the last look only the address is known: then the kernel's table is left.
+    let named = call.candidates.iter().all(is_named);
+    let candidates = call.candidates.iter().filter(|_| named).filter_map(candidate).collect();
     let rule = rule(&kill.message, call.order);
     let memory_back_ns = memory_back_ns(seen, trace, call, &victims);
     Kill {
@@ -224,13 +231,7 @@ fn from_call(
             pid: decided,
             points: Some(kill.points).filter(|_| rule != "allocating_task"),
         },
-        candidates: call
-            .candidates
-            .iter()
-            .filter_map(|(task, points)| {
-                Some(Candidate { pid: pid_at(*task)?, points: Some(*points).filter(|p| *p != i64::MIN) })
-            })
-            .collect(),
+        candidates,
         table: log.table.clone(),
         report: log.report.clone(),
         memory_back_ns,

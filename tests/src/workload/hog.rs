@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use std::hint::black_box;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What it holds.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -15,6 +16,8 @@ enum Touch {
     Shmem,
     /// Pages of a file that it maps nowhere (in `--file`).
     File,
+    /// Anonymous pages that are locked (`mlock`).
+    Locked,
 }
 
 /// A process that holds memory and grows on command.
@@ -31,6 +34,9 @@ pub(super) struct Hog {
     /// What it takes.
     #[arg(long, value_enum, default_value = "anon")]
     touch: Touch,
+    /// Time between one MiB and the next that it takes on command.
+    #[arg(long, default_value_t = 0)]
+    pace_ms: u64,
     /// Where `--touch file` writes.
     #[arg(long, default_value = "/tmp/oom-hog")]
     file: PathBuf,
@@ -56,7 +62,13 @@ impl Hog {
         if !heard()? {
             return Ok(());
         }
-        self.take(self.grow_mib, held)?;
+        let pace = Duration::from_millis(self.pace_ms);
+        let step = if pace.is_zero() { self.grow_mib } else { 1 };
+        for _ in 0..self.grow_mib / step.max(1) {
+            self.take(step, held)?;
+            // Not for synchronisation: how fast it grows is what the case is about.
+            std::thread::sleep(pace);
+        }
         say("done")?;
         heard()?;
         black_box(held);
@@ -67,6 +79,13 @@ impl Hog {
         match self.touch {
             // A value other than zero: zeroes would come untouched from the kernel.
             Touch::Anon => held.extend((0..mib).map(|_| black_box(vec![1; 1 << 20]))),
+            Touch::Locked => {
+                for _ in 0..mib {
+                    let memory = black_box(vec![1; 1 << 20]);
+                    sys::lock(&memory).context("mlock")?;
+                    held.push(memory);
+                }
+            }
             Touch::Shmem if mib > 0 => sys::touch_shared(mib << 20).context("mapping shared memory")?,
             Touch::Shmem => {}
             Touch::File => {

@@ -5,6 +5,7 @@
 //! of file on stdin ends the process.
 
 mod bare;
+mod bomb;
 mod burst;
 mod crowd;
 mod hog;
@@ -34,6 +35,8 @@ enum Work {
     Burst(burst::Burst),
     /// Many processes that wait.
     Crowd(crowd::Crowd),
+    /// Forks until the kernel kills one of its children.
+    Bomb(bomb::Bomb),
     /// Becomes another program without some of its privileges.
     Bare(bare::Bare),
 }
@@ -86,6 +89,7 @@ pub fn main(args: &[OsString]) -> Result<()> {
         Work::Headless(hog) => special::headless(hog),
         Work::Burst(burst) => burst.run(),
         Work::Crowd(crowd) => crowd.run(),
+        Work::Bomb(bomb) => bomb.run(),
         Work::Bare(bare) => bare.run(),
     }
 }

@@ -77,6 +77,12 @@ pub(crate) fn touch_shared(len: usize) -> Result<()> {
     Ok(())
 }
 
+/// Keeps memory from being reclaimed until the process ends.
+pub(crate) fn lock(memory: &[u8]) -> Result<()> {
+    // SAFETY: takes a range of mapped memory and writes nothing.
+    succeeded(unsafe { libc::mlock(memory.as_ptr().cast(), memory.len()) }.into())
+}
+
 /// Starts swapping to a device.
 pub(crate) fn swap_on(device: &Path) -> Result<()> {
     let device = CString::new(device.as_os_str().as_bytes())?;

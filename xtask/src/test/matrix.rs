@@ -32,7 +32,9 @@ const FALLBACKS_ON: &str = "6.1";
 const STORM_ON: &str = "6.12";
 /// The kernel on which everything around the agent goes wrong.
 const HARD_ON: &str = "6.12";
-/// VMs at once: one has work for about one processor.
+/// The kernels on which the cases that mostly wait are run.
+const SLOW_ON: [&str; 3] = ["5.10", "6.12", "newest"];
+/// VMs at once, besides one that mostly waits: one has work for about one processor.
 const AT_ONCE: usize = 2;
 
 const SWAP_MIB: u32 = 96;
@@ -45,6 +47,8 @@ struct Run {
     cgroup: Cgroup,
     agent: &'static str,
     cases: Vec<String>,
+    /// It mostly waits.
+    is_slow: bool,
 }
 
 /// The cases that this machine allows, at the level that it allows.
@@ -80,9 +84,11 @@ pub(super) fn kernels(wanted: &[Wanted], only: &[String]) -> Result<Count> {
     } else {
         wanted.to_vec()
     };
-    let runs = Mutex::new(runs(&kernels, only, all).into_iter());
+    let (slow, busy): (Vec<Run>, Vec<Run>) =
+        runs(&kernels, only, all).into_iter().partition(|run| run.is_slow);
+    let busy = Mutex::new(busy.into_iter());
     let count = Mutex::new(Count::default());
-    let next = || runs.lock().ok()?.next();
+    let next = || busy.lock().ok()?.next();
     let add = |done: Count| {
         if let Ok(mut count) = count.lock() {
             count.add(done);
@@ -92,6 +98,7 @@ pub(super) fn kernels(wanted: &[Wanted], only: &[String]) -> Result<Count> {
     guest::build(Program::Agent)?;
     guest::build(Program::Guest)?;
     std::thread::scope(|scope| {
+        scope.spawn(|| slow.iter().for_each(|run| add(in_vm(run))));
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(run) = next() {
@@ -113,6 +120,7 @@ fn runs(kernels: &[Wanted], only: &[String], all: bool) -> Vec<Run> {
             cgroup,
             agent,
             cases: cases.iter().map(ToString::to_string).collect(),
+            is_slow: false,
         };
         let mut main = run(format!("Linux {name}"), Cgroup::V2, "", &[]);
         main.cases = only.to_vec();
@@ -144,6 +152,11 @@ fn runs(kernels: &[Wanted], only: &[String], all: bool) -> Vec<Run> {
         }
         if all && name == STORM_ON {
             runs.push(run(format!("Linux {name}, 1,000 kills"), Cgroup::V2, "", &["burst1000"]));
+        }
+        if SLOW_ON.contains(&name.as_str()) {
+            let slow: Vec<&str> = oom_tests::cases::slow().collect();
+            let run = run(format!("Linux {name}, slow cases"), Cgroup::V2, "", &slow);
+            runs.push(Run { is_slow: true, ..run });
         }
         if name == HARD_ON {
             let hard: Vec<&str> = oom_tests::cases::hard().collect();

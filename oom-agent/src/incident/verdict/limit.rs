@@ -2,12 +2,14 @@
 //! would exceed a limit, reclaim in the cgroup did not help, and `mem_cgroup_out_of_memory` was called.
 
 use super::{Code, Confidence, Verdict, page_size, request};
-use crate::incident::model::{Incident, Limits};
+use crate::incident::model::Incident;
 use crate::units::bytes;
 
+/// Pages of swap with which the kernel is seen to give up from 6.12 on: 58 of 5120, 62 of 2048.
+const SWAP_LEFT: u64 = 64;
+
 pub(super) fn verdicts(incident: &Incident) -> Vec<Verdict> {
-    let limits = &incident.limits;
-    [Some(limit_reached(incident)), swap_full(limits)].into_iter().flatten().collect()
+    [Some(limit_reached(incident)), swap_full(incident)].into_iter().flatten().collect()
 }
 
 /// That the kernel came this way says that a limit was reached; the numbers say how far it can be seen. They are printed
@@ -76,11 +78,12 @@ fn title(incident: &Incident) -> String {
 }
 
 /// `memory.swap.max`: with swap that is full, reclaim in the cgroup cannot free anonymous memory.
-fn swap_full(limits: &Limits) -> Option<Verdict> {
+fn swap_full(incident: &Incident) -> Option<Verdict> {
+    let limits = &incident.limits;
     let limit = limits.swap_bytes.filter(|&limit| limit > 0)?;
     let usage = limits.swap_usage_bytes?;
-    // From 6.12 on the kernel is seen to give up a little before it is full: 20248 of 20480 KiB.
-    (usage >= limit - limit / 50).then(|| Verdict {
+    let left = (SWAP_LEFT * page_size(incident)).clamp(limit / 50, limit / 10);
+    (usage >= limit - left).then(|| Verdict {
         code: Code::SwapFull,
         confidence: if usage >= limit { Confidence::Certain } else { Confidence::Likely },
         title: "The swap that it may use was full, so anonymous memory could not be reclaimed".to_owned(),

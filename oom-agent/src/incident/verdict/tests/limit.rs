@@ -53,6 +53,8 @@ fn a_memory_cgroups_swap_may_be_full() {
     for (usage, limit, expected) in [
         (Some(20 * MIB), Some(20 * MIB), Some(Certain)),
         (Some(20_248 * KIB), Some(20 * MIB), Some(Likely)),
+        (Some(7944 * KIB), Some(8 * MIB), Some(Likely)),
+        (Some(7 * MIB), Some(8 * MIB), None),
         (Some(19 * MIB), Some(20 * MIB), None),
         (Some(0), Some(0), None),
         (Some(20 * MIB), None, None),
