@@ -72,7 +72,7 @@ pub(super) fn parse(text: &str) -> Trace {
             "call" => {
                 open.insert(tid, trace.calls.len());
                 let (gfp_mask, order) = (hex(fields, "gfp") as u32, signed(fields, "order") as i32);
-                trace.calls.push(Call { tid, time_ns, gfp_mask, order, ..Call::default() });
+                trace.calls.push(Call { tid, gfp_mask, order, time_ns, ..Call::default() });
             }
             "mm_gone" => trace.gone.push((tid, time_ns)),
             "call_ret" => {
