@@ -3,7 +3,7 @@
 use super::agent::Binary;
 use super::memcg::hog;
 use super::stage::Stage;
-use super::wide::{GROW_MIB, HUGE_PAGES, fill};
+use super::wide::{FOLLOWS, GROW_MIB, HUGE_PAGES, fill};
 use crate::truth::model::{Check, Kill};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -130,7 +130,7 @@ pub(super) fn global(stage: &mut Stage<'_>) -> Result<()> {
     stage.foretell(None)?;
     spared(stage, None, first, second)?;
     fill(stage)?;
-    stage.because(&[HUGE_PAGES], &["adj_decided"]);
+    stage.because(&[HUGE_PAGES], &["adj_decided", FOLLOWS]);
     stage.intend(first, "selected");
     stage.intend(second, "selected");
     stage.intend(grower, "selected");

@@ -12,6 +12,8 @@ pub(super) const GROW_MIB: u32 = 512;
 
 /// What [`fill`] takes the memory away with goes with no process.
 pub(super) const HUGE_PAGES: &str = "kill_did_not_help";
+/// Cases that fill the machine follow one another within seconds: in the same place, many kills at once.
+pub(super) const FOLLOWS: &str = "storm";
 
 /// Transparent huge pages raise the reserve to 44 MiB: then what is left would be too little for the runner, which is
 /// exempt, and the kernel panics when it has nobody to kill.
@@ -39,7 +41,7 @@ pub(super) fn global(stage: &mut Stage<'_>) -> Result<()> {
     stage.start(None, hog("wide-shielded", -500, 4, 0))?;
     stage.foretell(None)?;
     fill(stage)?;
-    stage.because(&[HUGE_PAGES], &["adj_decided"]);
+    stage.because(&[HUGE_PAGES], &["adj_decided", FOLLOWS]);
     stage.intend(first, "selected");
     stage.intend(grower, "selected");
     stage.provoke(grower)
@@ -51,7 +53,7 @@ pub(super) fn allocating_task(stage: &mut Stage<'_>) -> Result<()> {
     stage.start(None, hog("wide-points", 500, 8, 0))?;
     let grower = stage.start(None, hog("wide-asks", 0, 4, GROW_MIB))?;
     fill(stage)?;
-    stage.because(&["allocating_task", HUGE_PAGES], &[]);
+    stage.because(&["allocating_task", HUGE_PAGES], &[FOLLOWS]);
     stage.intend(grower, "selected");
     stage.provoke(grower)
 }
@@ -61,7 +63,7 @@ pub(super) fn sysrq(stage: &mut Stage<'_>) -> Result<()> {
     let victim = stage.start(None, hog("sysrq-most", 900, 4, 0))?;
     stage.start(None, hog("sysrq-less", 100, 8, 0))?;
     stage.foretell(None)?;
-    stage.because(&["ordered"], &["adj_decided"]);
+    stage.because(&["ordered"], &["adj_decided", FOLLOWS]);
     stage.intend(victim, "selected");
     stage.look()?;
     let path = "/proc/sysrq-trigger";
@@ -79,7 +81,7 @@ pub(super) fn cpuset(stage: &mut Stage<'_>) -> Result<()> {
     stage.start(None, hog("elsewhere", 0, 2, 0))?;
     lower_reserve(stage)?;
     stage.hold(ballast(node, LEAVE_MIB)?);
-    stage.because(&["nodes_imbalanced"], &[]);
+    stage.because(&["nodes_imbalanced"], &[FOLLOWS]);
     stage.intend(grower, "selected");
     stage.provoke(grower)
 }
@@ -93,7 +95,7 @@ pub(super) fn memory_policy(stage: &mut Stage<'_>) -> Result<()> {
     stage.start(None, hog("unbound", 0, 2, 0))?;
     lower_reserve(stage)?;
     stage.hold(ballast(node, LEAVE_MIB)?);
-    stage.because(&["nodes_imbalanced"], &[]);
+    stage.because(&["nodes_imbalanced"], &[FOLLOWS]);
     stage.intend(grower, "selected");
     stage.provoke(grower)
 }
@@ -106,7 +108,7 @@ pub(super) fn swap(stage: &mut Stage<'_>) -> Result<()> {
     stage.start(None, hog("wide-idle", 0, 2, 0))?;
     stage.foretell(None)?;
     fill(stage)?;
-    stage.because(&["swap_exhausted", HUGE_PAGES], &[]);
+    stage.because(&["swap_exhausted", HUGE_PAGES], &[FOLLOWS]);
     stage.intend(grower, "selected");
     stage.provoke(grower)
 }

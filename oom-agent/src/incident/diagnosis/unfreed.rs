@@ -148,6 +148,11 @@ pub(super) fn file_cache(view: &View<'_>) -> Option<Found> {
 /// The victim's memory was back, and the cgroup still full. Others may have taken it at once.
 pub(super) fn little_given_back(view: &View<'_>) -> Option<Found> {
     let limit = view.limit()?;
+    // Shared memory goes after `exit_mmap` has returned: its file is closed by a task work (`fput`).
+    let mut shared = view.incident.victims.iter().filter_map(|victim| victim.memory.shmem_bytes);
+    if shared.any(|shared| at_least(shared, LITTLE, limit)) {
+        return None;
+    }
     let back = given_back(view).filter(|&back| !at_least(back, LITTLE, limit))?;
     let after =
         view.incident.recovery.as_ref()?.usage_after_bytes.filter(|&it| at_least(it, 100 - LITTLE, limit))?;
