@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn clocks_drift_with_the_time_since_boot() {
-        let at = |seconds: u64| Incident { boottime_ns: Some(seconds * S), oom_path_ns: None, ..samples::memcg() };
+        let at =
+            |seconds: u64| Incident { boottime_ns: Some(seconds * S), oom_path_ns: None, ..samples::memcg() };
         let victims_at = |seconds| {
             let mut incident = at(seconds);
             incident.victims[0].killed_boottime_ns = None;

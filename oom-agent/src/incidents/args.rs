@@ -147,7 +147,9 @@ mod tests {
         assert!(matches!(parse("show latest").unwrap().what, What::Show(it) if it.id == "latest"));
         assert!(matches!(parse("list --since -2h").unwrap().what, What::List(it) if it.is_narrowed()));
         assert_eq!(parse("export").unwrap().state_dir, PathBuf::from("/var/lib/oom-agent"));
-        for wrong in ["", "show", "show abc", "show 7%7%7%", "list --limit 0", "list --since soon", "export x"] {
+        for wrong in
+            ["", "show", "show abc", "show 7%7%7%", "list --limit 0", "list --since soon", "export x"]
+        {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

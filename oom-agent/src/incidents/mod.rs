@@ -138,7 +138,10 @@ fn export(store: &Database) -> Result<()> {
         }
     }
     if damaged > 0 {
-        bail!("{} damaged in the store, and left out", units::plural(damaged, "incident is", "incidents are"));
+        bail!(
+            "{} damaged in the store, and left out",
+            units::plural(damaged, "incident is", "incidents are")
+        );
     }
     Ok(())
 }

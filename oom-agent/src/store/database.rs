@@ -5,7 +5,9 @@ use super::record::Record;
 use crate::incident::id::first_id;
 use crate::incident::model::Incident;
 use crate::incident::same::{is_same, processes, window_ns};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior, params,
+};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -180,7 +182,12 @@ impl Database {
     }
 
     /// Stores what is new and drops what is too old or too much, in one transaction.
-    pub(super) fn put(&mut self, records: &[Record], retention: &Retention, now_ms: u64) -> Result<Put, Error> {
+    pub(super) fn put(
+        &mut self,
+        records: &[Record],
+        retention: &Retention,
+        now_ms: u64,
+    ) -> Result<Put, Error> {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before: i64 = tx.query_row("SELECT ifnull(max(seq), 0) FROM incidents", [], |row| row.get(0))?;
         let mut put = Put::default();
@@ -317,7 +324,19 @@ impl Database {
 
 fn insert(tx: &Transaction<'_>, record: &Record) -> rusqlite::Result<bool> {
     let Record {
-        id, unix_ms, boot_id, boottime_ns, scope, cgroup, comm, pid, diagnosis, level, brief, json, processes
+        id,
+        unix_ms,
+        boot_id,
+        boottime_ns,
+        scope,
+        cgroup,
+        comm,
+        pid,
+        diagnosis,
+        level,
+        brief,
+        json,
+        processes,
     } = record;
     let values =
         params![id, unix_ms, boot_id, boottime_ns, scope, cgroup, comm, pid, diagnosis, level, brief, json];
@@ -380,7 +399,8 @@ fn check_content(db: &Connection) -> Result<(), Error> {
         return Err(Error::Damaged(found));
     }
     // Pages may be whole, and not ours.
-    db.prepare("SELECT seq, brief, json FROM incidents").map_err(|error| Error::Damaged(error.to_string()))?;
+    db.prepare("SELECT seq, brief, json FROM incidents")
+        .map_err(|error| Error::Damaged(error.to_string()))?;
     db.prepare("SELECT pid, seq FROM processes").map_err(|error| Error::Damaged(error.to_string()))?;
     Ok(())
 }

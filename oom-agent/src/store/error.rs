@@ -52,9 +52,11 @@ impl Error {
     pub fn is_denied(&self) -> bool {
         match self {
             Self::Io(_, error) => error.kind() == ErrorKind::PermissionDenied,
-            Self::Sqlite(error) => {
-                matches!(error.sqlite_error_code(), Some(ErrorCode::PermissionDenied | ErrorCode::CannotOpen))
-            }
+            // A reader would have to make files beside the database (`SQLITE_READONLY_DIRECTORY`).
+            Self::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::PermissionDenied | ErrorCode::CannotOpen | ErrorCode::ReadOnly)
+            ),
             _ => false,
         }
     }

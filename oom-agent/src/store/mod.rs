@@ -257,7 +257,8 @@ impl Store {
         self.again = None;
         if self.status.problem.take().is_some() {
             let held = units::plural(std::mem::take(&mut self.status.held), "incident", "incidents");
-            self.messages.push(format!("the store can be used again: {held} from memory are on the disk now"));
+            self.messages
+                .push(format!("the store can be used again: {held} from memory are on the disk now"));
         }
         true
     }

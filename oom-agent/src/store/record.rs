@@ -55,7 +55,8 @@ impl Record {
 
 /// What lists show of an incident, and what it is recognised by.
 fn brief(incident: &Incident) -> Incident {
-    let Incident { schema, id, node, boot_id, time, log_time, boottime_ns, kernel_release, scope, .. } = incident;
+    let Incident { schema, id, node, boot_id, time, log_time, boottime_ns, kernel_release, scope, .. } =
+        incident;
     let mut evidence = incident.evidence.clone();
     evidence.notes.clear();
     evidence.sources.clear();
@@ -107,9 +108,9 @@ fn limited(incident: &Incident) -> String {
         cut.candidates.truncate(kept);
         let dropped = (candidates - kept) as u64;
         cut.candidates_lost = Some(cut.candidates_lost.unwrap_or(0).saturating_add(dropped));
-        cut.evidence.notes.push(format!(
-            "The store kept {kept} of {candidates} candidates, those with the most points."
-        ));
+        cut.evidence
+            .notes
+            .push(format!("The store kept {kept} of {candidates} candidates, those with the most points."));
     }
     line(&cut)
 }

@@ -17,9 +17,9 @@ use super::moment::{Moment, Told};
 use crate::incident::model::{Incident, Memory, Rule, ScopeKind, Victim};
 use crate::sink::{Tally, path};
 use groups::Groups;
-pub(crate) use text::rows;
 use often::Often;
 use std::collections::VecDeque;
+pub(crate) use text::rows;
 
 /// Incidents in the list: the last ones by time, as far as times can be compared.
 const LISTED: usize = 20;
