@@ -22,19 +22,19 @@ pub fn is_same(known: &Incident, later: &Incident, suspended_ns: u64) -> bool {
         return false;
     }
     let apart = one.0.saturating_sub(other.1).max(other.0.saturating_sub(one.1));
-    let (these, those) = (processes(known), processes(later));
-    if these.is_empty() || those.is_empty() {
+    let (died, read) = (processes(known), processes(later));
+    if died.is_empty() || read.is_empty() {
         return apart <= QUIET_NS.saturating_add(window_ns(later, suspended_ns))
             && known.scope.kind == later.scope.kind
             && asked(known).is_some()
             && asked(known) == asked(later);
     }
-    let shared = |id: &&u32| those.contains(id);
+    let shared = |id: &&u32| read.contains(id);
     if apart <= NEAR_NS {
-        return these.iter().any(|id| shared(&id));
+        return died.iter().any(|id| shared(&id));
     }
     apart <= window_ns(later, suspended_ns)
-        && these.iter().filter(shared).any(|id| comm(known, *id) == comm(later, *id))
+        && died.iter().filter(shared).any(|id| comm(known, *id) == comm(later, *id))
 }
 
 /// How far the times of the same incident may be apart.

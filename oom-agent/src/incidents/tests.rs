@@ -21,18 +21,18 @@ fn an_empty_store_says_so() {
         0,
         false,
         false,
-        &expect![[r#"
+        &expect![[r"
         0 incidents in the store
-    "#]],
+    "]],
     );
     check(
         Vec::new(),
         17,
         true,
         false,
-        &expect![[r#"
+        &expect![[r"
         0 of 17 incidents in the store match
-    "#]],
+    "]],
     );
 }
 
@@ -66,13 +66,13 @@ fn the_newest_is_at_the_end() {
         1234,
         true,
         true,
-        &expect![[r#"
+        &expect![[r"
         The last 2 that match, of 1,234 incidents in the store
         ID        TIME                 VICTIM               HELD  MACHINE  WHERE
         TR6W7RBN  2026-11-20 10:15:03  worker[4243] +3  1.18 GiB  node-7   /batch/job-17
         SM1D95TM  2026-11-20 10:15:03  java[81234]       474 MiB  other    /demo
 
         One in full: oom-agent incidents show ID. Earlier ones: --until, --limit.
-    "#]],
+    "]],
     );
 }

@@ -245,6 +245,8 @@ impl Store {
         }
         if gone || self.again.is_some() || self.disk.is_none() {
             self.disk = None;
+            // Perhaps it is another directory now.
+            self.lock = None;
             if let Err(error) = self.connect() {
                 self.failed(&error);
                 return false;

@@ -147,7 +147,7 @@ fn what_is_not_known_is_not_touched() {
     assert!(matches!(Database::read(&path(dir.path())), Err(Error::Newer(2))));
     raw().pragma_update(None, "application_id", 7).unwrap();
     assert!(matches!(Store::open(dir.path(), Retention::default()), Err(Error::Foreign(_))));
-    assert_eq!(aside(&dir), [PathBuf::new(); 0]);
+    assert!(aside(&dir).is_empty());
 }
 
 #[test]
