@@ -8,6 +8,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// Name of the database in the state directory.
 pub(super) const NAME: &str = "incidents.db";
@@ -44,15 +46,25 @@ pub(super) fn prepare(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Locks the directory for one agent. `None` where the file system has no locks.
-pub(super) fn lock(path: &Path) -> Result<Option<File>, Error> {
+/// Locks the directory for one agent, unless `held` does so already. `None` where the file system has no locks.
+///
+/// It waits a moment: for an agent that is just ending, or a process that inherited the lock and is just starting another
+/// program.
+pub(super) fn lock(path: &Path, held: Option<File>) -> Result<Option<File>, Error> {
     let dir = path.parent().unwrap_or(Path::new("/"));
-    let open = File::open(dir).map_err(Error::at("open", dir))?;
-    match flock(&open, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(open)),
-        Err(Errno::WOULDBLOCK) => Err(Error::InUse(dir.to_owned())),
-        Err(_) => Ok(None),
+    let same = |held: &File| held.metadata().is_ok_and(|it| Some((it.dev(), it.ino())) == identity(dir));
+    if held.as_ref().is_some_and(same) {
+        return Ok(held);
     }
+    let open = File::open(dir).map_err(Error::at("open", dir))?;
+    for _ in 0..10 {
+        match flock(&open, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Some(open)),
+            Err(Errno::WOULDBLOCK) => thread::sleep(Duration::from_millis(20)),
+            Err(_) => return Ok(None),
+        }
+    }
+    Err(Error::InUse(dir.to_owned()))
 }
 
 /// What tells a file from another one of the same name.

@@ -245,8 +245,6 @@ impl Store {
         }
         if gone || self.again.is_some() || self.disk.is_none() {
             self.disk = None;
-            // Perhaps it is another directory now.
-            self.lock = None;
             if let Err(error) = self.connect() {
                 self.failed(&error);
                 return false;
@@ -288,9 +286,7 @@ impl Store {
 
     fn open_file(&mut self) -> Result<(), Error> {
         file::prepare(&self.path)?;
-        if self.lock.is_none() {
-            self.lock = file::lock(&self.path)?;
-        }
+        self.lock = file::lock(&self.path, self.lock.take())?;
         let identity = file::identity(&self.path);
         let mut database = Database::open(&self.path)?;
         self.status.expired += database.shrink(&self.retention, now_ms())?;
