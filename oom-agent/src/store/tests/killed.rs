@@ -8,6 +8,11 @@ const DIR: &str = "OOM_AGENT_TEST_STORE";
 const FIRST: &str = "OOM_AGENT_TEST_FIRST";
 const KILLS: u32 = 200;
 
+/// Large, so that the write-ahead log is moved into the file every few incidents.
+fn large(at: u32) -> Incident {
+    Incident { kernel_log: Some("x".repeat(15_000)), ..number(at) }
+}
+
 /// The process that is killed.
 #[test]
 #[ignore = "started by another test"]
@@ -23,7 +28,7 @@ fn child() {
     line("\nready\n");
     for next in first.. {
         // Now and then several at once, and what the log tells again after a start.
-        let incidents: Vec<_> = (next..next + 1 + next % 3).map(number).collect();
+        let incidents: Vec<_> = (next..next + 1 + next % 3).map(large).collect();
         let outcomes = store.put_all(&incidents);
         for (incident, outcome) in incidents.iter().zip(outcomes) {
             assert!(matches!(outcome, Outcome::Stored | Outcome::Known), "{outcome:?}");
@@ -56,7 +61,7 @@ fn none_that_was_announced_is_lost_and_none_doubled() {
         if round % 4 != 0 {
             assert!(lines.any(|line| line.unwrap() == "ready"), "round {round}");
         }
-        std::thread::sleep(Duration::from_micros(random % 25_000));
+        std::thread::sleep(Duration::from_micros(random % 80_000));
         child.kill().unwrap();
         child.wait().unwrap();
         for line in lines {
