@@ -1,7 +1,9 @@
 //! Disks that refuse.
 
 use super::*;
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_remount};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount,
+};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::fs;
 
@@ -18,6 +20,7 @@ fn with_disk(size: &str, test: impl FnOnce(&TestRoot) + Send + 'static) {
         let dir = TestRoot::new();
         mount("tmpfs", dir.path(), "tmpfs", MountFlags::empty(), size.as_c_str()).unwrap();
         test(&dir);
+        unmount(dir.path(), UnmountFlags::DETACH).unwrap();
     };
     std::thread::spawn(run).join().unwrap();
 }
