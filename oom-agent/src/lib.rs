@@ -9,7 +9,8 @@
 //! - [`live`]: sources, assembler and clock put together: incidents as they happen.
 //! - [`resident`]: the agent's own memory.
 //! - [`sink`]: an incident as text or JSON.
-//! - [`trace`], [`explain`], [`rank`], [`doctor`]: the commands.
+//! - [`store`]: incidents on disk.
+//! - [`trace`], [`explain`], [`incidents`], [`rank`], [`doctor`]: the commands.
 //! - [`filter`], [`print`](mod@print): what those that show incidents share.
 //! - [`note`]: what they say on stderr.
 //! - [`units`]: PURE. Quantities as people read them.
@@ -19,6 +20,7 @@ pub mod doctor;
 pub mod explain;
 pub mod filter;
 pub mod incident;
+pub mod incidents;
 pub mod kernel;
 pub mod live;
 pub mod logs;
@@ -29,5 +31,6 @@ pub mod report;
 pub mod resident;
 pub mod sink;
 pub mod source;
+pub mod store;
 pub mod trace;
 pub mod units;

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use oom_agent::{
     doctor::{self, DoctorArgs},
     explain::{self, ExplainArgs, Usage},
+    incidents::{self, IncidentsArgs},
     note::note,
     rank::{self, RankArgs},
     trace::{self, NotPermitted, TraceArgs},
@@ -29,6 +30,8 @@ enum Command {
     Trace(TraceArgs),
     /// Show the OOM kills that kernel logs tell of: files or stdin, any machine's, without root.
     Explain(Box<ExplainArgs>),
+    /// Show the OOM kills that `oom-agent run` stored on this machine.
+    Incidents(IncidentsArgs),
     /// Show who would be killed now.
     Rank(RankArgs),
     /// Show what this kernel, these privileges and these settings allow.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Trace(args) => trace::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Incidents(args) => incidents::run(&args),
         Command::Rank(args) => rank::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };

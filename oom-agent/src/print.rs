@@ -7,8 +7,11 @@ use crate::{
         terminal::{Show, Style, render},
     },
 };
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use std::borrow::Cow;
+use std::io::{self, ErrorKind, Write as _};
+use std::ops::ControlFlow;
 
 /// How incidents are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -52,11 +55,24 @@ impl Printer {
     }
 }
 
+/// Writes to stdout and flushes. Breaks off where the reader went away: it has seen enough.
+///
+/// # Errors
+/// What else is wrong with stdout.
+pub fn write(text: &str) -> Result<ControlFlow<()>> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(error).context("cannot write to stdout"),
+    }
+}
+
 /// Parses `--candidates`.
 ///
 /// # Errors
 /// If it is neither a number nor `all` nor `none`.
-pub fn show(text: &str) -> Result<Show, String> {
+pub fn show(text: &str) -> std::result::Result<Show, String> {
     match text {
         "all" => Ok(Show::All),
         "none" => Ok(Show::None),

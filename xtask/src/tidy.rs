@@ -73,6 +73,12 @@ const BORDERS: &[Border] = &[
         why: "only web/ knows HTTP",
     },
     Border {
+        within: &["oom-agent/src/"],
+        except: &["oom-agent/src/store/"],
+        words: &["rusqlite"],
+        why: "only store/ knows SQLite",
+    },
+    Border {
         within: &["oom-ebpf/src/lib.rs"],
         except: &[],
         words: &["aya_ebpf", "aya_log_ebpf", "std"],

@@ -95,7 +95,8 @@ impl ExplainArgs {
     }
 }
 
-fn when(text: &str) -> Result<When, String> {
+/// Parses `--since` and `--until`.
+pub(crate) fn when(text: &str) -> Result<When, String> {
     When::parse(text, &Zoned::now())
 }
 

@@ -8,7 +8,7 @@
 //! - `tell`: which are shown, and how.
 //! - [`summary`]: what many have in common.
 
-mod args;
+pub(crate) mod args;
 mod follow;
 mod input;
 pub mod moment;

@@ -3,6 +3,7 @@
 use crate::incident::id::incident_id;
 use crate::incident::model::Incident;
 use crate::logs::{Found, Wall};
+use jiff::fmt::temporal::Pieces;
 use std::collections::HashSet;
 
 /// When something was.
@@ -17,6 +18,16 @@ pub struct Moment {
 }
 
 impl Moment {
+    /// When an incident was that says so itself, with the offset of the clock that it was told by.
+    pub fn of(incident: &Incident) -> Self {
+        let wall = incident.time.as_deref().and_then(|text| {
+            let pieces = Pieces::parse(text).ok()?;
+            let civil = pieces.date().to_datetime(pieces.time()?);
+            Some(Wall { text: text.to_owned(), civil, has_year: true, offset: pieces.to_numeric_offset() })
+        });
+        Self { wall, boot_ns: incident.boottime_ns, log: 0 }
+    }
+
     /// To the second: `2026-11-20 10:15:03`, `Nov 20 10:15:03`, `12345.678 s`, `?`.
     pub fn short(&self) -> String {
         match (&self.wall, self.boot_ns) {
@@ -181,6 +192,9 @@ mod tests {
         let clock = with(Some(wall(true, Some(Offset::constant(1)))), Some(5));
         assert_eq!(clock.short(), "2026-11-20 10:15:03");
         assert_eq!(with(Some(wall(false, None)), None).short(), "Nov 20 10:15:03");
+        let own = Moment::of(&samples::memcg());
+        assert_eq!(own.short(), "2026-11-20 10:15:03");
+        assert!(own.wall.is_some_and(|wall| wall.offset.is_some()) && own.boot_ns.is_some());
         let boot = with(None, Some(12_345_678_901_234));
         assert_eq!(boot.short(), "12345.678 s");
         assert_eq!(Moment::default().short(), "?");

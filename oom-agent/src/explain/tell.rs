@@ -7,10 +7,9 @@ use super::when::Window;
 use crate::filter::Filter;
 use crate::logs::Found;
 use crate::note::note;
-use crate::print::{Format, Printer};
+use crate::print::{Format, Printer, write};
 use crate::sink::{Tally, units};
-use anyhow::{Context as _, Result, bail};
-use std::io::{self, ErrorKind, Write as _};
+use anyhow::{Result, bail};
 use std::ops::ControlFlow;
 
 /// Takes incidents, writes to stdout what is wanted.
@@ -144,15 +143,9 @@ impl<'a> Teller<'a> {
 
     /// Writes and flushes. A reader that went away has seen enough.
     fn write(&mut self, text: &str) -> Result<ControlFlow<()>> {
-        let mut out = io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Ok(()) => Ok(ControlFlow::Continue(())),
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.closed = true;
-                Ok(ControlFlow::Break(()))
-            }
-            Err(error) => Err(error).context("cannot write to stdout"),
-        }
+        let written = write(text)?;
+        self.closed |= written.is_break();
+        Ok(written)
     }
 
     /// Shows what waited for the end, and says on stderr what was left out.

@@ -14,6 +14,25 @@ pub fn incident_id(unix_ms: u64, boot_id: &str, boottime_ns: u64, number: u64) -
     let high = fnv1a(low, b"high");
     let value =
         (u128::from(unix_ms & 0xffff_ffff_ffff) << 80) | (u128::from(high & 0xffff) << 64) | u128::from(low);
+    base32(value)
+}
+
+/// The least id of an incident at `unix_ms`: all ids before that time are less.
+pub fn first_id(unix_ms: u64) -> String {
+    base32(u128::from(unix_ms & 0xffff_ffff_ffff) << 80)
+}
+
+/// The wall clock that an id says, in milliseconds since 1970. `None` if it is no id.
+pub fn unix_ms(id: &str) -> Option<u64> {
+    if id.len() != 26 {
+        return None;
+    }
+    let digit = |byte| ALPHABET.iter().position(|letter| *letter == byte);
+    let digits = id.bytes().map(digit).collect::<Option<Vec<_>>>()?;
+    Some(digits[..10].iter().fold(0, |value, digit| value << 5 | *digit as u64))
+}
+
+fn base32(value: u128) -> String {
     (0..26).rev().map(|digit| char::from(ALPHABET[(value >> (5 * digit)) as usize & 31])).collect()
 }
 
@@ -36,5 +55,8 @@ mod tests {
         assert_ne!(first, incident_id(1_700_000_000_000, "other", 5, 1));
         assert_eq!(first, incident_id(1_700_000_000_000, "boot", 5, 1));
         assert_eq!(&incident_id(1_469_918_176_385, "boot", 5, 1)[..10], "01ARYZ6S41");
+        assert!(first_id(1_700_000_000_000) <= first && first < first_id(1_700_000_000_001));
+        assert_eq!((unix_ms(&first), unix_ms(&later)), (Some(1_700_000_000_000), Some(1_700_000_000_001)));
+        assert_eq!((unix_ms(""), unix_ms(&"I".repeat(26)), unix_ms("7")), (None, None, None));
     }
 }

@@ -3,7 +3,7 @@
 //! # Layout
 //! - [`model`]: the incident, as every sink gets it.
 //! - [`fact`]: what sources tell (`filled`: of how full everything was).
-//! - [`id`]: names of incidents.
+//! - [`id`]: names of incidents. [`same`]: whether two tell of the same.
 //! - [`badness`]: the kernel's arithmetic.
 //! - [`machine`]: the machine's memory, as far as the kernel's report tells of it.
 //! - [`verdict`]: why the allocation failed.
@@ -22,6 +22,7 @@ pub mod id;
 pub mod machine;
 pub mod model;
 pub mod recovery;
+pub mod same;
 pub mod state;
 pub mod story;
 pub mod verdict;

@@ -20,6 +20,7 @@ use crate::sink::{Tally, path};
 use groups::Groups;
 use often::Often;
 use std::collections::{BTreeMap, VecDeque};
+pub(crate) use text::rows;
 
 /// Incidents in the list: the last ones by time, as far as times can be compared.
 const LISTED: usize = 20;
@@ -62,10 +63,11 @@ struct Killed {
     last: Moment,
 }
 
-/// One incident in the list.
+/// One incident in a list.
 #[derive(Clone, Debug)]
-struct Entry {
-    number: u64,
+pub(crate) struct Entry {
+    /// What it is asked for by.
+    label: String,
     moment: Moment,
     machine: Option<String>,
     /// Escaped.
@@ -107,17 +109,7 @@ impl Summary {
                 }
             });
         }
-        let victim = main_victim(incident);
-        self.enter(Entry {
-            number: *number,
-            moment: moment.clone(),
-            machine,
-            scope: scope(incident, false),
-            victim: victim.map(|victim| (victim.comm.clone(), victim.pid)),
-            others: incident.victims.len().saturating_sub(1),
-            held: victim.and_then(|victim| held(&victim.memory)),
-            none: is_none(incident),
-        });
+        self.enter(Entry::new(number.to_string(), moment.clone(), incident));
     }
 
     /// Several files, and several machines in one, do not have their incidents in the order of time.
@@ -150,6 +142,23 @@ impl Summary {
     /// Incidents so far.
     pub fn incidents(&self) -> u64 {
         self.tally.incidents
+    }
+}
+
+impl Entry {
+    /// An incident's row. `label`: what it is asked for by.
+    pub(crate) fn new(label: String, moment: Moment, incident: &Incident) -> Self {
+        let victim = main_victim(incident);
+        Self {
+            label,
+            moment,
+            machine: incident.node.as_deref().map(clipped),
+            scope: scope(incident, false),
+            victim: victim.map(|victim| (victim.comm.clone(), victim.pid)),
+            others: incident.victims.len().saturating_sub(1),
+            held: victim.and_then(|victim| held(&victim.memory)),
+            none: is_none(incident),
+        }
     }
 }
 

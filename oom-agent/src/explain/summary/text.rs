@@ -148,12 +148,13 @@ impl Summary {
     }
 
     fn by_cgroup(&self) -> (&'static str, Table, Option<String>) {
-        let mut table = Table::new(self.with_machine(vec![
+        let columns = vec![
             Column::right("COUNT"),
             Column::left("FIRST").rank(2),
             Column::left("LAST"),
             Column::left("WHERE").fit(Fit::Path(20)),
-        ]));
+        ];
+        let mut table = Table::new(with_machine(self.several_machines(), columns));
         let sorted = self.cgroups.sorted();
         for (place, group) in sorted.iter().take(ROWS) {
             let cells = vec![
@@ -162,7 +163,7 @@ impl Summary {
                 group.value.last.short(),
                 place.scope.clone(),
             ];
-            table.row(Tone::Plain, self.and_machine(cells, place.machine.as_deref()));
+            table.row(Tone::Plain, and_machine(self.several_machines(), cells, place.machine.as_deref()));
         }
         let left = sorted.iter().skip(ROWS).map(|(_, group)| group.count).sum::<u64>() + self.cgroups.others;
         ("By cgroup that was full", table, others(left, "incident", "incidents"))
@@ -193,45 +194,56 @@ impl Summary {
     }
 
     fn list(&self) -> (&'static str, Table, Option<String>) {
-        let mut table = Table::new(self.with_machine(vec![
-            Column::right("N"),
-            Column::left("TIME"),
-            Column::left("VICTIM").fit(Fit::Cut(12)),
-            Column::right("HELD"),
-            Column::left("WHERE").fit(Fit::Path(16)),
-        ]));
-        for entry in &self.listed {
-            let Entry { number, moment, machine, scope, victim, others, held, none } = entry;
-            let who = match (victim, others) {
-                (None, _) if *none => "none".to_owned(),
-                (None, _) => units::UNKNOWN.to_owned(),
-                (Some((comm, pid)), 0) => format!("{}[{pid}]", escape::name(comm)),
-                (Some((comm, pid)), more) => format!("{}[{pid}] +{more}", escape::name(comm)),
-            };
-            let held = if victim.is_some() { units::maybe_bytes(*held) } else { String::new() };
-            let cells = vec![number.to_string(), moment.short(), who, held, scope.clone()];
-            table.row(Tone::Plain, self.and_machine(cells, machine.as_deref()));
-        }
+        let table = rows(Column::right("N"), &self.listed, self.several_machines());
         let left = self.tally.incidents - self.listed.len() as u64;
         let left = (left > 0)
             .then(|| format!("{} before these: narrow it down by --since and --until", units::count(left)));
         (if left.is_some() { "The last ones" } else { "All of them" }, table, left)
     }
+}
 
-    /// With a column for the machine before the last one, if there are several.
-    fn with_machine(&self, mut columns: Vec<Column>) -> Vec<Column> {
-        if self.several_machines() {
-            columns.insert(columns.len() - 1, Column::left("MACHINE").fit(Fit::Cut(8)));
-        }
-        columns
+/// A table of incidents, one a row. `label`: the column of what they are asked for by.
+pub(crate) fn rows<'a>(
+    label: Column,
+    entries: impl IntoIterator<Item = &'a Entry>,
+    several_machines: bool,
+) -> Table {
+    let columns = vec![
+        label,
+        Column::left("TIME"),
+        Column::left("VICTIM").fit(Fit::Cut(12)),
+        Column::right("HELD"),
+        Column::left("WHERE").fit(Fit::Path(16)),
+    ];
+    let mut table = Table::new(with_machine(several_machines, columns));
+    for entry in entries {
+        let Entry { label, moment, machine, scope, victim, others, held, none } = entry;
+        let who = match (victim, others) {
+            (None, _) if *none => "none".to_owned(),
+            (None, _) => units::UNKNOWN.to_owned(),
+            (Some((comm, pid)), 0) => format!("{}[{pid}]", escape::name(comm)),
+            (Some((comm, pid)), more) => format!("{}[{pid}] +{more}", escape::name(comm)),
+        };
+        let held = if victim.is_some() { units::maybe_bytes(*held) } else { String::new() };
+        let cells = vec![label.clone(), moment.short(), who, held, scope.clone()];
+        table.row(Tone::Plain, and_machine(several_machines, cells, machine.as_deref()));
     }
+    table
+}
 
-    fn and_machine(&self, mut cells: Vec<String>, name: Option<&str>) -> Vec<String> {
-        if self.several_machines() {
-            cells.insert(cells.len() - 1, machine(name));
-        }
-        cells
+/// With a column for the machine before the last one, if there are several.
+fn with_machine(several: bool, mut columns: Vec<Column>) -> Vec<Column> {
+    if several {
+        columns.insert(columns.len() - 1, Column::left("MACHINE").fit(Fit::Cut(8)));
     }
+    columns
+}
+
+fn and_machine(several: bool, mut cells: Vec<String>, name: Option<&str>) -> Vec<String> {
+    if several {
+        cells.insert(cells.len() - 1, machine(name));
+    }
+    cells
 }
 
 fn machine(name: Option<&str>) -> String {
