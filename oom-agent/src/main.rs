@@ -11,7 +11,9 @@ use oom_agent::{
     explain::{self, ExplainArgs, Usage},
     note::note,
     rank::{self, RankArgs},
-    trace::{self, NotPermitted, TraceArgs},
+    run::{self, RunArgs},
+    startup::NotPermitted,
+    trace::{self, TraceArgs},
 };
 use std::{io::ErrorKind, process::ExitCode};
 
@@ -27,6 +29,8 @@ struct Cli {
 enum Command {
     /// Show OOM kills as they happen.
     Trace(TraceArgs),
+    /// Run as a daemon: metrics over HTTP, until SIGTERM.
+    Run(RunArgs),
     /// Show the OOM kills that kernel logs tell of: files or stdin, any machine's, without root.
     Explain(Box<ExplainArgs>),
     /// Show who would be killed now.
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Trace(args) => trace::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Rank(args) => rank::run(&args),
         Command::Doctor(args) => doctor::run(&args),

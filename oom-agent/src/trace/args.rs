@@ -1,24 +1,12 @@
 //! Arguments of `trace`.
 
 use crate::{
-    incident::model::Level,
-    kernel::load::Options,
     print::{Format, show},
     sink::terminal::Show,
+    startup::UseArgs,
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::{num::NonZeroU64, time::Duration};
-
-/// The most that is used of what the kernel allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum MaxLevel {
-    /// Everything.
-    Full,
-    /// BPF on tracepoints only, with the kernel's log.
-    Tracepoint,
-    /// The kernel's log only.
-    Kmsg,
-}
 
 /// Arguments of `trace`.
 #[derive(Args, Clone, Debug)]
@@ -50,31 +38,9 @@ pub struct TraceArgs {
     /// Candidates to show: a number, all or none. Default: 10 as text, all as JSON.
     #[arg(long, value_name = "N|all|none", value_parser = show)]
     pub candidates: Option<Show>,
-    /// Use no more than this.
-    #[arg(long, value_enum, default_value_t = MaxLevel::Full, help_heading = "Debugging")]
-    pub max_level: MaxLevel,
-    /// Use kprobes instead of trampolines (fentry, fexit).
-    #[arg(long, help_heading = "Debugging")]
-    pub no_trampolines: bool,
-    /// Show on stderr what the BPF programs themselves say.
-    #[arg(long, help_heading = "Debugging")]
-    pub bpf_log: bool,
-}
-
-impl TraceArgs {
-    /// For the loader.
-    pub(super) fn options(&self) -> Options {
-        Options {
-            max_level: match self.max_level {
-                MaxLevel::Full => Level::Full,
-                MaxLevel::Tracepoint => Level::Tracepoint,
-                MaxLevel::Kmsg => Level::Kmsg,
-            },
-            trampolines: !self.no_trampolines,
-            bpf_log: self.bpf_log,
-            ..Options::default()
-        }
-    }
+    /// What is used.
+    #[command(flatten)]
+    pub uses: UseArgs,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -4,7 +4,7 @@ use super::process::bytes;
 use crate::{
     kernel::host::cgroup::{Cgroups, Memory},
     rank::facts::{Bound, Level, upwards},
-    trace::NotPermitted,
+    startup::NotPermitted,
 };
 use anyhow::{Result, bail};
 use std::{

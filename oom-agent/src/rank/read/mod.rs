@@ -12,7 +12,7 @@ mod tests;
 use super::facts::{Facts, is_within};
 use crate::{
     kernel::host::{Host, read_file},
-    trace::NotPermitted,
+    startup::NotPermitted,
 };
 use anyhow::Result;
 use cgroup::Tree;
