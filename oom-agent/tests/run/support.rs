@@ -139,9 +139,10 @@ impl Cgroup {
     }
 
     /// Uses more memory in it than it may have, and comes back when that was killed: `tail` keeps a line until it ends.
+    /// Where the limit does not hold, that is no more than 256 MiB.
     pub(crate) fn fill(&self) {
         let procs = self.dir.join("cgroup.procs");
-        let script = r#"echo $$ > "$1" && exec tail -c 256M /dev/zero"#;
+        let script = r#"echo $$ > "$1" && head -c 256M /dev/zero | tail"#;
         let mut hog = Command::new("sh");
         hog.args(["-c", script, "sh"]).arg(procs).stdout(Stdio::null()).stderr(Stdio::null());
         let status = hog.status().expect("a shell");
