@@ -2,7 +2,7 @@
 
 /// Lines in [`WINDOW_NS`], at most.
 const LINES: u64 = 10;
-/// As the kernel does with its own reports (`oom_rs` in mm/oom_kill.c is 10 in 5 s), twice as long.
+/// As the kernel does with its own reports (`oom_rs` in `mm/oom_kill.c` is 10 in 5 s), twice as long.
 const WINDOW_NS: u64 = 10_000_000_000;
 
 /// Who may say something, and what was held back.

@@ -20,7 +20,7 @@ use crate::{
     note::{log_to_stderr, note},
     resident,
     startup::{NotPermitted, UseArgs, announce},
-    web::{self, Question, Times},
+    web::{self, Patience, Question},
 };
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -97,7 +97,7 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
 /// Until a signal comes, or a source breaks.
 async fn watch(live: &mut Live, daemon: &mut Daemon, listener: TcpListener, end: &mut End) -> Result<()> {
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    tokio::spawn(web::serve(listener, sender, Times::default()));
+    tokio::spawn(web::serve(listener, sender, Patience::default()));
     loop {
         tokio::select! {
             incident = live.next() => {

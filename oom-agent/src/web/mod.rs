@@ -7,9 +7,9 @@
 //! # Layout
 //! - [`listen`], [`serve`]: connections.
 //! - `route`: which path is what.
-//! - `patience`: a reader that does not read is left.
+//! - `patient`: a reader that does not read is left.
 
-mod patience;
+mod patient;
 mod route;
 
 pub use route::{Answer, Ask, Question};
@@ -17,7 +17,7 @@ pub use route::{Answer, Ask, Question};
 use anyhow::{Context as _, Result};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use patience::Patient;
+use patient::Patient;
 use std::{io::ErrorKind, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -26,11 +26,11 @@ use tokio::{
 };
 
 /// Connections at a time. Others wait in the kernel's queue.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 128;
 /// Those that wait there.
 const BACKLOG: u32 = 1024;
 /// Bytes that the kernel keeps of an answer: they count against the agent's cgroup.
-const SEND_BUFFER: u32 = 64 << 10;
+const SEND_BUFFER: u32 = 32 << 10;
 /// Bytes of a request's line and headers.
 const HEADERS_BYTES: usize = 16 << 10;
 /// Headers of a request.
@@ -47,12 +47,21 @@ pub struct Times {
     pub connection: Duration,
 }
 
-impl Default for Times {
+/// How long they may take by how many there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For as many connections as find half of the room free.
+    pub calm: Times,
+    /// For the others: whoever waits for room waits for one of these.
+    pub crowded: Times,
+}
+
+impl Default for Patience {
     fn default() -> Self {
+        let seconds = Duration::from_secs;
         Self {
-            headers: Duration::from_secs(10),
-            write: Duration::from_secs(10),
-            connection: Duration::from_mins(1),
+            calm: Times { headers: seconds(10), write: seconds(10), connection: seconds(60) },
+            crowded: Times { headers: seconds(1), write: seconds(1), connection: seconds(3) },
         }
     }
 }
@@ -94,13 +103,15 @@ pub fn address(listener: &TcpListener) -> Result<SocketAddr> {
 }
 
 /// Answers, for ever. What it cannot answer itself it asks.
-pub async fn serve(listener: TcpListener, questions: mpsc::Sender<Question>, times: Times) {
+pub async fn serve(listener: TcpListener, questions: mpsc::Sender<Question>, patience: Patience) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     // It is never closed.
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let questions = questions.clone();
+                let crowded = room.available_permits() < CONNECTIONS / 2;
+                let times = if crowded { patience.crowded } else { patience.calm };
                 tokio::spawn(async move {
                     connection(stream, questions, times).await;
                     drop(permit);

@@ -11,14 +11,20 @@ const SHORT: Times = Times {
     write: Duration::from_millis(300),
     connection: Duration::from_millis(1500),
 };
+/// The times where there is room: long enough to be told from those of a crowd.
+const LONG: Times = Times { headers: Duration::from_mins(1), write: Duration::from_mins(1), ..SHORT };
 
 /// A server whose `/metrics` has this many bytes.
 fn server(bytes: usize) -> SocketAddr {
+    server_with(bytes, Patience { calm: SHORT, crowded: SHORT })
+}
+
+fn server_with(bytes: usize, patience: Patience) -> SocketAddr {
     let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = address(&listener).unwrap();
     let (sender, mut questions) = mpsc::channel::<Question>(16);
     let body = Bytes::from(vec![b'x'; bytes]);
-    tokio::spawn(serve(listener, sender, SHORT));
+    tokio::spawn(serve(listener, sender, patience));
     tokio::spawn(async move {
         while let Some(Question { ask, answer }) = questions.recv().await {
             let _ = answer.send(match ask {
@@ -73,7 +79,7 @@ async fn paths_and_methods() {
 #[tokio::test]
 async fn headers_are_bounded_in_number_and_bytes() {
     let address = server(3);
-    let many = (0..100).map(|n| format!("X-{n}: y\r\n")).collect::<String>();
+    let many = "X: y\r\n".repeat(HEADERS + 1);
     let huge = format!("X: {}\r\n", "y".repeat(HEADERS_BYTES * 4));
     for headers in [many, huge] {
         let request = format!("GET /healthz HTTP/1.1\r\n{headers}\r\n");
@@ -122,6 +128,20 @@ async fn who_finds_no_room_waits_and_is_answered() {
         idle.push(TcpStream::connect(address).await.unwrap());
     }
     assert!(say(address, &get("/healthz")).await.ends_with("ok\n"));
+}
+
+#[tokio::test]
+async fn in_a_crowd_half_of_the_connections_change_fast() {
+    let address = server_with(32 << 20, Patience { calm: LONG, crowded: SHORT });
+    let mut slow = Vec::new();
+    for _ in 0..CONNECTIONS * 2 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&get("/metrics")).await.unwrap();
+        slow.push(stream);
+    }
+    let began = Instant::now();
+    assert!(say(address, &get("/healthz")).await.ends_with("ok\n"));
+    assert!(began.elapsed() < LONG.write / 4, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

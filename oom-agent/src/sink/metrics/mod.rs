@@ -91,7 +91,7 @@ impl Metrics {
     /// With nothing counted.
     ///
     /// # Errors
-    /// Never: if the names and buckets below are no good.
+    /// If a name or a bucket below is no good.
     pub fn new(about: About, bounds: Bounds) -> anyhow::Result<Self> {
         let histogram = |name: &str, help: &str, buckets: &[f64]| {
             Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))
