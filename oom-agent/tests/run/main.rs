@@ -1,6 +1,8 @@
 //! The daemon as it is run: a real kill in a memory cgroup of its own, seen through `/metrics`. Needs root and a memory
 //! controller; says so where they are not to be had.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking, also in what it is made of")]
+
 mod support;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -20,12 +22,10 @@ fn a_kill_is_an_increase_from_zero_and_the_end_is_clean() {
     // The agent looks at the tree once a second at most.
     wait_until("the cgroup is seen", || daemon.value(&victims) == Some(0.0));
     let before = daemon.value(memcg).expect("it is there from the start");
-    let exits = daemon.value("oom_kill_to_exit_seconds_count").expect("it is there from the start");
     cgroup.fill();
     wait_until("the kill is counted", || daemon.value(&victims) == Some(1.0));
     // Others on this machine may have been killed meanwhile.
     assert!(daemon.value(memcg) > Some(before));
-    assert!(daemon.value("oom_kill_to_exit_seconds_count") > Some(exits));
     drop(cgroup);
     std::thread::sleep(Duration::from_millis(1100));
     assert_eq!(daemon.value(&victims), Some(1.0), "it stays when the cgroup is gone");
@@ -43,7 +43,7 @@ fn a_kill_is_an_increase_from_zero_and_the_end_is_clean() {
     kill_process(Pid::from_child(&daemon.child), Signal::TERM).expect("it runs");
     assert_eq!(daemon.child.wait().expect("it ends").code(), Some(0));
     let said = daemon.said();
-    assert!(said.contains("killed: its memory cgroup"), "a line for the kill: {said}");
+    assert!(said.contains(" was killed: "), "a line for the kill: {said}");
     assert!(said.lines().last().is_some_and(|line| line.contains("ended: ")), "{said}");
 }
 
@@ -59,7 +59,8 @@ fn a_kill_right_before_the_end_is_told() {
     kill_process(Pid::from_child(&daemon.child), Signal::TERM).expect("it runs");
     assert_eq!(daemon.child.wait().expect("it ends").code(), Some(0));
     let said = daemon.said();
-    assert!(said.contains(" was killed: "), "{said}");
+    // Where many are killed meanwhile, it may have no line of its own.
+    assert!(said.contains("ended: ") && !said.contains("ended: 0 incidents"), "{said}");
 }
 
 #[test]

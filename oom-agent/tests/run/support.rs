@@ -48,18 +48,19 @@ impl Daemon {
     /// `None`: not permitted here.
     pub(crate) fn start(args: &[&str]) -> Option<Self> {
         let mut child = command(&[&["--listen", "127.0.0.1:0"], args].concat()).spawn().expect("starts");
-        let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-        let mut said = String::new();
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut daemon = Self { child, address: String::new(), stderr, said: String::new() };
         loop {
-            let begin = said.len();
-            if stderr.read_line(&mut said).expect("text") == 0 {
-                assert_eq!(child.wait().expect("it ended").code(), Some(3), "{said}");
+            let begin = daemon.said.len();
+            if daemon.stderr.read_line(&mut daemon.said).expect("text") == 0 {
+                let said = &daemon.said;
+                assert_eq!(daemon.child.wait().expect("it ended").code(), Some(3), "{said}");
                 eprintln!("not tested: {said}");
                 return None;
             }
-            if let Some(rest) = said[begin..].split("listening on http://").nth(1) {
-                let address = rest.split(": /").next().expect("an address").to_owned();
-                return Some(Self { child, address, stderr, said });
+            if let Some((_, rest)) = daemon.said[begin..].split_once("listening on http://") {
+                daemon.address = rest.split(": /").next().expect("an address").to_owned();
+                return Some(daemon);
             }
         }
     }
