@@ -5,12 +5,14 @@
 //! - [`report`]: PURE. The kernel's OOM report as text.
 //! - [`logs`]: PURE. Logs as text: what stands around the kernel's messages, and the incidents that they tell of.
 //! - [`kernel`]: the only place that knows aya and BTF; what this machine allows.
-//! - [`source`]: the kernel's log.
+//! - [`source`]: the kernel's log, which memory cgroups there are.
 //! - [`live`]: sources, assembler and clock put together: incidents as they happen.
 //! - [`resident`]: the agent's own memory.
 //! - [`sink`]: an incident as text or JSON.
 //! - [`store`]: incidents on disk.
-//! - [`trace`], [`explain`], [`incidents`], [`rank`], [`doctor`]: the commands.
+//! - [`web`]: the only place that knows HTTP.
+//! - [`trace`], [`run`], [`explain`], [`incidents`], [`rank`], [`doctor`]: the commands.
+//! - [`startup`]: what those that follow the running kernel share.
 //! - [`filter`], [`print`](mod@print): what those that show incidents share.
 //! - [`note`]: what they say on stderr.
 //! - [`units`]: PURE. Quantities as people read them.
@@ -29,8 +31,11 @@ pub mod print;
 pub mod rank;
 pub mod report;
 pub mod resident;
+pub mod run;
 pub mod sink;
 pub mod source;
+pub mod startup;
 pub mod store;
 pub mod trace;
 pub mod units;
+pub mod web;

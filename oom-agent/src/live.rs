@@ -206,6 +206,16 @@ impl Live {
         self.assembler.totals()
     }
 
+    /// Whether the kernel's log is read: it may break.
+    pub const fn reads_log(&self) -> bool {
+        self.kmsg.is_some()
+    }
+
+    /// Whether BPF programs tell of kills.
+    pub const fn has_bpf(&self) -> bool {
+        self.rings.is_some()
+    }
+
     /// Records that found no room in the BPF rings since the start.
     pub fn dropped(&self) -> Dropped {
         self.rings.as_ref().map(Rings::dropped).unwrap_or_default()

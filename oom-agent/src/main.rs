@@ -12,7 +12,9 @@ use oom_agent::{
     incidents::{self, IncidentsArgs},
     note::note,
     rank::{self, RankArgs},
-    trace::{self, NotPermitted, TraceArgs},
+    run::{self, RunArgs},
+    startup::NotPermitted,
+    trace::{self, TraceArgs},
 };
 use std::{io::ErrorKind, process::ExitCode};
 
@@ -28,6 +30,8 @@ struct Cli {
 enum Command {
     /// Show OOM kills as they happen.
     Trace(TraceArgs),
+    /// Run as a daemon: incidents stored, metrics over HTTP, until SIGTERM.
+    Run(RunArgs),
     /// Show the OOM kills that kernel logs tell of: files or stdin, any machine's, without root.
     Explain(Box<ExplainArgs>),
     /// Show the OOM kills that `oom-agent run` stored on this machine.
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Trace(args) => trace::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Rank(args) => rank::run(&args),

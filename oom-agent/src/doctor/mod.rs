@@ -25,7 +25,7 @@ use crate::{
         load::HookStatus,
     },
     sink::terminal::{Show, Style},
-    trace::NotPermitted,
+    startup::NotPermitted,
 };
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};

@@ -18,8 +18,8 @@ use crate::{
         text::{Line, Tone},
         units,
     },
+    startup::NotPermitted,
     store::{self, Database, Error, Lookup, Page},
-    trace::NotPermitted,
 };
 use anyhow::{Context as _, Result, bail};
 pub use args::{IncidentsArgs, ListArgs, ShowArgs, What};

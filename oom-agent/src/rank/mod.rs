@@ -44,7 +44,7 @@ use what_if::Change;
 /// Runs the command.
 ///
 /// # Errors
-/// [`crate::trace::NotPermitted`] where /proc or the memory controller cannot be read; a cgroup or a process that does not
+/// [`crate::startup::NotPermitted`] where /proc or the memory controller cannot be read; a cgroup or a process that does not
 /// exist; stdout cannot be written.
 pub fn run(args: &RankArgs) -> Result<()> {
     let question = Question::new(args)?;

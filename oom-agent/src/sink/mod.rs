@@ -3,11 +3,13 @@
 //! # Layout
 //! - [`terminal`]: for a person.
 //! - [`json`]: for a machine, one line an incident.
+//! - [`metrics`]: counted, for Prometheus.
 //! - [`summary()`]: the last line of a trace.
 //! - [`table`], [`text`], [`path`], [`units`], [`escape`]: what they are made of, pure.
 
 pub mod escape;
 pub mod json;
+pub mod metrics;
 pub mod path;
 #[cfg(test)]
 pub(crate) mod samples;

@@ -1,13 +1,16 @@
 //! Memory cgroups in files, v1 and v2. Whoever reads them knows that a cgroup may be gone at any moment.
 
 use crate::{
-    kernel::host::cgroup::{Cgroups, Memory},
+    kernel::{
+        decode::name,
+        host::cgroup::{Cgroups, Memory},
+    },
     rank::facts::Bound,
 };
 use std::{
-    fs::File,
+    fs::{File, read_dir},
     io::{self, Read as _},
-    os::unix::fs::MetadataExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -15,6 +18,8 @@ use std::{
 const NO_LIMIT: u64 = 1 << 62;
 /// A file is not read further than this.
 const LONGEST: u64 = 64 << 10;
+/// Directories that are listed, at most.
+const DIRECTORIES: usize = 16_384;
 
 /// Where memory cgroups are.
 #[derive(Clone, Debug)]
@@ -42,6 +47,41 @@ impl Tree {
     pub(crate) fn at(&self, cgroup: &str) -> Dir {
         Dir(self.dir.join(cgroup.trim_start_matches('/')))
     }
+
+    /// Paths, as the kernel writes them, of those that processes are in: the root and all without memory cgroups below
+    /// them; and of all with a limit.
+    pub(crate) fn list(&self) -> Vec<String> {
+        let root = Seen { path: "/".to_owned(), wanted: true, has_limit: false };
+        let mut seen = vec![root];
+        let mut stack = vec![(self.dir.clone(), 0)];
+        while let Some((dir, parent)) = stack.pop() {
+            for entry in read_dir(&dir).into_iter().flatten().flatten() {
+                if !entry.file_type().is_ok_and(|kind| kind.is_dir()) || seen.len() >= DIRECTORIES {
+                    continue;
+                }
+                let dir = Dir(entry.path());
+                // Without a limit's file it is no memory cgroup.
+                let limit = if self.v2 { "memory.max" } else { "memory.limit_in_bytes" };
+                let Some(limit) = dir.limit(limit) else { continue };
+                let above = if parent == 0 { "" } else { &seen[parent].path };
+                let path = format!("{above}/{}", name(entry.file_name().as_bytes()));
+                if parent != 0 {
+                    seen[parent].wanted = seen[parent].has_limit;
+                }
+                stack.push((dir.0, seen.len()));
+                seen.push(Seen { path, wanted: true, has_limit: limit.bytes().is_some() });
+            }
+        }
+        seen.into_iter().filter(|it| it.wanted).map(|it| it.path).collect()
+    }
+}
+
+/// A directory that was listed.
+struct Seen {
+    path: String,
+    /// A victim may be in it, or it is one that is likely to get full.
+    wanted: bool,
+    has_limit: bool,
 }
 
 /// The directory of one cgroup.
@@ -87,4 +127,40 @@ pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::host::cgroup::Layout;
+    use std::{ffi::OsStr, fs};
+
+    #[test]
+    fn leaves_and_those_with_a_limit_are_listed() {
+        let root = std::env::temp_dir().join(format!("oom-agent-cgroups-{}", std::process::id()));
+        let mount = root.join("sys/fs/cgroup");
+        let make = |path: &[u8], limit: Option<&str>| {
+            let dir = mount.join(OsStr::from_bytes(path));
+            fs::create_dir_all(&dir).unwrap();
+            if let Some(limit) = limit {
+                fs::write(dir.join("memory.max"), limit).unwrap();
+            }
+        };
+        make(b"", None);
+        make(b"a.slice", Some("max\n"));
+        make(b"a.slice/x.service", Some("max\n"));
+        make(b"a.slice/y\xff.service", Some("max\n"));
+        make(b"pod", Some("1048576\n"));
+        make(b"pod/container", Some("max\n"));
+        make(b"pod/container/no-controller", None);
+        make(b"no-controller", None);
+        let cgroups = |memory| Cgroups { layout: Layout::Unified, memory };
+        let tree = Tree::find(&root, &cgroups(Memory::V2("/sys/fs/cgroup".into()))).unwrap();
+        let mut list = tree.list();
+        list.sort();
+        let expected = ["/", "/a.slice/x.service", "/a.slice/y\\xff.service", "/pod", "/pod/container"];
+        assert_eq!(list, expected);
+        assert!(Tree::find(&root, &cgroups(Memory::Disabled)).is_none());
+        fs::remove_dir_all(&root).unwrap();
+    }
 }

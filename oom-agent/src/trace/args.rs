@@ -1,28 +1,12 @@
 //! Arguments of `trace`.
 
 use crate::{
-    incident::model::Level,
-    kernel::load::Options,
     print::{Format, show},
     sink::terminal::Show,
+    startup::{UseArgs, duration},
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::{num::NonZeroU64, time::Duration};
-
-/// The most that is used of what the kernel allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum MaxLevel {
-    /// Everything.
-    Full,
-    /// BPF on tracepoints only, with the kernel's log.
-    Tracepoint,
-    /// The kernel's log only.
-    Kmsg,
-}
-
-/// How often the use of memory is sampled; `None`: never.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SampleEvery(pub Option<Duration>);
 
 /// Arguments of `trace`.
 #[derive(Args, Clone, Debug)]
@@ -54,56 +38,9 @@ pub struct TraceArgs {
     /// Candidates to show: a number, all or none. Default: 10 as text, all as JSON.
     #[arg(long, value_name = "N|all|none", value_parser = show)]
     pub candidates: Option<Show>,
-    /// How often to sample memory in use, for the growth before a kill: 10s, 1m, or off. Up to six times less often while
-    /// nothing changes.
-    #[arg(long, value_name = "TIME|off", value_parser = sample_every, default_value = "10s")]
-    pub sample_every: SampleEvery,
-    /// Use no more than this.
-    #[arg(long, value_enum, default_value_t = MaxLevel::Full, help_heading = "Debugging")]
-    pub max_level: MaxLevel,
-    /// Use kprobes instead of trampolines (fentry, fexit).
-    #[arg(long, help_heading = "Debugging")]
-    pub no_trampolines: bool,
-    /// Show on stderr what the BPF programs themselves say.
-    #[arg(long, help_heading = "Debugging")]
-    pub bpf_log: bool,
-}
-
-impl TraceArgs {
-    /// For the loader.
-    pub(super) fn options(&self) -> Options {
-        Options {
-            max_level: match self.max_level {
-                MaxLevel::Full => Level::Full,
-                MaxLevel::Tracepoint => Level::Tracepoint,
-                MaxLevel::Kmsg => Level::Kmsg,
-            },
-            trampolines: !self.no_trampolines,
-            bpf_log: self.bpf_log,
-            ..Options::default()
-        }
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration: jiff::SignedDuration =
-        text.parse().map_err(|_| "not a time such as 30s, 5m or 1h30m".to_owned())?;
-    match Duration::try_from(duration) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("must be more than nothing".into()),
-    }
-}
-
-fn sample_every(text: &str) -> Result<SampleEvery, String> {
-    if text == "off" {
-        return Ok(SampleEvery(None));
-    }
-    let every = duration(text).map_err(|error| format!("{error}; or off"))?;
-    if (Duration::from_secs(1)..=Duration::from_hours(1)).contains(&every) {
-        Ok(SampleEvery(Some(every)))
-    } else {
-        Err("must be between 1s and 1h, or off".into())
-    }
+    /// What is used.
+    #[command(flatten)]
+    pub uses: UseArgs,
 }
 
 fn count(text: &str) -> Result<NonZeroU64, String> {
@@ -113,24 +50,6 @@ fn count(text: &str) -> Result<NonZeroU64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_positive() {
-        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
-        for wrong in ["0s", "-3s", "", "soon", "30"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn samples_are_not_too_close() {
-        assert_eq!(sample_every("off"), Ok(SampleEvery(None)));
-        assert_eq!(sample_every("10s"), Ok(SampleEvery(Some(Duration::from_secs(10)))));
-        for wrong in ["0s", "999ms", "2h", "never", ""] {
-            assert!(sample_every(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn counts_begin_at_one() {

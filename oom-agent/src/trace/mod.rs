@@ -9,22 +9,17 @@ pub mod output;
 
 use crate::{
     filter::Filter,
-    incident::model::{Incident, Level},
-    kernel::{
-        host::{
-            Host,
-            privilege::{Capability, Need},
-        },
-        load::HookStatus,
-    },
-    live::{Live, Start},
+    incident::model::Incident,
+    kernel::host::Host,
+    live::Live,
     note::{log_to_stderr, note},
     print::Printer,
     resident,
     sink::{Tally, summary},
+    startup::{NotPermitted, announce},
 };
 use anyhow::{Context as _, Result, bail};
-pub use args::{MaxLevel, SampleEvery, TraceArgs};
+pub use args::TraceArgs;
 use output::{Output, Written};
 use std::{
     fmt::Write as _,
@@ -37,25 +32,13 @@ use tokio::{
     time::sleep,
 };
 
-/// This process or this machine does not allow it: exit status 3.
-#[derive(Debug)]
-pub struct NotPermitted(pub String);
-
-impl std::fmt::Display for NotPermitted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for NotPermitted {}
-
 /// Runs the command until its end.
 ///
 /// # Errors
 /// [`NotPermitted`] where privileges are missing or neither BPF nor the kernel's log can be used; anything else failed.
 pub fn run(args: &TraceArgs) -> Result<()> {
     let host = Host::read(Path::new("/"));
-    require_privileges(&host, args)?;
+    args.uses.permitted(&host, "trace")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
     // Dropped first, without waiting: the output thread may be stuck in a pipe that nobody reads.
@@ -64,36 +47,17 @@ pub fn run(args: &TraceArgs) -> Result<()> {
     done
 }
 
-fn require_privileges(host: &Host, args: &TraceArgs) -> Result<()> {
-    let need = if args.max_level == MaxLevel::Kmsg { Need::KernelLog } else { Need::BpfTracing };
-    let missing = host.missing_for(need).unwrap_or_default();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let names = |capabilities: &[Capability]| {
-        capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
-    };
-    let log = host.missing_for(Need::KernelLog).unwrap_or_default();
-    let more = if need == Need::BpfTracing && !log.is_empty() {
-        format!(" Where only tracepoints can be used, {} is needed as well.", names(&log))
-    } else {
-        String::new()
-    };
-    let names = names(&missing);
-    Err(NotPermitted(format!("not permitted: {names} missing.{more} Run it as root (sudo oom-agent trace); `oom-agent doctor` says what else helps."))
-        .into())
-}
-
 async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     let began = Instant::now();
-    if args.bpf_log {
+    if args.uses.bpf_log {
         log_to_stderr();
     }
     // Before anything else: a signal during the start must end it cleanly too.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let (mut live, start) = Live::start(host, &args.options(), args.since_boot, args.sample_every.0)
-        .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
+    let (mut live, start) =
+        Live::start(host, &args.uses.options(), args.since_boot, args.uses.sample_every.0)
+            .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     let (output, mut pipe) = Output::start().context("cannot start the output thread")?;
     let printer = Printer::new(args.format, args.candidates);
     let filter = Filter::new(args.cgroup.as_deref(), None);
@@ -104,7 +68,7 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
         }
     }
     resident::settle();
-    announce(&start, host, began.elapsed());
+    announce(&start, host, began.elapsed(), "Ctrl-C ends");
 
     let mut deadline = pin!(timeout(args.duration));
     let mut failed = None;
@@ -170,37 +134,6 @@ async fn timeout(duration: Option<Duration>) {
     match duration {
         Some(duration) => sleep(duration).await,
         None => std::future::pending().await,
-    }
-}
-
-/// One line on stderr, so that an operator knows that it works and what it sees.
-fn announce(start: &Start, host: &Host, after: Duration) {
-    let kernel = host.kernel_release.value().map_or("?", String::as_str);
-    let level = match start.level {
-        Level::Full => "everything".to_owned(),
-        Level::Tracepoint => "victims and reclaim by BPF, the rest by the kernel's log".to_owned(),
-        Level::Kmsg | Level::Log => "only what the kernel's log says".to_owned(),
-    };
-    note(&format!(
-        "tracing OOM kills on Linux {kernel}: {level}{} (ready after {} ms; Ctrl-C ends)",
-        kinds(&start.hooks),
-        after.as_millis()
-    ));
-    for warning in &start.warnings {
-        note(warning);
-    }
-    if start.level != Level::Full {
-        note("`oom-agent doctor` says why not more");
-    }
-}
-
-fn kinds(hooks: &[HookStatus]) -> String {
-    let mut kinds: Vec<_> = hooks.iter().filter_map(|hook| hook.used).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    match kinds[..] {
-        [] => String::new(),
-        _ => format!(", {}", kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" and ")),
     }
 }
 

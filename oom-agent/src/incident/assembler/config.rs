@@ -69,6 +69,8 @@ pub struct Totals {
     pub lost_records: u64,
     /// Log lines that were missed where BPF tells of the kills: an incident that may lack something for it says so.
     pub lost_lines: u64,
+    /// Log lines that were missed, wherever that matters.
+    pub missed_lines: u64,
     /// Calls with nothing to kill, also those that were not told one by one.
     pub none_killable: u64,
 }

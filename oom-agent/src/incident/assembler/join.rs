@@ -63,6 +63,7 @@ impl Assembler {
     /// Lines of the log are missing.
     fn gap(&mut self, now_ns: u64, records: u64) {
         self.journal.gap(now_ns, records);
+        self.totals.missed_lines = self.totals.missed_lines.saturating_add(records);
         if !self.config.calls {
             self.totals.lost_records = self.totals.lost_records.saturating_add(records);
             return;

@@ -5,7 +5,7 @@ use crate::{
     kernel::host::cgroup::{Cgroups, Memory},
     rank::facts::{Bound, Level},
     source::cgroupfs::Tree,
-    trace::NotPermitted,
+    startup::NotPermitted,
 };
 use anyhow::{Result, bail};
 use std::{

@@ -13,7 +13,7 @@ use super::facts::{Facts, is_within};
 use crate::{
     kernel::host::{Host, read_file},
     source::cgroupfs::Tree,
-    trace::NotPermitted,
+    startup::NotPermitted,
 };
 use anyhow::Result;
 use process::Missing;

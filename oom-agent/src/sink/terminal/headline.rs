@@ -12,6 +12,16 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
     lines
 }
 
+/// The sentences alone, without a style.
+pub(super) fn line(incident: &Incident) -> String {
+    let mut text = String::new();
+    for line in sentence(incident).wrap(usize::MAX) {
+        line.write(&mut text, false);
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
 /// What kind of event, when, on which machine.
 fn stamp(incident: &Incident, page: &Page) -> Vec<Line> {
     let title = match incident.decision.as_ref().map(|decision| decision.rule) {

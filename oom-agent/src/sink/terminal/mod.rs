@@ -94,6 +94,11 @@ impl Page {
     }
 }
 
+/// What happened, in one line without its end.
+pub fn headline(incident: &Incident) -> String {
+    headline::line(incident)
+}
+
 /// Appends a section, nothing if it is empty.
 pub(crate) fn labelled(lines: &mut Vec<Line>, label: &str, section: Vec<Line>) {
     for (index, line) in section.into_iter().enumerate() {

@@ -1,0 +1,213 @@
+//! What is done with an incident, and what is answered.
+
+use super::{
+    calm::{Calm, Held},
+    texts::Texts,
+};
+use crate::{
+    clock,
+    incident::model::{Incident, Level},
+    kernel::host::Host,
+    live::{Live, Start},
+    note::note,
+    sink::{
+        Tally,
+        metrics::{About, Bounds, CONTENT_TYPE, Counts, Metrics, Stored},
+        summary, terminal, units,
+    },
+    source::cgroupfs::Tree,
+    startup::sees,
+    store::{Outcome, Status, Store},
+    web::{Answer, Ask},
+};
+use anyhow::Result;
+use std::{fmt::Write as _, future, path::Path, sync::Arc, time::Duration};
+use tokio::time::sleep;
+
+/// The tree of cgroups is not looked at more often than this, however many ask.
+const LOOK_NS: u64 = 1_000_000_000;
+
+/// Everything that the daemon keeps.
+pub(super) struct Daemon {
+    metrics: Metrics,
+    texts: Texts,
+    calm: Calm,
+    tally: Tally,
+    /// Absent: no memory controller can be reached here.
+    tree: Option<Tree>,
+    looked_ns: Option<u64>,
+    level: Level,
+    /// For `/readyz`: a line for each hook.
+    hooks: String,
+    store: Store,
+}
+
+impl Daemon {
+    pub(super) fn new(start: &Start, host: &Host, store: Store) -> Result<Self> {
+        let kind = |hook: &crate::kernel::load::HookStatus| hook.used.map(crate::kernel::probes::Kind::name);
+        let about = About {
+            level: start.level,
+            hooks: start.hooks.iter().map(|hook| (hook.target, kind(hook))).collect(),
+        };
+        let mut hooks = String::new();
+        for (hook, kind) in &about.hooks {
+            let _ = writeln!(hooks, "{hook}: {}", kind.unwrap_or("not attached"));
+        }
+        let tree = host.cgroups.value().and_then(|cgroups| Tree::find(Path::new("/"), cgroups));
+        if tree.is_none() {
+            note("no memory cgroups can be seen here: their metrics begin with the first kill");
+        }
+        let mut daemon = Self {
+            metrics: Metrics::new(about, Bounds::default())?,
+            texts: Texts::default(),
+            calm: Calm::default(),
+            tally: Tally::default(),
+            tree,
+            looked_ns: None,
+            level: start.level,
+            hooks,
+            store,
+        };
+        daemon.look();
+        Ok(daemon)
+    }
+
+    /// Does all that is done with an incident. Once, in the order of their being told.
+    pub(super) fn incident(&mut self, incident: &Incident, live: &Live) {
+        // Durable before anything below announces it.
+        let outcome = self.store.put(incident);
+        self.say_of_store();
+        if outcome == Outcome::Known {
+            return;
+        }
+        self.metrics.incident(incident);
+        self.count(live);
+        self.tally.count(incident);
+        if self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64) {
+            note(&format!("{} {}", incident.id, terminal::headline(incident)));
+        }
+    }
+
+    /// Answers a question.
+    pub(super) fn answer(&mut self, ask: Ask, live: &Live) -> Answer {
+        match ask {
+            Ask::Healthy => Answer::text(true, "ok\n".to_owned()),
+            Ask::Ready => self.ready(live),
+            Ask::Metrics => {
+                self.look();
+                self.count(live);
+                let Self { texts, metrics, .. } = self;
+                let text = texts.get(|| metrics.text());
+                Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }
+            }
+        }
+    }
+
+    fn ready(&self, live: &Live) -> Answer {
+        // Without BPF the log is all there is, and it may break.
+        let good = live.has_bpf() || live.reads_log();
+        let word = if good { "ready" } else { "not ready" };
+        let log = if live.reads_log() { "read" } else { "not read" };
+        let Self { hooks, level, .. } = self;
+        Answer::text(good, format!("{word}: {}\n\nkernel log: {log}\n{hooks}", sees(*level)))
+    }
+
+    /// Cgroups have series from when they are seen, so that their first kill is an increase. Whoever scrapes sees what
+    /// there is then.
+    fn look(&mut self) {
+        let now = clock::boottime_ns();
+        let Some(tree) = &self.tree else { return };
+        if self.looked_ns.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_NS) {
+            self.looked_ns = Some(now);
+            self.metrics.cgroups(tree.list().iter().map(String::as_str), now);
+        }
+    }
+
+    fn count(&mut self, live: &Live) {
+        let (totals, dropped) = (live.totals(), live.dropped());
+        self.metrics.counts(Counts {
+            lost_events: dropped.events,
+            lost_bulk: dropped.bulk,
+            missed_log_records: totals.missed_lines,
+            none_killable: totals.none_killable,
+            reads_log: live.reads_log(),
+            stored: self.stored(),
+        });
+    }
+
+    fn stored(&self) -> Stored {
+        let Status { problem, held, lost, expired, set_aside } = self.store.status();
+        Stored {
+            on_disk: problem.is_none(),
+            bytes: self.store.bytes(),
+            held: *held,
+            lost: *lost,
+            expired: *expired,
+            set_aside: *set_aside,
+        }
+    }
+
+    fn say_of_store(&mut self) {
+        for message in self.store.messages() {
+            note(&message);
+        }
+    }
+
+    /// Waits until a disk that could not be used is to be tried again. For ever, if it can.
+    pub(super) fn store_due(&self) -> impl Future<Output = ()> + use<> {
+        wait(self.store.retry_after())
+    }
+
+    pub(super) fn retry_store(&mut self) {
+        self.store.retry();
+        self.say_of_store();
+    }
+
+    /// Waits until there is something to say about incidents that had no line of their own. For ever, if there was none.
+    pub(super) fn held_back(&self) -> impl Future<Output = ()> + use<> {
+        let due = self.calm.due_ns();
+        let wait = due.map(|due| Duration::from_nanos(due.saturating_sub(clock::boottime_ns())));
+        self::wait(wait)
+    }
+
+    pub(super) fn say_held_back(&mut self) {
+        let Held { incidents, victims } = self.calm.take(clock::boottime_ns());
+        note(&format!(
+            "and {} with {} without a line of their own",
+            units::plural(incidents, "incident", "incidents"),
+            units::plural(victims, "victim", "victims"),
+        ));
+    }
+
+    /// The last line.
+    pub(super) fn farewell(&mut self, ran: Duration, live: &Live) {
+        if self.calm.due_ns().is_some() {
+            self.say_held_back();
+        }
+        let totals = live.totals();
+        self.tally.lost_records = totals.lost_records.max(live.dropped().events);
+        note(&format!("ended: {}", summary(&self.tally, ran)));
+    }
+}
+
+async fn wait(time: Option<Duration>) {
+    match time {
+        Some(time) => sleep(time).await,
+        None => future::pending().await,
+    }
+}
+
+/// A text that several may be sent.
+struct Shared(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Shared> for bytes::Bytes {
+    fn from(text: Shared) -> Self {
+        Self::from_owner(text)
+    }
+}

@@ -1,0 +1,176 @@
+//! `oom-agent run`: the daemon. Incidents are stored, then they become metrics, and whoever asks by HTTP is told.
+//!
+//! One thread. Nothing is locked: the loop here owns everything, and HTTP asks it. The sampler is the only thing that runs by
+//! the clock; timers besides are for lines held back in a storm, for a disk that refuses, and for connections.
+//!
+//! # Layout
+//! - [`RunArgs`]: its arguments.
+//! - `daemon`: what is done with an incident and answered to a question.
+//! - `calm`: a storm is not a storm of log lines.
+//! - `texts`: how many texts may wait for slow readers.
+
+mod calm;
+mod daemon;
+mod texts;
+
+use crate::{
+    incident::model::Incident,
+    kernel::host::Host,
+    live::Live,
+    note::{log_to_stderr, note},
+    resident,
+    startup::{NotPermitted, UseArgs, announce, duration},
+    store::{Retention, STATE_DIR, Store},
+    web::{self, Patience, Question},
+};
+use anyhow::{Context as _, Result};
+use clap::Args;
+use daemon::Daemon;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    task::yield_now,
+};
+
+/// Requests that wait for the daemon; others wait to be among them.
+const QUESTIONS: usize = 16;
+
+/// Arguments of `run`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+HTTP: /metrics for Prometheus, /healthz (it is alive), /readyz (it sees OOM kills, and how much of them).
+
+Exit status: 0 ended by SIGTERM or SIGINT, 1 failed, 2 usage, 3 not permitted or not supported here.")]
+pub struct RunArgs {
+    /// Where HTTP is answered. Port 0: one that is free; stderr says which.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9758")]
+    pub listen: SocketAddr,
+    /// Where incidents are stored, for `oom-agent incidents`.
+    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+    pub state_dir: PathBuf,
+    /// Incidents older than this are dropped: 90d, 12h.
+    #[arg(long, value_name = "TIME", value_parser = age, default_value = "90d")]
+    pub keep: Duration,
+    /// The store is kept below so many MiB; the oldest incidents are dropped.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1_048_576), default_value_t = 64)]
+    pub keep_mib: u64,
+    /// What is used.
+    #[command(flatten)]
+    pub uses: UseArgs,
+}
+
+/// Runs the command until its end.
+///
+/// # Errors
+/// [`NotPermitted`] where privileges are missing or neither BPF nor the kernel's log can be used; anything else failed.
+pub fn run(args: &RunArgs) -> Result<()> {
+    let host = Host::read(Path::new("/"));
+    args.uses.permitted(&host, "run")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    let done = runtime.block_on(start(args, &host));
+    // Without waiting for whoever is still connected.
+    runtime.shutdown_background();
+    done
+}
+
+async fn start(args: &RunArgs, host: &Host) -> Result<()> {
+    let began = Instant::now();
+    if args.uses.bpf_log {
+        log_to_stderr();
+    }
+    // Before anything else: a signal during the start must end it cleanly too.
+    let mut end = End {
+        interrupt: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
+        terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
+    };
+    // Then what a second agent fails at, before it has attached anything. Who connects now is answered after the start.
+    let listener = web::listen(args.listen)?;
+    let address = web::address(&listener)?;
+    let retention = Retention { max_age: args.keep, max_bytes: args.keep_mib << 20 };
+    let (store, messages) = Store::open(&args.state_dir, retention)
+        .with_context(|| format!("cannot use the store in {}", args.state_dir.display()))?;
+    let (mut live, start) = Live::start(host, &args.uses.options(), false, args.uses.sample_every.0)
+        .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
+    let mut daemon = Daemon::new(&start, host, store)?;
+    resident::settle();
+    announce(&start, host, began.elapsed(), "SIGTERM ends");
+    for message in &messages {
+        note(message);
+    }
+    note(&format!("listening on http://{address}: /metrics, /healthz, /readyz"));
+    let done = watch(&mut live, &mut daemon, listener, &mut end).await;
+    let pending = live.finish();
+    for incident in &pending {
+        daemon.incident(incident, &live);
+    }
+    daemon.farewell(began.elapsed(), &live);
+    done
+}
+
+/// Until a signal comes, or a source breaks.
+async fn watch(live: &mut Live, daemon: &mut Daemon, listener: TcpListener, end: &mut End) -> Result<()> {
+    let (sender, mut questions) = mpsc::channel(QUESTIONS);
+    tokio::spawn(web::serve(listener, sender, Patience::default()));
+    loop {
+        tokio::select! {
+            incident = live.next() => {
+                let incident: Incident = incident?;
+                daemon.incident(&incident, live);
+                // In a storm the next one is there already: connections have their turn too.
+                yield_now().await;
+            }
+            Some(Question { ask, answer }) = questions.recv() => {
+                // Who asked may have lost patience.
+                let _ = answer.send(daemon.answer(ask, live));
+            }
+            () = daemon.held_back() => daemon.say_held_back(),
+            () = daemon.store_due() => daemon.retry_store(),
+            () = end.signal() => return Ok(()),
+        }
+    }
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok());
+    match days.map(|days| days.saturating_mul(86_400)) {
+        Some(0) => Err("must be more than nothing".to_owned()),
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+        None => duration(text),
+    }
+}
+
+/// What ends it.
+struct End {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl End {
+    async fn signal(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages() {
+        assert_eq!(age("90d"), Ok(Duration::from_hours(90 * 24)));
+        assert_eq!(age("12h"), Ok(Duration::from_hours(12)));
+        for wrong in ["0d", "0s", "d", "", "-1d", "old"] {
+            assert!(age(wrong).is_err(), "{wrong}");
+        }
+    }
+}

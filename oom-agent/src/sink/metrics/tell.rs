@@ -1,0 +1,173 @@
+//! Names, help and samples.
+
+use super::{
+    Metrics, SCOPES,
+    cgroups::ROLES,
+    text::{Text, plain, sample},
+};
+use crate::incident::model::Level;
+use prometheus::core::Collector as _;
+
+impl Metrics {
+    /// The text.
+    pub fn text(&mut self) -> Vec<u8> {
+        let mut text = Text::with_room(self.length + self.length / 16);
+        self.kills(&mut text);
+        self.last(&mut text);
+        self.agent(&mut text);
+        self.lost(&mut text);
+        self.stored(&mut text);
+        let bytes = text.into_bytes();
+        self.length = bytes.len();
+        bytes
+    }
+
+    fn kills(&self, text: &mut Text) {
+        let Self { scopes, cgroups, .. } = self;
+        text.counter(
+            "oom_incidents_total",
+            "Decisions of the kernel's OOM killer that were told as incidents, by the limit that was hit: kills, and \
+             decisions that found a process dying already or nothing to kill (of equal ones of these, one in 5 s).",
+            SCOPES.iter().zip(scopes).map(|((_, name), scope)| sample([("scope", *name)], scope.incidents)),
+        );
+        text.counter(
+            "oom_victims_total",
+            "Processes that died of the OOM killer's decisions, by their own memory cgroup and why they had to die. \
+             \"(other)\": cgroups beyond the bound on series; \"(unknown)\": the cgroup was not seen.",
+            cgroups.victims().flat_map(|(cgroup, victims)| {
+                let roles = ROLES.iter().zip(victims);
+                roles.map(move |((_, role), count)| sample([("cgroup", cgroup), ("role", *role)], *count))
+            }),
+        );
+        text.counter(
+            "oom_none_killable_calls_total",
+            "Calls of the OOM killer that found nothing to kill, also those that were not told one by one.",
+            plain(self.counts.none_killable),
+        );
+        for histogram in [&self.oom_path, &self.exit, &self.stall] {
+            text.families(&histogram.collect());
+        }
+        // Totals of reclaim (`pgscan_direct` and the like) come with the agent's source for them.
+    }
+
+    /// Absent as long as there was none, or while it is not known of the last one.
+    fn last(&self, text: &mut Text) {
+        let last = || SCOPES.iter().zip(&self.scopes).map(|((_, name), scope)| (*name, &scope.last));
+        text.gauge(
+            "oom_last_incident_timestamp_seconds",
+            "When the last incident of this scope began, seconds since 1970.",
+            last().filter_map(|(scope, it)| Some(sample([("scope", scope)], it.unix_seconds?))),
+        );
+        text.gauge(
+            "oom_last_incident_points",
+            "Points of the process that was chosen for having most in the last incident of this scope, and of the one that \
+             would have been next: pages, with what oom_score_adj adds. Close together: it might have been the other one.",
+            last().flat_map(|(scope, it)| {
+                let of = |candidate, points: Option<i64>| {
+                    points.map(|points| sample([("scope", scope), ("candidate", candidate)], points))
+                };
+                [of("chosen", it.chosen_points), of("runner_up", it.runner_up_points)].into_iter().flatten()
+            }),
+        );
+        text.gauge(
+            "oom_last_incident_total_pages",
+            "Pages that points are measured against in the last incident of this scope (the kernel's totalpages): 1000 of \
+             oom_score_adj are as much as all of them.",
+            last().filter_map(|(scope, it)| Some(sample([("scope", scope)], it.total_pages?))),
+        );
+    }
+
+    fn agent(&self, text: &mut Text) {
+        let Self { about, counts, cgroups, .. } = self;
+        text.gauge(
+            "oom_agent_build_info",
+            "Always 1; the agent's version.",
+            std::iter::once(sample([("version", env!("CARGO_PKG_VERSION"))], 1_u64)),
+        );
+        let levels = [(Level::Full, "full"), (Level::Tracepoint, "tracepoint"), (Level::Kmsg, "kmsg")];
+        text.gauge(
+            "oom_agent_level",
+            "1 for how much the kernel lets the agent see: everything by BPF (full), victims by BPF and the rest by the \
+             kernel's log (tracepoint), or only the log (kmsg).",
+            levels.iter().map(|(level, name)| sample([("level", *name)], about.level == *level)),
+        );
+        text.gauge(
+            "oom_agent_hook_attached",
+            "Whether a function or tracepoint of the kernel is hooked by BPF, and how. None is at level kmsg.",
+            about.hooks.iter().map(|(hook, kind)| {
+                sample([("hook", *hook), ("kind", kind.unwrap_or("none"))], kind.is_some())
+            }),
+        );
+        text.gauge(
+            "oom_agent_kmsg_read",
+            "Whether the kernel's log (/dev/kmsg) is read.",
+            plain(counts.reads_log),
+        );
+        text.gauge(
+            "oom_agent_cgroups",
+            "Memory cgroups that have series here, with those that are gone for less than the retention.",
+            plain(cgroups.number()),
+        );
+        text.gauge(
+            "oom_agent_cgroups_limit",
+            "Memory cgroups that can have series here.",
+            plain(cgroups.limit()),
+        );
+        text.gauge(
+            "oom_agent_cgroups_without_series",
+            "Memory cgroups that are there and found no room: their victims are counted under \"(other)\".",
+            plain(cgroups.without_series()),
+        );
+    }
+
+    fn lost(&self, text: &mut Text) {
+        let counts = &self.counts;
+        text.counter(
+            "oom_agent_lost_records_total",
+            "Records of the BPF programs that found no room in their ring: calls, decisions, victims and exits (events), \
+             candidates and cgroup names (bulk).",
+            [("events", counts.lost_events), ("bulk", counts.lost_bulk)]
+                .into_iter()
+                .map(|(ring, count)| sample([("ring", ring)], count)),
+        );
+        text.counter(
+            "oom_agent_kmsg_missed_records_total",
+            "Records of the kernel's log that were overwritten before the agent had read them.",
+            plain(counts.missed_log_records),
+        );
+    }
+
+    fn stored(&self, text: &mut Text) {
+        let stored = &self.counts.stored;
+        text.gauge(
+            "oom_agent_store_writable",
+            "Whether incidents can be written to the store's disk. 0: they are kept in memory until they can.",
+            plain(stored.on_disk),
+        );
+        text.gauge(
+            "oom_agent_store_bytes",
+            "Bytes of the store on the disk.",
+            stored.bytes.into_iter().flat_map(plain),
+        );
+        text.gauge(
+            "oom_agent_store_held_incidents",
+            "Incidents that are in memory only, since the disk cannot be used.",
+            plain(stored.held),
+        );
+        text.counter(
+            "oom_agent_store_lost_incidents_total",
+            "Incidents that found no room in memory while the disk could not be used.",
+            plain(stored.lost),
+        );
+        text.counter(
+            "oom_agent_store_expired_incidents_total",
+            "Incidents that were dropped for their age or for the size of the store.",
+            plain(stored.expired),
+        );
+        text.counter(
+            "oom_agent_store_set_aside_total",
+            "Damaged files of the store that were set aside.",
+            plain(stored.set_aside),
+        );
+    }
+}

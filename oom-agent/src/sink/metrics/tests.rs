@@ -1,0 +1,89 @@
+use super::*;
+use crate::sink::samples;
+use expect_test::expect_file;
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+fn about() -> About {
+    About {
+        level: Level::Tracepoint,
+        hooks: vec![("mark_victim", Some("raw_tracepoint")), ("out_of_memory", None)],
+    }
+}
+
+fn text(metrics: &mut Metrics) -> String {
+    String::from_utf8(metrics.text()).unwrap()
+}
+
+/// Everything that can be in it, hostile names too.
+fn all() -> Metrics {
+    let mut metrics = Metrics::new(about(), Bounds::default()).unwrap();
+    metrics.cgroups(["/", "/demo", "/never/killed", "/\"quoted\"\\x2d\n{}"].into_iter(), 0);
+    for (name, mut incident) in samples::all() {
+        if name == "extreme" {
+            // As many digits as it may have, not the golden's business.
+            incident.victims.truncate(1);
+        }
+        metrics.incident(&incident);
+    }
+    metrics.counts(Counts {
+        lost_events: 1,
+        lost_bulk: 5_000,
+        missed_log_records: 70,
+        none_killable: 42,
+        reads_log: true,
+        stored: Stored { on_disk: true, bytes: Some(81_920), held: 2, lost: 3, expired: 4, set_aside: 1 },
+    });
+    metrics
+}
+
+#[test]
+fn at_the_start_everything_that_can_be_counted_is_zero() {
+    let mut metrics = Metrics::new(about(), Bounds::default()).unwrap();
+    metrics.cgroups(["/demo"].into_iter(), 0);
+    expect_file!["goldens/start.txt"].assert_eq(&text(&mut metrics));
+}
+
+#[test]
+fn incidents_are_counted() {
+    expect_file!["goldens/all.txt"].assert_eq(&text(&mut all()));
+}
+
+#[test]
+fn no_command_name_and_nothing_that_moves_a_cursor_gets_in() {
+    let text = text(&mut all());
+    assert!(!text.contains("java") && !text.contains("gpj"), "{text}");
+    let harmless = |c: char| c == '\n' || !crate::sink::escape::is_unsafe(c);
+    assert!(text.chars().all(harmless));
+}
+
+#[test]
+fn what_is_unknown_is_not_zero() {
+    let mut metrics = Metrics::new(About::default(), Bounds::default()).unwrap();
+    metrics.incident(&Incident::default());
+    let text = text(&mut metrics);
+    assert!(text.contains("oom_incidents_total{scope=\"unknown\"} 1\n"), "{text}");
+    for unseen in ["oom_path_seconds_count 0\n", "oom_reclaim_stall_seconds_count 0\n"] {
+        assert!(text.contains(unseen), "{text}");
+    }
+    assert!(!text.contains("oom_last_incident"), "{text}");
+}
+
+/// Prometheus' own opinion, where its tool is installed.
+#[test]
+fn promtool_finds_nothing() {
+    let started = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut promtool) = started else {
+        eprintln!("not tested: promtool is not installed");
+        return;
+    };
+    promtool.stdin.take().unwrap().write_all(&all().text()).unwrap();
+    let done = promtool.wait_with_output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}

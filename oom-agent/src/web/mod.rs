@@ -1,0 +1,146 @@
+//! HTTP: who may connect, for how long, and what is answered. The only place that knows HTTP.
+//!
+//! Whoever can reach the port may be hostile or merely broken: connections, headers and times are bounded, bodies are not
+//! read. What needs the agent's state is asked of the one who owns it, by a [`Question`]: there is nothing to lock, and an
+//! agent that hangs is not healthy.
+//!
+//! # Layout
+//! - [`listen`], [`serve`]: connections.
+//! - `route`: which path is what.
+//! - `patient`: a reader that does not read is left.
+
+mod patient;
+mod route;
+
+pub use route::{Answer, Ask, Question};
+
+use anyhow::{Context as _, Result};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use patient::Patient;
+use std::{io::ErrorKind, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{Semaphore, mpsc},
+    time::sleep,
+};
+
+/// Connections at a time. Others wait in the kernel's queue.
+const CONNECTIONS: usize = 128;
+/// Those that wait there.
+const BACKLOG: u32 = 1024;
+/// Bytes that the kernel keeps of an answer: they count against the agent's cgroup.
+const SEND_BUFFER: u32 = 32 << 10;
+/// Bytes of a request's line and headers.
+const HEADERS_BYTES: usize = 16 << 10;
+/// Headers of a request.
+const HEADERS: usize = 64;
+
+/// How long others may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Until a request's headers are there: also how long a connection may be idle.
+    pub headers: Duration,
+    /// From the first byte of an answer that could not be sent at once until it is sent.
+    pub write: Duration,
+    /// After this a connection is closed as soon as it has its answer.
+    pub connection: Duration,
+}
+
+/// How long they may take by how many there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For as many connections as find half of the room free.
+    pub calm: Times,
+    /// For the others: whoever waits for room waits for one of these.
+    pub crowded: Times,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            calm: Times { headers: seconds(10), write: seconds(10), connection: seconds(60) },
+            crowded: Times { headers: seconds(1), write: seconds(1), connection: seconds(3) },
+        }
+    }
+}
+
+/// Takes the address, within a tokio runtime. Nobody is answered yet.
+///
+/// # Errors
+/// If it is taken, or none of this machine's.
+pub fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let taken = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // After a restart connections of the last run may still be closing.
+        socket.set_reuseaddr(true)?;
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    taken().map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => {
+                "the address is in use: another oom-agent may be running; choose another with --listen"
+            }
+            ErrorKind::AddrNotAvailable => "this machine has no such address; choose another with --listen",
+            ErrorKind::PermissionDenied => {
+                "ports below 1024 need CAP_NET_BIND_SERVICE; choose another with --listen"
+            }
+            _ => "choose another address with --listen",
+        };
+        anyhow::Error::new(error).context(format!("cannot listen on {address}: {advice}"))
+    })
+}
+
+/// The address that was taken, with the port that the kernel chose for port 0.
+///
+/// # Errors
+/// If the kernel does not say.
+pub fn address(listener: &TcpListener) -> Result<SocketAddr> {
+    listener.local_addr().context("cannot read the address that is listened on")
+}
+
+/// Answers, for ever. What it cannot answer itself it asks.
+pub async fn serve(listener: TcpListener, questions: mpsc::Sender<Question>, patience: Patience) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    // It is never closed.
+    while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let questions = questions.clone();
+                let crowded = room.available_permits() < CONNECTIONS / 2;
+                let times = if crowded { patience.crowded } else { patience.calm };
+                tokio::spawn(async move {
+                    connection(stream, questions, times).await;
+                    drop(permit);
+                });
+            }
+            // One that was gone before it was accepted; or there are no descriptors left, which passes.
+            Err(_) => sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, questions: mpsc::Sender<Question>, times: Times) {
+    // Answers are written whole.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| route::answer(request, &questions));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(times.headers)
+        .max_buf_size(HEADERS_BYTES)
+        .max_headers(HEADERS);
+    let stream = TokioIo::new(Patient::new(stream, times.write));
+    let mut connection = pin!(http.serve_connection(stream, service));
+    // How it ended is the other side's business.
+    tokio::select! {
+        _ = &mut connection => return,
+        () = sleep(times.connection) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! A daemon, a memory cgroup, and HTTP by hand.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, ChildStderr, Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+/// Nothing takes so long, even on a slow machine with other work.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < DEADLINE, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oom-agent"));
+    command.arg("run").args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs it to its end.
+pub(crate) fn run(args: &[&str]) -> Output {
+    command(args).output().expect("starts")
+}
+
+/// What `incidents` says of a state directory.
+pub(crate) fn incidents(state: &Path, what: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oom-agent"));
+    let said = command.args(["incidents", what, "--state-dir"]).arg(state).output().expect("starts");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    String::from_utf8_lossy(&said.stdout).into_owned()
+}
+
+/// As a label's value.
+pub(crate) fn label(path: &str) -> String {
+    path.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+/// A running daemon on a port of its own. Ends with the test.
+pub(crate) struct Daemon {
+    pub(crate) child: Child,
+    pub(crate) address: String,
+    /// Its state directory.
+    pub(crate) state: PathBuf,
+    stderr: BufReader<ChildStderr>,
+    said: String,
+}
+
+impl Daemon {
+    /// `None`: not permitted here.
+    pub(crate) fn start(args: &[&str]) -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("run-{}-{number}", std::process::id());
+        let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let mut command = command(&[&["--listen", "127.0.0.1:0"], args].concat());
+        let mut child = command.arg("--state-dir").arg(&state).spawn().expect("starts");
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut daemon = Self { child, address: String::new(), state, stderr, said: String::new() };
+        loop {
+            let begin = daemon.said.len();
+            if daemon.stderr.read_line(&mut daemon.said).expect("text") == 0 {
+                let said = &daemon.said;
+                assert_eq!(daemon.child.wait().expect("it ended").code(), Some(3), "{said}");
+                eprintln!("not tested: {said}");
+                return None;
+            }
+            if let Some((_, rest)) = daemon.said[begin..].split_once("listening on http://") {
+                daemon.address = rest.split(": /").next().expect("an address").to_owned();
+                return Some(daemon);
+            }
+        }
+    }
+
+    /// Sends something and reads nothing.
+    pub(crate) fn connect(&self, request: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
+        stream.write_all(request).expect("it reads");
+        stream
+    }
+
+    /// The whole answer.
+    pub(crate) fn get(&self, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let mut answer = String::new();
+        self.connect(request.as_bytes()).read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+
+    /// A sample's value now.
+    pub(crate) fn value(&self, sample: &str) -> Option<f64> {
+        let metrics = self.get("/metrics");
+        metrics.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok())
+    }
+
+    /// Everything that it said, when it has ended.
+    pub(crate) fn said(&mut self) -> String {
+        self.stderr.read_to_string(&mut self.said).expect("text");
+        self.said.clone()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.state);
+    }
+}
+
+/// A memory cgroup with a small limit.
+pub(crate) struct Cgroup {
+    dir: PathBuf,
+    path: String,
+}
+
+impl Cgroup {
+    /// `None`: there can be none here.
+    pub(crate) fn make(name: &str) -> Option<Self> {
+        let made = Self::try_make(name);
+        if made.is_none() {
+            eprintln!("not tested: no memory cgroup can be made here");
+        }
+        made
+    }
+
+    fn try_make(name: &str) -> Option<Self> {
+        let path = format!("/oom-agent-run-{name}-{}", std::process::id());
+        let v1 = Path::new("/sys/fs/cgroup/memory");
+        let (mount, limit, swap) = if v1.join("memory.limit_in_bytes").exists() {
+            (v1, "memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
+        } else {
+            (Path::new("/sys/fs/cgroup"), "memory.max", "memory.swap.max")
+        };
+        let dir = mount.join(path.trim_start_matches('/'));
+        fs::create_dir(&dir).ok()?;
+        let cgroup = Self { dir, path };
+        fs::write(cgroup.dir.join(limit), "16777216").ok()?;
+        // Missing where the kernel does not count swap.
+        let none = if swap == "memory.swap.max" { "0" } else { "16777216" };
+        let _ = fs::write(cgroup.dir.join(swap), none);
+        Some(cgroup)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Uses more memory in it than it may have, and comes back when that was killed: `tail` keeps a line until it ends.
+    /// Where the limit does not hold, that is no more than 256 MiB.
+    pub(crate) fn fill(&self) {
+        let procs = self.dir.join("cgroup.procs");
+        let script = r#"echo $$ > "$1" && head -c 256M /dev/zero | tail"#;
+        let mut hog = Command::new("sh");
+        hog.args(["-c", script, "sh"]).arg(procs).stdout(Stdio::null()).stderr(Stdio::null());
+        let status = hog.status().expect("a shell");
+        assert!(!status.success(), "it was not killed");
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // A cgroup whose last process is still exiting is busy.
+        let began = Instant::now();
+        while fs::remove_dir(&self.dir).is_err() && began.elapsed() < DEADLINE {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
