@@ -51,6 +51,10 @@ impl Check<'_> {
         let off = points::tolerance(self.truth.cpus) * 4096;
         let close = |found: u64| found.abs_diff(expected) <= (expected / 100).max(off);
         self.findings.filled += 1;
+        if let Some(found) = found.filter(|_| expected > 0) {
+            let permille = found.abs_diff(expected).saturating_mul(1000).div_ceil(expected);
+            self.findings.filled_off = self.findings.filled_off.max(permille);
+        }
         if !found.is_some_and(close) {
             self.fail(&format!("{pointer} is {found:?}, not within 1 % of {expected}"));
         }
