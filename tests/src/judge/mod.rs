@@ -173,7 +173,7 @@ fn read(dir: &Path, case: &str) -> Result<Outcome> {
     if truth.sources.iter().any(|source| source == "reclaim") {
         let trace = reclaim::Trace::parse(&text("reclaim.txt")?);
         for incident in &incidents("incidents.jsonl")? {
-            reclaim::compare(&trace, incident, &mut findings);
+            reclaim::compare(&truth, &trace, incident, &mut findings);
         }
     }
     let mut said = vec![text("agent.stderr")?];
