@@ -4,6 +4,8 @@
 //! missing) instead of failing: the pure parts of the library and their tests do not need the kernel side, the
 //! binary refuses to build.
 
+#[path = "build/strip.rs"]
+mod strip;
 #[path = "build/toolchain.rs"]
 mod toolchain;
 
@@ -24,6 +26,7 @@ fn main() -> Result<()> {
     let workspace = directory("CARGO_MANIFEST_DIR")?.join("..");
     // `setup` touches this file when it has installed something.
     watch(Path::new("build.rs"));
+    watch(Path::new("build/strip.rs"));
     watch(Path::new("build/toolchain.rs"));
 
     let machine = Machine::here();
@@ -75,7 +78,10 @@ fn build(workspace: &Path, machine: &Machine, toolchain: &Toolchain) -> Result<(
     if !object()?.is_file() {
         bail!("{EBPF} was compiled but {} is not there", object()?.display());
     }
-    Ok(())
+    let path = object()?;
+    let full = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let small = strip::strip(&full).with_context(|| format!("cannot strip {}", path.display()))?;
+    fs::write(&path, small).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Says what is missing, and makes cargo look again when it may have come.

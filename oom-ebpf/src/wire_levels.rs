@@ -5,7 +5,7 @@ use crate::{Header, NAME_LEN};
 /// Levels above a full cgroup that are told, itself included.
 pub const LEVELS: usize = 12;
 /// Children of a cgroup that are looked at.
-pub const CHILDREN: usize = 256;
+pub const CHILDREN: usize = 128;
 
 /// One memory cgroup: the full one, or one above it. Machine-wide: the root, for its children.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,7 +1,7 @@
 //! Where one case plays: its cgroups, its processes, and everything that watches them.
 
 use super::actor::{Actor, Script};
-use super::agent::{Agent, Binary, Out};
+use super::agent::{Agent, Binary, Out, boottime_ns};
 use super::group::{Group, Hierarchy};
 use super::rank::Foretold;
 use crate::truth::ftrace::Tracer;
@@ -54,6 +54,7 @@ pub(crate) struct Stage<'a> {
     intended: Vec<(usize, usize, &'static str)>,
     spared: BTreeSet<u32>,
     ids: BTreeMap<String, u64>,
+    born: BTreeMap<String, u64>,
     levels: BTreeMap<String, Level>,
     meminfo: BTreeMap<String, u64>,
     /// Figures.
@@ -106,6 +107,7 @@ impl<'a> Stage<'a> {
             intended: Vec::new(),
             spared: BTreeSet::new(),
             ids: BTreeMap::new(),
+            born: BTreeMap::new(),
             levels: BTreeMap::new(),
             meminfo: BTreeMap::new(),
             measured: BTreeMap::new(),
@@ -119,8 +121,10 @@ impl<'a> Stage<'a> {
 
     /// Creates a cgroup below the tests' own. The outermost with a limit has to be the first.
     pub(crate) fn group(&mut self, name: &str) -> Result<usize> {
+        let born_us = boottime_ns() / 1000;
         let group = Group::new(self.machine.hierarchy, &format!("/oomcases/{name}"))?;
         self.ids.insert(group.path.clone(), group.id()?);
+        self.born.insert(group.path.clone(), born_us);
         self.groups.0.push(group);
         Ok(self.groups.0.len() - 1)
     }
@@ -303,6 +307,7 @@ impl<'a> Stage<'a> {
             already_dying,
             doubts: std::mem::take(&mut self.doubts),
             measured: std::mem::take(&mut self.measured),
+            born: std::mem::take(&mut self.born),
             checks: std::mem::take(&mut self.checks),
             levels: std::mem::take(&mut self.levels),
             meminfo: std::mem::take(&mut self.meminfo),

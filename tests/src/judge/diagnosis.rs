@@ -5,6 +5,9 @@ use super::compare::{brief, chose, killed, rule};
 use crate::truth::model::Truth;
 use serde_json::Value;
 
+/// So many kills in one case are a storm.
+const STORM: usize = 5;
+
 /// Compares what one agent told (`None`: the one that traces all cases).
 ///
 /// Every incident has a diagnosis and calls nothing certain that the case does not know to be so. What is likely or
@@ -17,7 +20,10 @@ pub(super) fn compare(truth: &Truth, agent: Option<&str>, incidents: &[Value], f
             findings.wrong(format!("no diagnosis: {}", brief(incident)));
         }
         for (code, confidence) in said {
-            if confidence == "certain" && !truth.why.certain.iter().any(|known| known == code) {
+            let known = truth.why.certain.iter().any(|known| known == code);
+            // However it came to it.
+            let storm = code == "storm" && truth.kills.len() >= STORM;
+            if confidence == "certain" && !known && !storm {
                 let pid = chose(incident);
                 findings.wrong(format!("the kill of {pid:?} is said to be certainly {code}, and it is not"));
             }

@@ -45,6 +45,8 @@ pub(crate) struct Findings {
     pub(crate) agents: usize,
     /// Figures of how full things were that the truth has, too.
     pub(crate) filled: usize,
+    /// Largest difference of such a figure, in thousandths.
+    pub(crate) filled_off: u64,
     /// Candidates whose points the kernel gave, too.
     pub(crate) points_compared: usize,
     /// Largest difference in pages between an incident's points and the formula over its memory.
@@ -171,7 +173,7 @@ fn read(dir: &Path, case: &str) -> Result<Outcome> {
     if truth.sources.iter().any(|source| source == "reclaim") {
         let trace = reclaim::Trace::parse(&text("reclaim.txt")?);
         for incident in &incidents("incidents.jsonl")? {
-            reclaim::compare(&trace, incident, &mut findings);
+            reclaim::compare(&truth, &trace, incident, &mut findings);
         }
     }
     let mut said = vec![text("agent.stderr")?];
@@ -198,6 +200,7 @@ fn outcome(truth: &Truth, findings: Findings) -> Outcome {
         checks,
         agents,
         filled,
+        filled_off,
         points_compared,
         formula_off,
         sums_compared,
@@ -219,7 +222,7 @@ fn outcome(truth: &Truth, findings: Findings) -> Outcome {
         words.push(format!("{agents} more agents"));
     }
     if filled > 0 {
-        words.push(format!("{filled} figures of the state within 1 %"));
+        words.push(format!("{filled} figures of the state off by {filled_off} ‰ at most"));
     }
     if points_compared > 0 {
         words.push(format!("{points_compared} points equal"));

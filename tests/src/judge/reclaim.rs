@@ -1,14 +1,19 @@
 //! Sums of reclaim in an incident against every single round, counted again.
 
 use super::Findings;
+use crate::truth::model::Truth;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// ftrace and BPF look at the clock one after the other in the same tracepoint: an event this close to the edge of a
 /// window, microseconds, may be on either side of it.
 const EDGE_US: u64 = 100;
-/// Times are compared less exactly: so much for each round, and a twentieth.
+/// Times are compared less exactly: between the two looks at the clock the host of an emulated CPU may do something else.
+/// So much for each round, a twentieth, and this.
 const ROUND_NS: u64 = 100_000;
+const PAUSE_NS: u64 = 50_000_000;
+/// The entry that both saw, microseconds. The nearest one by that thread is meant.
+const ENTRY_US: u64 = 50_000;
 /// A pause that begins a new series of a thread's rounds, microseconds.
 const SERIES_US: u64 = 10_000_000;
 
@@ -116,11 +121,11 @@ struct Sum<const N: usize> {
 }
 
 impl<const N: usize> Sum<N> {
-    fn of(events: impl Iterator<Item = (u64, [u64; N])>, from_us: u64, to_us: u64) -> Self {
+    fn of(events: impl Iterator<Item = (u64, [u64; N])>, from_us: u64, to_us: u64, edge_us: u64) -> Self {
         let mut sum = Self { least: [0; N], most: [0; N] };
         for (time, values) in events {
-            let maybe = time + EDGE_US >= from_us && time <= to_us + EDGE_US;
-            let surely = time > from_us + EDGE_US && time + EDGE_US < to_us;
+            let maybe = time + edge_us >= from_us && time <= to_us + edge_us;
+            let surely = time > from_us + edge_us && time + edge_us < to_us;
             for ((most, least), value) in sum.most.iter_mut().zip(&mut sum.least).zip(values) {
                 *most += if maybe { value } else { 0 };
                 *least += if surely { value } else { 0 };
@@ -131,10 +136,13 @@ impl<const N: usize> Sum<N> {
 }
 
 /// Compares an incident's escalation. `expected` says which level the incident is of.
-pub(super) fn compare(trace: &Trace, incident: &Value, findings: &mut Findings) {
+pub(super) fn compare(truth: &Truth, trace: &Trace, incident: &Value, findings: &mut Findings) {
     let level = incident.pointer("/evidence/level").and_then(Value::as_str).unwrap_or_default();
     let pid = incident.pointer("/decision/pid").cloned().unwrap_or_default();
-    let mut check = Check { trace, incident, findings, pid };
+    // Before that its address was another's.
+    let scope = incident.pointer("/scope/cgroup").and_then(Value::as_str);
+    let born_us = scope.and_then(|path| truth.born.get(path).copied()).unwrap_or(0);
+    let mut check = Check { trace, incident, findings, pid, born_us, edge_us: EDGE_US };
     if !matches!(level, "full" | "tracepoint") {
         if incident.get("escalation").is_some() {
             check.fail("a log knows nothing of reclaim, but it has an escalation");
@@ -148,9 +156,13 @@ pub(super) fn compare(trace: &Trace, incident: &Value, findings: &mut Findings) 
     let mut cgroup = None;
     if trace.has_kprobes && level == "full" {
         let near =
-            |(time, by, _): &&(u64, u32, String)| *by == tid && time.abs_diff(entry_ns / 1000) <= 5_000;
+            |(time, by, _): &&(u64, u32, String)| *by == tid && time.abs_diff(entry_ns / 1000) <= ENTRY_US;
         match trace.entries.iter().filter(near).min_by_key(|(time, ..)| time.abs_diff(entry_ns / 1000)) {
-            Some((_, _, memcg)) => cgroup = Some(memcg.as_str()).filter(|memcg| *memcg != "0x0"),
+            Some((time, _, memcg)) => {
+                cgroup = Some(memcg.as_str()).filter(|memcg| *memcg != "0x0");
+                // What happened between the two looks may be on either side of both.
+                check.edge_us = EDGE_US.max(time.abs_diff(entry_ns / 1000));
+            }
             None => check.fail(&format!("the trace has no entry by {tid} at {entry_ns}")),
         }
     }
@@ -165,6 +177,8 @@ struct Check<'a> {
     incident: &'a Value,
     findings: &'a mut Findings,
     pid: Value,
+    born_us: u64,
+    edge_us: u64,
 }
 
 impl Check<'_> {
@@ -196,26 +210,27 @@ impl Check<'_> {
         if !(0.0..=longest).contains(&seconds) {
             self.fail(&format!("{name} is {seconds} s"));
         }
-        let trace = self.trace;
+        let (trace, edge, born) = (self.trace, self.edge_us, self.born_us);
         let rounds = |wanted: &dyn Fn(&Round) -> bool| {
             let events = trace.rounds.iter().filter(|round| wanted(round));
             Sum::of(
                 events.map(|r| (r.end_us, [1, (r.end_us - r.begin_us) * 1000, r.scanned, r.reclaimed])),
                 from,
                 to,
+                edge,
             )
         };
         self.work(&format!("{base}/direct"), &rounds(&|round| round.direct));
         self.work(&format!("{base}/memcg"), &rounds(&|round| !round.direct));
         if let Some(cgroup) = cgroup {
-            let own = rounds(&|round| round.cgroup.as_deref() == Some(cgroup));
+            let own = rounds(&|round| round.begin_us >= born && round.cgroup.as_deref() == Some(cgroup));
             self.work(&format!("{base}/cgroup"), &own);
         } else if self.incident.pointer(&format!("{base}/cgroup")).is_some() {
             self.fail(&format!("{name} has a cgroup, but none was full"));
         }
         let others = |wanted: Other| {
             let events = trace.others.iter().filter(move |(_, other, _)| *other == wanted);
-            Sum::of(events.map(|(time, _, values)| (*time, *values)), from, to)
+            Sum::of(events.map(|(time, _, values)| (*time, *values)), from, to, edge)
         };
         let (wakes, sleeps) = (others(Other::Wake), others(Other::Sleep));
         self.between(&format!("{base}/kswapd/wakes"), wakes.least[0], wakes.most[0]);
@@ -249,7 +264,7 @@ impl Check<'_> {
     }
 
     fn time(&mut self, pointer: &str, rounds: std::ops::RangeInclusive<u64>, least: u64, most: u64) {
-        let slack = |ns: u64, rounds: u64| ns / 20 + rounds * ROUND_NS;
+        let slack = |ns: u64, rounds: u64| ns / 20 + rounds * ROUND_NS + PAUSE_NS;
         let least = least.saturating_sub(slack(least, *rounds.start()));
         let most = most + slack(most, *rounds.end());
         match self.number(pointer) {
@@ -261,7 +276,8 @@ impl Check<'_> {
     /// The rounds of the task that asked, without a pause of 10 s between them, and what it saw of zones.
     fn trigger(&mut self, tid: u32, entry_us: u64) {
         let mut series: Vec<&Round> = Vec::new();
-        for round in self.trace.rounds.iter().rev().filter(|r| r.tid == tid && r.end_us <= entry_us + EDGE_US)
+        for round in
+            self.trace.rounds.iter().rev().filter(|r| r.tid == tid && r.end_us <= entry_us + self.edge_us)
         {
             if series.last().is_some_and(|next| next.begin_us > round.end_us + SERIES_US) {
                 break;

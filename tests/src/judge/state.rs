@@ -49,8 +49,17 @@ impl Check<'_> {
     fn near(&mut self, pointer: &str, expected: u64) {
         let found = self.number(pointer);
         let off = points::tolerance(self.truth.cpus) * 4096;
-        let close = |found: u64| found.abs_diff(expected) <= (expected / 100).max(off);
+        // The kernel prints after it has decided: an earlier victim's memory may have come back in between.
+        let full = self.number("/limits/memory_bytes");
+        let later = pointer.ends_with("usage_bytes") && full.is_some_and(|limit| expected + off < limit);
+        let close = |found: u64| {
+            found.abs_diff(expected) <= (expected / 100).max(off) || (later && found >= expected)
+        };
         self.findings.filled += 1;
+        if let Some(found) = found.filter(|_| expected > 0 && !later) {
+            let permille = found.abs_diff(expected).saturating_mul(1000).div_ceil(expected);
+            self.findings.filled_off = self.findings.filled_off.max(permille);
+        }
         if !found.is_some_and(close) {
             self.fail(&format!("{pointer} is {found:?}, not within 1 % of {expected}"));
         }
@@ -172,7 +181,8 @@ fn children(cgroup: &str, full: bool, check: &mut Check<'_>) {
         let (before, now) = (level.usage_bytes.unwrap_or(0), check.number(&at("usage_bytes")).unwrap_or(0));
         let slack = points::tolerance(check.truth.cpus) * 4096;
         check.findings.filled += 1;
-        if now + slack < before / 100 * 99 {
+        // Files are read when the victim may be gone.
+        if full && now + slack < before / 100 * 99 {
             check.fail(&format!("{path} used {before} before, and {now} at the kill"));
         }
     }
@@ -224,6 +234,11 @@ fn machine(full: bool, check: &mut Check<'_>) {
         ("SwapTotal", "swap_total_bytes"),
         ("CommitLimit", "commit_limit_bytes"),
     ] {
+        // Huge pages, which the case gives back when it is over, count for the limit.
+        let huge = || check.number("/state/machine/hugetlb_bytes") == meminfo.get("Hugetlb").copied();
+        if name == "CommitLimit" && !huge() {
+            continue;
+        }
         if let Some(bytes) = meminfo.get(name) {
             check.near(&format!("/state/machine/{pointer}"), *bytes);
         }

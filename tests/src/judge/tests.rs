@@ -52,6 +52,8 @@ fn incident() -> Value {
         "scope": {"kind": "memcg", "cgroup": "/pod", "cgroup_id": 7},
         "trigger": {"pid": 12, "tid": 13, "comm": "asks", "gfp_mask": 0xcc0, "gfp_flags": ["GFP_KERNEL"], "order": 0},
         "memory": {"anon_bytes": 4096},
+        "memory_source": "report",
+        "state": {"cgroups": [{"cgroup": "/pod", "source": "kernel"}, {"cgroup": "/", "source": "kernel"}], "children_total": 0},
         "kernel_log": "b invoked oom-killer\noom-kill:constraint=X,task=a\n",
         "total_pages": 10_000,
         "verdict": [{"code": "limit_reached"}],

@@ -41,6 +41,9 @@ pub struct Truth {
     /// The case's cgroups and those above them, as they were right before anything was provoked.
     #[serde(default)]
     pub levels: BTreeMap<String, Level>,
+    /// When each of the case's cgroups was made, microseconds since boot. The kernel gives its memory to another when it is gone.
+    #[serde(default)]
+    pub born: BTreeMap<String, u64>,
     /// `/proc/meminfo` at that time, bytes.
     #[serde(default)]
     pub meminfo: BTreeMap<String, u64>,

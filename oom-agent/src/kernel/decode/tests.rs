@@ -1,0 +1,186 @@
+//! Raw records to facts.
+
+use super::*;
+
+const DECODER: Decoder = Decoder { page_size: 4096 };
+
+fn bytes_of<T: Pod>(value: &T) -> &[u8] {
+    // SAFETY: plain old data without padding.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
+#[test]
+fn a_short_or_unknown_record_is_no_fact() {
+    let exit = wire::Exit {
+        header: wire::Header { kind: wire::Kind::Exit as u32, reserved: 0, call: 1, time_ns: 5 },
+        pid: 7,
+        reserved: 0,
+        start_ns: 3,
+    };
+    let bytes = bytes_of(&exit);
+    for length in 0..bytes.len() {
+        assert_eq!(DECODER.fact(&bytes[..length]), None);
+    }
+    assert_eq!(DECODER.fact(bytes), Some(Fact::Exit(Exit { time_ns: 5, pid: 7, start_ns: 3 })));
+    let unknown = wire::Exit { header: wire::Header { kind: 99, ..exit.header }, ..exit };
+    assert_eq!(DECODER.fact(bytes_of(&unknown)), None);
+}
+
+#[test]
+fn names_keep_invalid_bytes_apart() {
+    assert_eq!(name(b"ok\0rest"), "ok");
+    assert_eq!(name(b"a\xffb\xfe\0"), "a\\xffb\\xfe");
+    assert_eq!(name("größe\0".as_bytes()), "größe");
+    assert_eq!(name(b"0123456789abcdef"), "0123456789abcdef");
+}
+
+#[test]
+fn paths_are_turned_root_first() {
+    let mut raw = wire::Path { rest: 0, names: [[0; wire::NAME_LEN]; wire::PATH_DEPTH] };
+    assert_eq!(path(&raw), CgroupPath { path: "/".into(), cut: false });
+    raw.names[0][..4].copy_from_slice(b"leaf");
+    raw.names[1][..3].copy_from_slice(b"top");
+    raw.names[3][..4].copy_from_slice(b"junk");
+    assert_eq!(path(&raw), CgroupPath { path: "/top/leaf".into(), cut: false });
+    raw.rest = 1;
+    assert!(path(&raw).cut);
+    raw.rest = 0;
+    raw.names[1] = [b'a'; wire::NAME_LEN];
+    raw.names[1][wire::NAME_LEN - 1] = 0;
+    assert!(path(&raw).cut);
+    raw.names[1] = [0; wire::NAME_LEN];
+    raw.names[1][..50].copy_from_slice(&[0xff; 50]);
+    assert!(!path(&raw).cut, "longer only as text");
+}
+
+#[test]
+fn unknown_counters_are_not_zero() {
+    let task =
+        wire::Task { has_task: 1, mm: 1, anon_pages: wire::UNKNOWN, file_pages: -3, ..wire::Task::default() };
+    let fact = DECODER.task(&task);
+    assert_eq!(fact.memory.anon_bytes, None);
+    assert_eq!(fact.memory.file_bytes, Some(0));
+    assert_eq!(DECODER.task(&wire::Task { mm: 0, ..task }).memory.file_bytes, None);
+    let pid_only = DECODER.task(&wire::Task { has_task: 0, mm: 0, tid: 7, ..task });
+    assert_eq!((pid_only.tid, pid_only.has_mm, pid_only.oom_score_adj, pid_only.uid), (7, None, None, None));
+}
+
+#[test]
+fn a_call_that_did_not_look_found_nothing_unkillable() {
+    let looked = wire::End { total_pages: 9, ..wire::End::default() };
+    assert!(end(&looked).none_killable);
+    assert!(!end(&wire::End { total_pages: 0, ..looked }).none_killable, "oom_killer_disabled");
+    assert!(!end(&wire::End { chosen: wire::CHOSEN_ABORTED, ..looked }).none_killable);
+    assert!(!end(&wire::End { result: 1, ..looked }).none_killable);
+}
+
+#[test]
+fn a_child_in_vfork_has_its_parents_memory() {
+    let child = wire::Task { has_task: 1, mm: 5, parent_mm: 5, vfork_done: 9, ..wire::Task::default() };
+    assert_eq!(DECODER.task(&child).vfork, Some(true));
+    assert_eq!(DECODER.task(&wire::Task { parent_mm: 6, ..child }).vfork, Some(false));
+    assert_eq!(DECODER.task(&wire::Task { vfork_done: 0, ..child }).vfork, Some(false));
+    assert_eq!(DECODER.task(&wire::Task { vfork_done: wire::UNKNOWN_U64, ..child }).vfork, None);
+}
+
+#[test]
+fn usage_of_a_cgroup_that_is_gone_is_unknown() {
+    let back = wire::MemoryBack {
+        header: wire::Header { kind: wire::Kind::MemoryBack as u32, reserved: 0, call: 3, time_ns: 5 },
+        pid: 7,
+        reserved: 0,
+        start_ns: 2,
+        mm: 0xffff,
+        scope_id: 9,
+        usage_pages: 3,
+        limit_pages: 4,
+    };
+    let fact = MemoryBack {
+        call: 3,
+        time_ns: 5,
+        pid: 7,
+        start_ns: 2,
+        mm: 0xffff,
+        scope_id: Some(9),
+        usage_bytes: Some(3 * 4096),
+        limit_bytes: Some(4 * 4096),
+    };
+    assert_eq!(DECODER.fact(bytes_of(&back)), Some(Fact::MemoryBack(fact)));
+    let unknown = wire::UNKNOWN_U64;
+    let gone = wire::MemoryBack { scope_id: 0, usage_pages: unknown, limit_pages: unknown, ..back };
+    let fact = MemoryBack { scope_id: None, usage_bytes: None, limit_bytes: None, ..fact };
+    assert_eq!(DECODER.fact(bytes_of(&gone)), Some(Fact::MemoryBack(fact)));
+}
+
+#[test]
+fn the_reaper_is_told_by_thread() {
+    let header = wire::Header { kind: wire::Kind::Reaper as u32, reserved: 0, call: 0, time_ns: 5 };
+    for (what, fact) in [
+        (wire::REAPER_STARTED, Some(Reaping::Started)),
+        (wire::REAPER_FINISHED, Some(Reaping::Finished)),
+        (wire::REAPER_SKIPPED, Some(Reaping::Skipped)),
+        (99, None),
+    ] {
+        let record = wire::Reaper { header, tid: 8, what };
+        let fact = fact.map(|what| Fact::Reaper(Reaper { time_ns: 5, tid: 8, what }));
+        assert_eq!(DECODER.fact(bytes_of(&record)), fact);
+    }
+}
+
+#[test]
+fn how_full_a_cgroup_is() {
+    let none = i64::MAX as u64 / 4096;
+    let raw = wire::Level {
+        header: wire::Header { kind: wire::Kind::Level as u32, reserved: 0, call: 3, time_ns: 5 },
+        usage_pages: 10,
+        max_pages: 12,
+        high_pages: none,
+        swap_usage_pages: wire::UNKNOWN_U64,
+        swap_max_pages: 0,
+        depth: 1,
+        oom_group: 1,
+        children: wire::UNKNOWN_U32,
+        ..wire::Level::default()
+    };
+    let expected = Level {
+        call: 3,
+        depth: 1,
+        usage_bytes: Some(40_960),
+        max_bytes: Some(49_152),
+        swap_max_bytes: Some(0),
+        oom_group: Some(true),
+        ..Level::default()
+    };
+    assert_eq!(DECODER.fact(bytes_of(&raw)), Some(Fact::Level(Box::new(expected))));
+    let root = wire::Level { root: 1, children: 2, children_rest: 1, oom_group: wire::UNKNOWN_U32, ..raw };
+    let expected =
+        Level { call: 3, depth: 1, root: true, children: Some(2), children_rest: true, ..Level::default() };
+    assert_eq!(DECODER.level(&root), expected, "the root has nothing of its own");
+    let mut child = wire::Child {
+        header: wire::Header { kind: wire::Kind::Child as u32, ..raw.header },
+        id: 7,
+        usage_pages: 2,
+        max_pages: none,
+        swap_usage_pages: 1,
+        name: [0; wire::NAME_LEN],
+    };
+    child.name[..3].copy_from_slice(b"a\xffb");
+    let expected = Child {
+        call: 3,
+        id: Some(7),
+        name: "a\\xffb".into(),
+        usage_bytes: Some(8192),
+        swap_usage_bytes: Some(4096),
+        ..Child::default()
+    };
+    assert_eq!(DECODER.fact(bytes_of(&child)), Some(Fact::Child(Box::new(expected))));
+    child.name = [b'x'; wire::NAME_LEN];
+    assert!(DECODER.child(&child).cut);
+}
+
+#[test]
+fn no_limit_is_none() {
+    assert_eq!(DECODER.limit(i64::MAX as u64 / 4096), None);
+    assert_eq!(DECODER.limit(wire::UNKNOWN_U64), None);
+    assert_eq!(DECODER.limit(2), Some(8192));
+}
