@@ -153,7 +153,7 @@ pub(super) fn compare(truth: &Truth, trace: &Trace, incident: &Value, findings: 
         return check.fail("no boottime_ns");
     };
     let tid = incident.pointer("/trigger/tid").and_then(Value::as_u64).unwrap_or_default() as u32;
-    let mut cgroup = None;
+    let (mut cgroup, mut entry_us) = (None, entry_ns / 1000);
     if trace.has_kprobes && level == "full" {
         let near =
             |(time, by, _): &&(u64, u32, String)| *by == tid && time.abs_diff(entry_ns / 1000) <= ENTRY_US;
@@ -162,6 +162,8 @@ pub(super) fn compare(truth: &Truth, trace: &Trace, incident: &Value, findings: 
                 cgroup = Some(memcg.as_str()).filter(|memcg| *memcg != "0x0");
                 // What happened between the two looks may be on either side of both.
                 check.edge_us = EDGE_US.max(time.abs_diff(entry_ns / 1000));
+                // The thread itself does not reclaim between them.
+                entry_us = *time;
             }
             None => check.fail(&format!("the trace has no entry by {tid} at {entry_ns}")),
         }
@@ -169,7 +171,7 @@ pub(super) fn compare(truth: &Truth, trace: &Trace, incident: &Value, findings: 
     for name in ["last_10s", "last_60s"] {
         check.window(name, entry_ns, cgroup);
     }
-    check.trigger(tid, entry_ns / 1000);
+    check.trigger(tid, entry_us);
 }
 
 struct Check<'a> {
@@ -276,8 +278,7 @@ impl Check<'_> {
     /// The rounds of the task that asked, without a pause of 10 s between them, and what it saw of zones.
     fn trigger(&mut self, tid: u32, entry_us: u64) {
         let mut series: Vec<&Round> = Vec::new();
-        for round in
-            self.trace.rounds.iter().rev().filter(|r| r.tid == tid && r.end_us <= entry_us + self.edge_us)
+        for round in self.trace.rounds.iter().rev().filter(|r| r.tid == tid && r.end_us <= entry_us + EDGE_US)
         {
             if series.last().is_some_and(|next| next.begin_us > round.end_us + SERIES_US) {
                 break;
