@@ -153,7 +153,7 @@ pub(super) fn compare(truth: &Truth, trace: &Trace, incident: &Value, findings: 
         return check.fail("no boottime_ns");
     };
     let tid = incident.pointer("/trigger/tid").and_then(Value::as_u64).unwrap_or_default() as u32;
-    let mut cgroup = None;
+    let (mut cgroup, mut seen_us) = (None, entry_ns / 1000);
     if trace.has_kprobes && level == "full" {
         let near =
             |(time, by, _): &&(u64, u32, String)| *by == tid && time.abs_diff(entry_ns / 1000) <= ENTRY_US;
@@ -162,6 +162,8 @@ pub(super) fn compare(truth: &Truth, trace: &Trace, incident: &Value, findings: 
                 cgroup = Some(memcg.as_str()).filter(|memcg| *memcg != "0x0");
                 // What happened between the two looks may be on either side of both.
                 check.edge_us = EDGE_US.max(time.abs_diff(entry_ns / 1000));
+                // The thread itself does not reclaim between them.
+                seen_us = *time;
             }
             None => check.fail(&format!("the trace has no entry by {tid} at {entry_ns}")),
         }
@@ -169,7 +171,7 @@ pub(super) fn compare(truth: &Truth, trace: &Trace, incident: &Value, findings: 
     for name in ["last_10s", "last_60s"] {
         check.window(name, entry_ns, cgroup);
     }
-    check.trigger(tid, entry_ns / 1000);
+    check.trigger(tid, seen_us);
 }
 
 struct Check<'a> {
@@ -274,10 +276,9 @@ impl Check<'_> {
     }
 
     /// The rounds of the task that asked, without a pause of 10 s between them, and what it saw of zones.
-    fn trigger(&mut self, tid: u32, entry_us: u64) {
+    fn trigger(&mut self, tid: u32, seen_us: u64) {
         let mut series: Vec<&Round> = Vec::new();
-        for round in
-            self.trace.rounds.iter().rev().filter(|r| r.tid == tid && r.end_us <= entry_us + self.edge_us)
+        for round in self.trace.rounds.iter().rev().filter(|r| r.tid == tid && r.end_us <= seen_us + EDGE_US)
         {
             if series.last().is_some_and(|next| next.begin_us > round.end_us + SERIES_US) {
                 break;
@@ -294,18 +295,18 @@ impl Check<'_> {
             let ns = total(|r| (r.end_us - r.begin_us) * 1000);
             self.time("/escalation/trigger_stall_ns", count..=count, ns, ns);
             let begin = series.last().map_or(0, |round| round.begin_us);
-            let of_it = |(time, by): &&(u64, u32)| *by == tid && (begin..=entry_us).contains(time);
+            let of_it = |(time, by): &&(u64, u32)| *by == tid && (begin..=seen_us).contains(time);
             let asked = self.trace.compactions.iter().filter(of_it).count() as u64;
             if asked > 0 || self.number("/escalation/compact_retries").is_some() {
                 self.between("/escalation/compact_retries", asked, asked);
             }
         }
-        self.zones(tid, entry_us);
+        self.zones(tid, seen_us);
     }
 
-    fn zones(&mut self, tid: u32, entry_us: u64) {
+    fn zones(&mut self, tid: u32, seen_us: u64) {
         let events = self.trace.zones.get(&tid).map(Vec::as_slice).unwrap_or_default();
-        let before: Vec<_> = events.iter().filter(|(time, _)| *time <= entry_us).collect();
+        let before: Vec<_> = events.iter().filter(|(time, _)| *time <= seen_us).collect();
         // It looks at zones after each round but the last.
         let after = before.iter().rev().take_while(|(_, zone)| zone.is_none()).count();
         let mut expected: Vec<&Vec<String>> = Vec::new();

@@ -1,6 +1,7 @@
 //! Reports of two machines or two threads, line by line in one log.
 
 use super::samples::*;
+use crate::incident::diagnosis::diagnose;
 use crate::incident::model::Incident;
 use crate::logs::Found;
 use proptest::prelude::*;
@@ -21,7 +22,11 @@ fn interleave(a: &[String], b: &[String], order: &[bool]) -> Vec<String> {
 
 /// Incidents without their order, and without what that says: the kills before each.
 fn sorted(found: &[Found]) -> Vec<String> {
-    let alone = |it: &Found| Incident { recovery: None, ..it.incident.clone() };
+    let alone = |it: &Found| {
+        let mut incident = Incident { recovery: None, ..it.incident.clone() };
+        incident.diagnosis = diagnose(&incident);
+        incident
+    };
     let mut incidents: Vec<_> =
         found.iter().map(|it| serde_json::to_string_pretty(&alone(it)).unwrap()).collect();
     incidents.sort();
