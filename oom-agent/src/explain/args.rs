@@ -51,6 +51,20 @@ pub struct ExplainArgs {
     /// Show one incident in full: its number in the summary, or its id.
     #[arg(long, value_name = "N|ID", conflicts_with = "follow")]
     pub id: Option<String>,
+    /// Which incidents.
+    #[command(flatten)]
+    pub narrow: NarrowArgs,
+    /// Candidates to show: a number, all or none. Default: 10 as text, all as JSON.
+    #[arg(long, value_name = "N|all|none", value_parser = show)]
+    pub candidates: Option<Show>,
+    /// Show each incident in full and go on at the end: a file that grows (also when it is rotated), or a pipe.
+    #[arg(long, short)]
+    pub follow: bool,
+}
+
+/// Which incidents are wanted.
+#[derive(Args, Clone, Debug)]
+pub struct NarrowArgs {
     /// Only incidents at or after this time, see below.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = when)]
     pub since: Option<When>,
@@ -63,28 +77,22 @@ pub struct ExplainArgs {
     /// Only incidents with such a victim.
     #[arg(long, value_name = "NAME-GLOB|PID")]
     pub victim: Option<String>,
-    /// Candidates to show: a number, all or none. Default: 10 as text, all as JSON.
-    #[arg(long, value_name = "N|all|none", value_parser = show)]
-    pub candidates: Option<Show>,
-    /// Show each incident in full and go on at the end: a file that grows (also when it is rotated), or a pipe.
-    #[arg(long, short)]
-    pub follow: bool,
 }
 
-impl ExplainArgs {
+impl NarrowArgs {
     /// What incidents have to be about.
-    pub(super) fn filter(&self) -> Filter {
+    pub(crate) fn filter(&self) -> Filter {
         Filter::new(self.cgroup.as_deref(), self.victim.as_deref())
     }
 
     /// When they have to be.
-    pub(super) fn window(&self) -> Window {
+    pub(crate) fn window(&self) -> Window {
         Window { since: self.since.clone(), until: self.until.clone() }
     }
 
     /// The options that leave incidents out, as they are called; empty if none does.
-    pub(super) fn narrowed_by(&self) -> String {
-        let Self { since, until, cgroup, victim, .. } = self;
+    pub(crate) fn narrowed_by(&self) -> String {
+        let Self { since, until, cgroup, victim } = self;
         let given = [
             (since.is_some(), "--since"),
             (until.is_some(), "--until"),
@@ -96,7 +104,7 @@ impl ExplainArgs {
 }
 
 /// Parses `--since` and `--until`.
-pub(crate) fn when(text: &str) -> Result<When, String> {
+fn when(text: &str) -> Result<When, String> {
     When::parse(text, &Zoned::now())
 }
 
@@ -119,9 +127,9 @@ mod tests {
     fn times_may_begin_with_a_minus() {
         let args = parse("--since -2h --until 1234.5s a.log -").unwrap();
         assert_eq!(args.files, [PathBuf::from("a.log"), PathBuf::from("-")]);
-        assert!(matches!(args.since, Some(When::Instant(_))));
-        assert_eq!(args.until, Some(When::Boot(1_234_500_000_000)));
-        assert_eq!(args.narrowed_by(), "--since, --until");
+        assert!(matches!(args.narrow.since, Some(When::Instant(_))));
+        assert_eq!(args.narrow.until, Some(When::Boot(1_234_500_000_000)));
+        assert_eq!(args.narrow.narrowed_by(), "--since, --until");
     }
 
     #[test]

@@ -69,8 +69,8 @@ impl<'a> Teller<'a> {
         };
         Self {
             args,
-            filter: args.filter(),
-            window: args.window(),
+            filter: args.narrow.filter(),
+            window: args.narrow.window(),
             printer: Printer::new(args.format, args.candidates),
             stamp: Stamp::default(),
             mode,
@@ -162,7 +162,7 @@ impl<'a> Teller<'a> {
         if self.closed {
             return Ok(());
         }
-        let narrowed = self.args.narrowed_by();
+        let narrowed = self.args.narrow.narrowed_by();
         if let Mode::One(_) = self.mode
             && self.tally.incidents == 0
         {
@@ -202,7 +202,7 @@ impl<'a> Teller<'a> {
 
     /// The options that leave incidents out.
     pub(super) fn narrowed_by(&self) -> String {
-        self.args.narrowed_by()
+        self.args.narrow.narrowed_by()
     }
 
     /// What was shown, for the last line, and how many were not.

@@ -1,11 +1,7 @@
 //! Arguments of `incidents`.
 
 use crate::{
-    explain::{
-        args::when,
-        when::{When, Window},
-    },
-    filter::Filter,
+    explain::args::NarrowArgs,
     print::{Format, show},
     sink::terminal::Show,
     store::STATE_DIR,
@@ -57,18 +53,9 @@ Times for --since and --until:
 
 As JSON incidents are whole, one line each, see docs/incident.schema.json.")]
 pub struct ListArgs {
-    /// Only incidents at or after this time, see below.
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = when)]
-    pub since: Option<When>,
-    /// Only incidents before this time.
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = when)]
-    pub until: Option<When>,
-    /// Only incidents of a cgroup (the full one's or a victim's path); * and ? match anything.
-    #[arg(long, value_name = "GLOB")]
-    pub cgroup: Option<String>,
-    /// Only incidents with such a victim.
-    #[arg(long, value_name = "NAME-GLOB|PID")]
-    pub victim: Option<String>,
+    /// Which incidents.
+    #[command(flatten)]
+    pub narrow: NarrowArgs,
     /// No more than so many, the newest.
     #[arg(long, value_name = "N", default_value = "20", value_parser = limit)]
     pub limit: NonZeroUsize,
@@ -89,24 +76,6 @@ pub struct ShowArgs {
     /// Candidates to show: a number, all or none. Default: 10 as text, all as JSON.
     #[arg(long, value_name = "N|all|none", value_parser = show)]
     pub candidates: Option<Show>,
-}
-
-impl ListArgs {
-    /// What incidents have to be about.
-    pub(super) fn filter(&self) -> Filter {
-        Filter::new(self.cgroup.as_deref(), self.victim.as_deref())
-    }
-
-    /// When they have to be.
-    pub(super) fn window(&self) -> Window {
-        Window { since: self.since.clone(), until: self.until.clone() }
-    }
-
-    /// Not all incidents are wanted.
-    pub(super) fn is_narrowed(&self) -> bool {
-        let Self { since, until, cgroup, victim, .. } = self;
-        since.is_some() || until.is_some() || cgroup.is_some() || victim.is_some()
-    }
 }
 
 /// Ids are written in capitals. `latest` is none: it has an `l`.
@@ -145,7 +114,9 @@ mod tests {
         assert_eq!(args.state_dir, PathBuf::from("/x"));
         assert!(matches!(args.what, What::Show(ShowArgs { id, .. }) if id == "7Q2M4XKD"));
         assert!(matches!(parse("show latest").unwrap().what, What::Show(it) if it.id == "latest"));
-        assert!(matches!(parse("list --since -2h").unwrap().what, What::List(it) if it.is_narrowed()));
+        assert!(
+            matches!(parse("list --since -2h").unwrap().what, What::List(it) if !it.narrow.narrowed_by().is_empty())
+        );
         assert_eq!(parse("export").unwrap().state_dir, PathBuf::from("/var/lib/oom-agent"));
         for wrong in
             ["", "show", "show abc", "show 7%7%7%", "list --limit 0", "list --since soon", "export x"]

@@ -56,7 +56,7 @@ fn open(state_dir: &Path) -> Result<Database> {
 }
 
 fn list(store: &Database, args: &ListArgs) -> Result<()> {
-    let (filter, window) = (args.filter(), args.window());
+    let (filter, window) = (args.narrow.filter(), args.narrow.window());
     let mut wants =
         |incident: &Incident| window.holds(&Moment::of(incident)) == Some(true) && filter.wants(incident);
     let page = store.list(None, args.limit.get(), &mut wants)?;
@@ -75,7 +75,7 @@ fn list(store: &Database, args: &ListArgs) -> Result<()> {
         return Ok(());
     }
     let style = Style::detect(Show::None);
-    let _ = write(&text(&page, store.count()?, args.is_narrowed(), &style))?;
+    let _ = write(&text(&page, store.count()?, !args.narrow.narrowed_by().is_empty(), &style))?;
     Ok(())
 }
 
