@@ -138,7 +138,7 @@ pub(super) fn adj_decided(view: &View<'_>) -> Option<Found> {
     let (other, most) =
         larger.max_by_key(|(_, most)| *most).filter(|(_, most)| at_least(*most, LARGER, own))?;
     let other_adj = other.oom_score_adj?;
-    let title = "oom_score_adj decided who was killed: another process held more";
+    let title = "the victim did not hold most, its oom_score_adj decided: another process held more";
     let advice = "If the wrong one died, change the adj: OOMScoreAdjust= in systemd. In Kubernetes it follows from the QoS \
                   class: a memory request near the real need protects. It moves the kill, it frees nothing.";
     Some(

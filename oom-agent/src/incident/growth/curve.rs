@@ -59,7 +59,11 @@ impl Curve {
             samples,
             bytes_per_second: grew.then(|| (rise / seconds).round()),
             seconds: grew.then(|| thousandths(seconds)),
-            seconds_from_90_percent: limit.and_then(|limit| since(&points, NEARLY * limit)).map(thousandths),
+            // Between two points alone it may have gone any way.
+            seconds_from_90_percent: limit
+                .filter(|_| points.len() >= FULL)
+                .and_then(|limit| since(&points, NEARLY * limit))
+                .map(thousandths),
             shape: shape(&points, run, limit, end.is_some()),
             file_refaults: self.file_refaults,
         })
