@@ -59,12 +59,6 @@ pub struct Window {
     /// Time in that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throttled_ns: Option<u64>,
-    /// Pages written to swap (`pswpout`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub swapped_out_pages: Option<u64>,
-    /// Pages read back from swap (`pswpin`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub swapped_in_pages: Option<u64>,
 }
 
 /// Rounds of reclaim and what came of them.

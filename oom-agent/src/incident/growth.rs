@@ -35,6 +35,12 @@ pub struct Growth {
     /// samples (`workingset_refault_file`). Counted only while more than 80 % of the limit is in use; absent before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_refaults: Option<u64>,
+    /// Pages that the machine wrote to swap since the oldest sample that is kept (`pswpout`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swapped_out_pages: Option<u64>,
+    /// Pages that it read back since then (`pswpin`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swapped_in_pages: Option<u64>,
 }
 
 /// What a curve looks like.

@@ -233,8 +233,6 @@ fn window(
         }),
         throttled: view.throttled.then_some(all.throttled),
         throttled_ns: view.throttled.then_some(all.throttled_ns),
-        swapped_out_pages: None,
-        swapped_in_pages: None,
     }
 }
 

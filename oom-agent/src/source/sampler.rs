@@ -5,8 +5,10 @@
 //!
 //! # Layout
 //! - [`Sampler`]: when, and what of it goes into the [`History`].
+//! - `swap`: what went to swap and came back.
 //! - `tree`: which cgroups there are, and their files.
 
+mod swap;
 mod tree;
 
 use super::pause::Pause;
@@ -19,6 +21,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
+use swap::Swap;
 use tree::{Group, Tree};
 
 /// Samples that are kept of each.
@@ -39,6 +42,7 @@ pub struct Sampler {
     history: History,
     tree: Option<Tree>,
     meminfo: Option<File>,
+    swap: Swap,
     every: Duration,
     /// Until the next sample: `every` at least.
     rest: Duration,
@@ -66,6 +70,7 @@ impl Sampler {
             history: History::new(SAMPLES, CGROUPS),
             tree: memory.and_then(|memory| Tree::find(root, memory)),
             meminfo: File::open(root.join("proc/meminfo")).ok(),
+            swap: Swap::open(root),
             every,
             rest: every,
             pause,
@@ -94,6 +99,7 @@ impl Sampler {
         if let Some((used, total)) = self.meminfo.as_ref().and_then(machine) {
             self.history.machine(used, total);
         }
+        self.swap.sample(now_ns);
         self.cgroups(now_ns);
         self.rest = if self.history.changed() {
             self.every
@@ -159,7 +165,13 @@ impl Sampler {
     pub fn growth(&self, incident: &Incident) -> Option<Growth> {
         let scope = &incident.scope;
         let by_path = || self.tree.as_ref()?.id(scope.cgroup.as_deref()?);
-        self.history.growth(incident, scope.cgroup_id.or_else(by_path))
+        let growth = self.history.growth(incident, scope.cgroup_id.or_else(by_path))?;
+        let swapped = incident.boottime_ns.and_then(|kill_ns| self.swap.until_now(kill_ns));
+        Some(Growth {
+            swapped_out_pages: swapped.map(|it| it.out_pages),
+            swapped_in_pages: swapped.map(|it| it.in_pages),
+            ..growth
+        })
     }
 }
 

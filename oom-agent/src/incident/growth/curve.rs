@@ -66,6 +66,7 @@ impl Curve {
                 .map(thousandths),
             shape: shape(&points, run, limit, end.is_some()),
             file_refaults: self.file_refaults,
+            ..Growth::default()
         })
     }
 }

@@ -173,7 +173,6 @@ impl Sample {
             kswapd: Some(if memcg { Kswapd::default() } else { awake }),
             throttled: Some(if memcg { 0 } else { 31 }),
             throttled_ns: Some(if memcg { 0 } else { 124_000_000 }),
-            ..Window::default()
         }
     }
 

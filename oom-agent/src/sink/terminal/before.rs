@@ -117,12 +117,6 @@ fn during(window: &Window) -> String {
         let ns = units::maybe_nanoseconds(window.throttled_ns);
         parts.push(format!("{} in reclaim ({ns})", units::plural(waits, "wait", "waits")));
     }
-    let swapped = [("out", window.swapped_out_pages), ("in", window.swapped_in_pages)];
-    for (way, pages) in swapped.into_iter().filter_map(|(way, pages)| Some((way, pages?))) {
-        if pages > 0 {
-            parts.push(format!("{} swapped {way}", units::plural(pages, "page", "pages")));
-        }
-    }
     parts.join(", ")
 }
 

@@ -37,6 +37,12 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
         let pages = units::plural(pages, "file page", "file pages");
         prose.say(Tone::Plain, &format!(", {pages} read again after eviction"));
     }
+    for (pages, way) in [(growth.swapped_out_pages, "out"), (growth.swapped_in_pages, "in")] {
+        if let Some(pages @ 1..) = pages {
+            let pages = units::plural(pages, "page", "pages");
+            prose.say(Tone::Plain, &format!(", {pages} swapped {way} on the machine"));
+        }
+    }
     if growth.samples.len() > 2 {
         prose.say(Tone::Plain, " ").atom(Tone::Plain, &curve(growth, limit(incident)));
     }

@@ -200,3 +200,27 @@ fn numbers_are_found_by_their_name() {
         assert_eq!(number(text, name), value);
     }
 }
+
+#[test]
+fn what_was_swapped_since_the_oldest_sample() {
+    let root = TestRoot::new();
+    fs::create_dir(root.path().join("proc")).unwrap();
+    let write = |input: u64, output: u64| {
+        let text = format!("nr_free_pages 7\npswpin {input}\npswpout {output}\npgfault 9\n");
+        fs::write(root.path().join("proc/vmstat"), text).unwrap();
+    };
+    write(10, 100);
+    let mut swap = Swap::open(root.path());
+    assert_eq!(swap.until_now(5), None, "no sample yet");
+    swap.sample(10);
+    write(12, 150);
+    swap.sample(20);
+    write(15, 400);
+    let told = swap.until_now(25).map(|it| (it.in_pages, it.out_pages));
+    assert_eq!(told, Some((5, 300)));
+    assert_eq!(swap.until_now(10), None, "sampled after the kill only");
+    for at in 30..30 + SAMPLES as u64 {
+        swap.sample(at);
+    }
+    assert_eq!(swap.until_now(1000).map(|it| it.out_pages), Some(0), "the oldest are forgotten");
+}

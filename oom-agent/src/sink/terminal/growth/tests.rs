@@ -29,6 +29,8 @@ fn sentences() {
         seconds_from_90_percent: Some(55.6),
         shape: Some(Shape::Steady),
         file_refaults: Some(1234),
+        swapped_out_pages: Some(5678),
+        swapped_in_pages: Some(0),
     };
     let few = Growth { samples: vec![(8.2, 5 * MIB)], ..Growth::default() };
     let full = Growth {
@@ -47,7 +49,7 @@ fn sentences() {
         (
             leak,
             Some(1000 * MIB),
-            "grew steadily, 1.8 MiB/s for 9 min 10 s, from 90 % to the kill in 56 s, 1,234 file pages read again after eviction\n___....::::----====+++****####\n",
+            "grew steadily, 1.8 MiB/s for 9 min 10 s, from 90 % to the kill in 56 s, 1,234 file pages read again after eviction,\n5,678 pages swapped out on the machine ___....::::----====+++****####\n",
         ),
         (few, None, "did not grow in 8.2 s\n"),
         (full, Some(100 * MIB), "nearly full for 20 s or longer ###\n"),
