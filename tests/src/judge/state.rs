@@ -1,7 +1,7 @@
 //! How full everything was, against the kernel's report and what the case itself set.
 
 use super::{Findings, points};
-use crate::truth::model::{Kill, Level, Truth};
+use crate::truth::model::{Kill, Level, Truth, Victim};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -43,6 +43,12 @@ impl Check<'_> {
 
     fn text(&self, pointer: &str) -> Option<&str> {
         self.incident.pointer(pointer).and_then(Value::as_str)
+    }
+
+    /// Who died of the kills before this one.
+    fn earlier(&self) -> impl Iterator<Item = &Victim> {
+        let before = self.truth.kills.iter().take_while(|kill| kill.decision.pid != self.pid);
+        before.flat_map(|kill| &kill.victims)
     }
 
     /// Within 1 %, or what the CPUs may hold back.
@@ -157,9 +163,11 @@ fn levels(cgroup: &str, full: bool, check: &mut Check<'_>) {
     }
 }
 
-/// Children that the case made, by what they used before it provoked anything: nobody's memory shrank since.
+/// Children that the case made, by what they used before it provoked anything: nobody's memory shrank since, but that of
+/// earlier victims. (Where one has let go of its mm and its pages are still being freed, the kernel may kill once more.)
 fn children(cgroup: &str, full: bool, check: &mut Check<'_>) {
     let truth = check.truth.levels.clone();
+    let earlier: Vec<String> = check.earlier().filter_map(|victim| victim.cgroup.clone()).collect();
     let prefix = format!("{}/", cgroup.trim_end_matches('/'));
     let mine =
         truth.iter().filter(|(path, _)| path.strip_prefix(&prefix).is_some_and(|it| !it.contains('/')));
@@ -180,6 +188,9 @@ fn children(cgroup: &str, full: bool, check: &mut Check<'_>) {
         check.limit(&at("max_bytes"), level.max_bytes);
         let (before, now) = (level.usage_bytes.unwrap_or(0), check.number(&at("usage_bytes")).unwrap_or(0));
         let slack = points::tolerance(check.truth.cpus) * 4096;
+        if earlier.iter().any(|cgroup| cgroup == path || cgroup.starts_with(&format!("{path}/"))) {
+            continue;
+        }
         check.findings.filled += 1;
         // Files are read when the victim may be gone.
         if full && now + slack < before / 100 * 99 {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::truth::model::{
-    Afterwards, Candidate, Check, Decision, Kill, Report, Row, Scope, Trigger, Victim,
+    Afterwards, Candidate, Check, Decision, Kill, Level, Report, Row, Scope, Trigger, Victim,
 };
 use serde_json::json;
 
@@ -95,6 +95,31 @@ fn an_incident_that_tells_the_truth_passes() {
     let findings = compare::compare(&truth(), &[incident()]);
     assert_eq!(findings.wrong, Vec::<String>::new());
     assert_eq!((findings.points_compared, findings.formula_off), (2, Some(0)));
+}
+
+#[test]
+fn a_child_uses_less_at_a_kill_only_if_an_earlier_kill_freed_it() {
+    let mut truth = truth();
+    let level = |usage_bytes, children| Level { usage_bytes, children, ..Level::default() };
+    truth.levels.insert("/pod".into(), level(Some(24 << 20), 1));
+    truth.levels.insert("/pod/app".into(), level(Some(12 << 20), 0));
+    let mut second = incident();
+    second["state"]["children_total"] = json!(1);
+    second["state"]["children"] = json!([{"cgroup": "/pod/app", "cgroup_id": 0, "usage_bytes": 4 << 20}]);
+    let shrank = |truth: &Truth, incidents: &[Value]| {
+        wrong(truth, incidents).iter().filter(|what| what.contains("and 4194304 at the kill")).count()
+    };
+    assert_eq!(shrank(&truth, &[second.clone()]), 1);
+    let mut earlier = truth.kills[0].clone();
+    earlier.decision.pid = 8;
+    earlier.victims.truncate(1);
+    earlier.victims[0].pid = 8;
+    truth.kills.insert(0, earlier);
+    let mut first = incident();
+    first["decision"]["pid"] = json!(8);
+    assert_eq!(shrank(&truth, &[first.clone(), second.clone()]), 0);
+    truth.kills[0].victims[0].cgroup = Some("/pod/application".into());
+    assert_eq!(shrank(&truth, &[first, second]), 1);
 }
 
 #[test]
