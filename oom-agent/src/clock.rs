@@ -33,6 +33,14 @@ pub fn wall(boottime_ns: u64) -> Option<(u64, String)> {
     Some((u64::try_from(time.as_millisecond()).ok()?, local.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()))
 }
 
+/// Waits so long, or for ever.
+pub async fn after(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,7 +24,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use std::{future, path::Path, time::Duration};
-use tokio::{io::Interest, io::unix::AsyncFd, time::sleep};
+use tokio::{io::Interest, io::unix::AsyncFd};
 
 /// At the full level BPF tells of kills, and the log is read at once when it does. Otherwise it wakes the agent no more
 /// often than this, so that it does not overflow with what has nothing to do with OOM.
@@ -173,7 +173,7 @@ impl Live {
                     self.read_all(Ok(()))?;
                 }
                 read = kmsg_next(kmsg, events) => self.read_all(read)?,
-                () = timer(wait) => self.read_all(Ok(()))?,
+                () = clock::after(wait) => self.read_all(Ok(()))?,
                 flushed = log_flush(logger) => flushed?,
                 due = sample_due(sampler) => self.sample(due),
             }
@@ -400,13 +400,6 @@ async fn kmsg_next(kmsg: &mut Option<Kmsg>, events: &mut Vec<Event>) -> Result<(
 async fn sample_due(sampler: &mut Option<Sampler>) -> Result<()> {
     match sampler {
         Some(sampler) => sampler.due().await,
-        None => future::pending().await,
-    }
-}
-
-async fn timer(wait: Option<Duration>) {
-    match wait {
-        Some(wait) => sleep(wait).await,
         None => future::pending().await,
     }
 }

@@ -88,6 +88,25 @@ pub struct CgroupState {
     pub memory_source: Option<Source>,
 }
 
+impl CgroupState {
+    /// Of which nothing is known yet.
+    pub fn new(cgroup: &str, cgroup_id: Option<u64>, source: Source) -> Self {
+        Self {
+            cgroup: cgroup.to_owned(),
+            cgroup_id,
+            source,
+            usage_bytes: None,
+            max_bytes: None,
+            high_bytes: None,
+            swap_usage_bytes: None,
+            swap_max_bytes: None,
+            oom_group: None,
+            memory: Counters::new(),
+            memory_source: None,
+        }
+    }
+}
+
 /// What of the machine's state the kernel's report does not have (`/proc/meminfo`, `/proc/sys/vm`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MachineState {

@@ -201,14 +201,20 @@ fn sysctl(root: &Path, name: &str) -> Result<i64, String> {
     line.parse().map_err(|_| format!("/{path} holds {line:?}, not a number"))
 }
 
+/// What `/proc/meminfo` says behind a name, as it stands there.
+pub fn meminfo<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+/// The same of an amount of memory, which is written in kB (`show_val_kb`, `fs/proc/meminfo.c`), in bytes.
+pub fn meminfo_bytes(text: &str, name: &str) -> Option<u64> {
+    meminfo(text, name)?.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 fn swap(root: &Path) -> Result<Swap, String> {
     const PATH: &str = "proc/meminfo";
     let text = text(root, PATH)?;
-    let bytes = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let kib: Option<u64> = value.and_then(|value| value.trim().strip_suffix("kB")?.trim().parse().ok());
-        kib.and_then(|kib| kib.checked_mul(1024)).ok_or_else(|| format!("/{PATH} has no {name} in kB"))
-    };
+    let bytes = |name: &str| meminfo_bytes(&text, name).ok_or_else(|| format!("/{PATH} has no {name} in kB"));
     Ok(Swap { total_bytes: bytes("SwapTotal")?, free_bytes: bytes("SwapFree")? })
 }
 

@@ -21,8 +21,7 @@ use crate::{
     web::{Answer, Ask},
 };
 use anyhow::Result;
-use std::{fmt::Write as _, future, path::Path, sync::Arc, time::Duration};
-use tokio::time::sleep;
+use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
 
 /// The tree of cgroups is not looked at more often than this, however many ask.
 const LOOK_NS: u64 = 1_000_000_000;
@@ -73,7 +72,7 @@ impl Daemon {
     }
 
     /// Does all that is done with an incident. Once, in the order of their being told.
-    pub(super) fn incident(&mut self, incident: &Incident, live: &Live) {
+    pub(super) fn incident(&mut self, incident: &Incident) {
         // Durable before anything below announces it.
         let outcome = self.store.put(incident);
         self.say_of_store();
@@ -81,7 +80,6 @@ impl Daemon {
             return;
         }
         self.metrics.incident(incident);
-        self.count(live);
         self.tally.count(incident);
         if self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64) {
             note(&format!("{} {}", incident.id, terminal::headline(incident)));
@@ -155,7 +153,7 @@ impl Daemon {
 
     /// Waits until a disk that could not be used is to be tried again. For ever, if it can.
     pub(super) fn store_due(&self) -> impl Future<Output = ()> + use<> {
-        wait(self.store.retry_after())
+        clock::after(self.store.retry_after())
     }
 
     pub(super) fn retry_store(&mut self) {
@@ -167,7 +165,7 @@ impl Daemon {
     pub(super) fn held_back(&self) -> impl Future<Output = ()> + use<> {
         let due = self.calm.due_ns();
         let wait = due.map(|due| Duration::from_nanos(due.saturating_sub(clock::boottime_ns())));
-        self::wait(wait)
+        clock::after(wait)
     }
 
     pub(super) fn say_held_back(&mut self) {
@@ -187,13 +185,6 @@ impl Daemon {
         let totals = live.totals();
         self.tally.lost_records = totals.lost_records.max(live.dropped().events);
         note(&format!("ended: {}", summary(&self.tally, ran)));
-    }
-}
-
-async fn wait(time: Option<Duration>) {
-    match time {
-        Some(time) => sleep(time).await,
-        None => future::pending().await,
     }
 }
 

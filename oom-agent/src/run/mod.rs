@@ -108,7 +108,7 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
     let done = watch(&mut live, &mut daemon, listener, &mut end).await;
     let pending = live.finish();
     for incident in &pending {
-        daemon.incident(incident, &live);
+        daemon.incident(incident);
     }
     daemon.farewell(began.elapsed(), &live);
     done
@@ -122,7 +122,7 @@ async fn watch(live: &mut Live, daemon: &mut Daemon, listener: TcpListener, end:
         tokio::select! {
             incident = live.next() => {
                 let incident: Incident = incident?;
-                daemon.incident(&incident, live);
+                daemon.incident(&incident);
                 // In a storm the next one is there already: connections have their turn too.
                 yield_now().await;
             }

@@ -8,6 +8,7 @@ mod args;
 pub mod output;
 
 use crate::{
+    clock,
     filter::Filter,
     incident::model::Incident,
     kernel::host::Host,
@@ -27,10 +28,7 @@ use std::{
     pin::pin,
     time::{Duration, Instant},
 };
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::sleep,
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the command until its end.
 ///
@@ -70,7 +68,7 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     resident::settle();
     announce(&start, host, began.elapsed(), "Ctrl-C ends");
 
-    let mut deadline = pin!(timeout(args.duration));
+    let mut deadline = pin!(clock::after(args.duration));
     let mut failed = None;
     while shown.wanted() {
         tokio::select! {
@@ -127,13 +125,6 @@ impl Shown<'_> {
         }
         self.tally.count(incident);
         self.output.write(self.printer.text(incident));
-    }
-}
-
-async fn timeout(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => sleep(duration).await,
-        None => std::future::pending().await,
     }
 }
 

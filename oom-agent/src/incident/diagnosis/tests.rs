@@ -7,7 +7,7 @@ use super::*;
 use crate::incident::growth::{Growth, Shape};
 use crate::incident::model::Incident;
 use crate::incident::recovery::Recovery;
-use crate::incident::state::{CgroupState, Counters, Source};
+use crate::incident::state::{CgroupState, Source};
 use crate::incident::verdict::verdict;
 use crate::sink::samples::build::{MIB, Sample, candidate};
 use std::collections::BTreeSet;
@@ -55,17 +55,9 @@ fn steadily(incident: &mut Incident, samples: u64) {
 /// A cgroup below the full one.
 fn cgroup(path: &str, usage_mib: u64, max_bytes: Option<u64>) -> CgroupState {
     CgroupState {
-        cgroup: path.to_owned(),
-        cgroup_id: None,
-        source: Source::Kernel,
         usage_bytes: Some(usage_mib * MIB),
         max_bytes,
-        high_bytes: None,
-        swap_usage_bytes: None,
-        swap_max_bytes: None,
-        oom_group: None,
-        memory: Counters::new(),
-        memory_source: None,
+        ..CgroupState::new(path, None, Source::Kernel)
     }
 }
 

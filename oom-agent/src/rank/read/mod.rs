@@ -11,7 +11,7 @@ mod tests;
 
 use super::facts::{Facts, is_within};
 use crate::{
-    kernel::host::{Host, read_file},
+    kernel::host::{Host, meminfo_bytes, read_file},
     source::cgroupfs::Tree,
     startup::NotPermitted,
 };
@@ -34,19 +34,16 @@ const PROCESSES: usize = 1 << 20;
 pub fn read(root: &Path, asked: Option<&str>, page_size: u64) -> Result<Facts> {
     let host = Host::read(root);
     let meminfo = read_file(root, "proc/meminfo").unwrap_or_default();
-    let kib = |name: &str| {
-        let value = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-    };
+    let bytes = |name: &str| meminfo_bytes(&meminfo, name);
     let tree = host.cgroups.value().and_then(|cgroups| Tree::find(root, cgroups));
     let mut facts = Facts {
         node: host.node.value().cloned(),
         kernel_release: host.kernel_release.value().cloned(),
         page_size,
-        ram_bytes: kib("MemTotal"),
-        swap_bytes: kib("SwapTotal"),
-        available_bytes: kib("MemAvailable"),
-        swap_free_bytes: kib("SwapFree"),
+        ram_bytes: bytes("MemTotal"),
+        swap_bytes: bytes("SwapTotal"),
+        available_bytes: bytes("MemAvailable"),
+        swap_free_bytes: bytes("SwapFree"),
         swappiness: host.sysctl("vm.swappiness"),
         oom_kill_allocating_task: host.sysctl("vm.oom_kill_allocating_task"),
         panic_on_oom: host.sysctl("vm.panic_on_oom"),

@@ -5,7 +5,7 @@ use crate::incident::model::{
     Candidate, Decision, Evidence, ExemptReason, Incident, Level, Limits, Memory, PointsSource, Role, Rule,
     Scope, ScopeKind, Trigger, Victim,
 };
-use crate::incident::state::{CgroupState, Counters, MachineState, Source, State};
+use crate::incident::state::{CgroupState, MachineState, Source, State};
 
 pub(crate) const KIB: u64 = 1 << 10;
 pub(crate) const MIB: u64 = 1 << 20;
@@ -282,17 +282,12 @@ impl Sample {
 /// A full pod with two containers, in a slice that is not full.
 pub(crate) fn pod_state(pod: &str, container: &str) -> State {
     let level = |cgroup: &str, usage: Option<u64>, max: Option<u64>| CgroupState {
-        cgroup: cgroup.to_owned(),
-        cgroup_id: Some(cgroup.len() as u64),
-        source: Source::Kernel,
         usage_bytes: usage.map(|mib| mib * MIB),
         max_bytes: max.map(|mib| mib * MIB),
-        high_bytes: None,
         swap_usage_bytes: usage.map(|_| 0),
         swap_max_bytes: max.map(|_| 0),
         oom_group: Some(false),
-        memory: Counters::new(),
-        memory_source: None,
+        ..CgroupState::new(cgroup, Some(cgroup.len() as u64), Source::Kernel)
     };
     let mut slice = level("/kubepods.slice", Some(1900), Some(8192));
     slice.memory = [("anon_bytes".into(), 1700 * MIB), ("file_bytes".into(), 120 * MIB)].into();

@@ -95,24 +95,16 @@ fn promised(machine: &MachineState, page: &Page) -> Vec<Line> {
 mod tests {
     use super::*;
     use crate::incident::model::Scope;
-    use crate::incident::state::{Counters, Source};
+    use crate::incident::state::Source;
     use crate::sink::terminal::Show;
 
     const MIB: u64 = 1 << 20;
 
     fn level(cgroup: &str, usage: u64, max: Option<u64>) -> CgroupState {
         CgroupState {
-            cgroup: cgroup.to_owned(),
-            cgroup_id: None,
-            source: Source::Kernel,
             usage_bytes: Some(usage * MIB),
             max_bytes: max.map(|max| max * MIB),
-            high_bytes: None,
-            swap_usage_bytes: None,
-            swap_max_bytes: None,
-            oom_group: None,
-            memory: Counters::new(),
-            memory_source: None,
+            ..CgroupState::new(cgroup, None, Source::Kernel)
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
         fact::{FileCgroup, Files, Of},
         state::{CHILDREN, MachineState, upwards},
     },
-    kernel::host::read_file,
+    kernel::host::{meminfo, meminfo_bytes, read_file},
     source::cgroupfs::{Dir, Tree},
 };
 use std::{collections::BTreeMap, fs::read_dir, path::Path};
@@ -131,24 +131,22 @@ fn stat(dir: &Dir, v2: bool) -> BTreeMap<String, u64> {
 
 /// `/proc/meminfo` and `/proc/sys/vm`. `None`: there is no such thing here.
 fn machine(root: &Path) -> Option<MachineState> {
-    let meminfo = read_file(root, "proc/meminfo").ok()?;
-    let value = |name: &str| meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let kib =
-        |name: &str| value(name)?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024);
-    let free_pages = value("HugePages_Free").and_then(|pages| pages.trim().parse::<u64>().ok());
+    let text = read_file(root, "proc/meminfo").ok()?;
+    let bytes = |name: &str| meminfo_bytes(&text, name);
+    let free_pages = meminfo(&text, "HugePages_Free").and_then(|pages| pages.parse::<u64>().ok());
     let overcommit = read_file(root, "proc/sys/vm/overcommit_memory").ok();
     Some(MachineState {
-        total_bytes: kib("MemTotal"),
-        available_bytes: kib("MemAvailable"),
-        swap_total_bytes: kib("SwapTotal"),
-        swap_free_bytes: kib("SwapFree"),
-        committed_bytes: kib("Committed_AS"),
-        commit_limit_bytes: kib("CommitLimit"),
+        total_bytes: bytes("MemTotal"),
+        available_bytes: bytes("MemAvailable"),
+        swap_total_bytes: bytes("SwapTotal"),
+        swap_free_bytes: bytes("SwapFree"),
+        committed_bytes: bytes("Committed_AS"),
+        commit_limit_bytes: bytes("CommitLimit"),
         overcommit_memory: overcommit.and_then(|text| text.trim().parse().ok()),
-        hugetlb_bytes: kib("Hugetlb"),
+        hugetlb_bytes: bytes("Hugetlb"),
         hugetlb_free_bytes: free_pages
-            .zip(kib("Hugepagesize"))
+            .zip(bytes("Hugepagesize"))
             .and_then(|(pages, size)| pages.checked_mul(size)),
-        shmem_bytes: kib("Shmem"),
+        shmem_bytes: bytes("Shmem"),
     })
 }

@@ -70,7 +70,7 @@ fn cgroups(parts: &Parts<'_>, scope: &Scope, limits: &Limits, files: Option<&Fil
                 swap_max_bytes: limits.swap_bytes,
                 high_bytes: file.and_then(|file| file.high_bytes),
                 oom_group: file.and_then(|file| file.oom_group),
-                ..empty(cgroup, id(scope.cgroup_id), Source::Report)
+                ..CgroupState::new(cgroup, id(scope.cgroup_id), Source::Report)
             },
             None => match file.filter(|_| levels.is_empty()) {
                 Some(file) => from_file(file),
@@ -127,22 +127,6 @@ pub(super) fn notes(parts: &Parts<'_>, notes: &mut Vec<String>) {
     }
 }
 
-fn empty(cgroup: &str, id: Option<u64>, source: Source) -> CgroupState {
-    CgroupState {
-        cgroup: cgroup.to_owned(),
-        cgroup_id: id,
-        source,
-        usage_bytes: None,
-        max_bytes: None,
-        high_bytes: None,
-        swap_usage_bytes: None,
-        swap_max_bytes: None,
-        oom_group: None,
-        memory: Counters::new(),
-        memory_source: None,
-    }
-}
-
 fn from_kernel(cgroup: &str, level: &Level) -> CgroupState {
     CgroupState {
         usage_bytes: level.usage_bytes,
@@ -151,7 +135,7 @@ fn from_kernel(cgroup: &str, level: &Level) -> CgroupState {
         swap_usage_bytes: level.swap_usage_bytes,
         swap_max_bytes: level.swap_max_bytes,
         oom_group: level.oom_group,
-        ..empty(cgroup, level.id, Source::Kernel)
+        ..CgroupState::new(cgroup, level.id, Source::Kernel)
     }
 }
 
@@ -160,7 +144,7 @@ fn of_child(cgroup: &str, child: &Child) -> CgroupState {
         usage_bytes: child.usage_bytes,
         max_bytes: child.max_bytes,
         swap_usage_bytes: child.swap_usage_bytes,
-        ..empty(cgroup, child.id, Source::Kernel)
+        ..CgroupState::new(cgroup, child.id, Source::Kernel)
     }
 }
 
@@ -172,7 +156,7 @@ fn from_file(file: &FileCgroup) -> CgroupState {
         swap_usage_bytes: file.swap_usage_bytes,
         swap_max_bytes: file.swap_max_bytes,
         oom_group: file.oom_group,
-        ..empty(&file.cgroup, file.id, Source::Files)
+        ..CgroupState::new(&file.cgroup, file.id, Source::Files)
     }
 }
 
