@@ -1,6 +1,7 @@
 //! Which path is what.
 
 use super::{
+    access::{Access, gate},
     api::{self, Looks, Subscribers},
     ask::{Agent, Answer, Ask, Reply},
     counts::Counters,
@@ -15,6 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
+use std::sync::Arc;
 
 /// What every handler gets.
 #[derive(Clone, Debug)]
@@ -24,6 +26,7 @@ pub(super) struct App {
     pub(super) looks: Looks,
     pub(super) subscribers: Subscribers,
     pub(super) counts: Counters,
+    pub(super) access: Arc<Access>,
 }
 
 /// Everything that is answered. Who else has paths merges a router of their own.
@@ -35,6 +38,7 @@ pub(super) fn router(app: App) -> Router {
         .merge(api::router())
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
+        .layer(middleware::from_fn_with_state(app.clone(), gate))
         .layer(middleware::map_response(harden))
         .with_state(app)
 }
