@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking, also in what it is made of")]
 
 mod crowd;
+mod prometheus;
 mod support;
 
 use rustix::process::{Pid, Signal, kill_process};
