@@ -69,7 +69,7 @@ const BORDERS: &[Border] = &[
     Border {
         within: &["oom-agent/src/"],
         except: &["oom-agent/src/web/"],
-        words: &["axum", "hyper", "tiny_http"],
+        words: &["axum", "hyper", "rustls", "tiny_http", "tokio_rustls"],
         why: "only web/ knows HTTP",
     },
     Border {

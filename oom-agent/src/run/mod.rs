@@ -48,7 +48,7 @@ const QUESTIONS: usize = 16;
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 HTTP: /metrics for Prometheus, /healthz (it is alive), /readyz (it sees OOM kills, and how much of them),
-/api/v1/incidents and /api/v1/incidents/ID (JSON).
+/api/v1/incidents, /api/v1/incidents/ID, /api/v1/rank, /api/v1/events (JSON; see /api/v1/openapi.json).
 
 Exit status: 0 ended by SIGTERM or SIGINT, 1 failed, 2 usage, 3 not permitted or not supported here.")]
 pub struct RunArgs {

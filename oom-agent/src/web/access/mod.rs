@@ -85,6 +85,17 @@ impl Access {
         self.state().load(self)
     }
 
+    /// What has to be readable for [`Self::reload`]: directories, since files are replaced rather than written. Where a
+    /// file is a link, also that of what it leads to.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        let files = self.state().files.clone();
+        let paths = files.into_iter().flat_map(|(path, _)| [path.canonicalize().ok(), Some(path)]).flatten();
+        let mut all: Vec<_> = paths.filter_map(|path| Some(Path::new(".").join(path.parent()?))).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// Whether connections are encrypted.
     pub fn encrypts(&self) -> bool {
         self.state().rules.tls.is_some()

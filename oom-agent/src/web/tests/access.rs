@@ -136,6 +136,7 @@ async fn tls_is_spoken_and_certificates_change_while_it_runs() {
     let dir = files(config).file("tls.crt", &cert).file("tls.key", &key);
     let access = access(&dir, false).unwrap();
     assert!(access.encrypts());
+    assert_eq!(access.directories(), [dir.path()]);
     let (address, _store, _shared) = serve_by(Arc::clone(&access));
     let answer = ca.say(address, &get("/api/v1/incidents"), None).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"headline\""), "{answer}");

@@ -7,7 +7,10 @@ use crate::{
     store::Retention,
 };
 use serde_json::Value;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{
+    Mutex, OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
 
 /// `number`th of some incidents, a second after the one before.
 pub(super) fn incident(number: u64) -> Incident {
@@ -51,6 +54,7 @@ pub(super) struct Shared {
     store: Arc<Mutex<Store>>,
     news: Arc<watch::Sender<Option<String>>>,
     server: Arc<OnceLock<Server>>,
+    asked: Arc<AtomicUsize>,
 }
 
 impl Shared {
@@ -85,11 +89,14 @@ pub(super) fn shared_by(
 ) -> (SocketAddr, TestRoot, Shared) {
     let dir = TestRoot::new();
     let (mut store, _) = Store::open(dir.path(), Retention::default()).unwrap();
-    for number in 0..incidents {
-        store.put(&incident(number));
-    }
+    store.put_all(&(0..incidents).map(incident).collect::<Vec<_>>());
     let (news, _) = watch::channel(store.last_stored().unwrap());
-    let shared = Shared { store: Arc::new(Mutex::new(store)), news: Arc::new(news), server: Arc::default() };
+    let shared = Shared {
+        store: Arc::new(Mutex::new(store)),
+        news: Arc::new(news),
+        server: Arc::default(),
+        asked: Arc::default(),
+    };
     (serve_with(Some(shared.clone()), access, patience), dir, shared)
 }
 
@@ -106,6 +113,9 @@ fn serve_with(shared: Option<Shared>, access: Arc<Access>, patience: Patience) -
     tokio::spawn(serve(listener, server));
     tokio::spawn(async move {
         while let Some(ask) = asks.recv().await {
+            if let Some(shared) = &shared {
+                shared.asked.fetch_add(1, Ordering::Relaxed);
+            }
             answer(shared.as_ref().map(|shared| shared.store.lock().unwrap()).as_deref(), ask);
         }
     });
@@ -184,6 +194,17 @@ async fn filters_mean_what_those_of_the_command_mean() {
     let (_, _, list) =
         json(address, &format!("/api/v1/incidents?diagnosis={}", code.as_str().unwrap())).await;
     assert_eq!(ids(&list).len(), 3);
+}
+
+#[tokio::test]
+async fn what_nothing_fits_is_looked_for_in_steps_and_not_where_it_cannot_be() {
+    let (address, _dir, shared) = shared(600);
+    for (query, steps) in [("victim=nobody", 3), ("victim=nobody&since=2100-01-01T00:00:00Z", 1)] {
+        shared.asked.store(0, Ordering::Relaxed);
+        let (_, _, list) = json(address, &format!("/api/v1/incidents?{query}")).await;
+        assert_eq!((ids(&list).len(), &list["next"]), (0, &Value::Null), "{query}");
+        assert_eq!(shared.asked.load(Ordering::Relaxed), steps, "{query}");
+    }
 }
 
 #[tokio::test]
