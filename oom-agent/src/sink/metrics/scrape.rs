@@ -84,7 +84,10 @@ impl Metrics {
             throttled_ns,
             retry_zones,
             compact_retries,
+            compaction,
+            kcompactd,
             missed_rounds,
+            missed_compactions,
         } = totals;
         let seconds = |ns: u64| ns as f64 / 1e9;
         let rounds = [("direct", direct), ("memcg", memcg)].into_iter();
@@ -160,11 +163,34 @@ impl Metrics {
             "Times that an allocation of more than one page asked whether to compact once more (should_compact_retry).",
             some(*compact_retries),
         );
+        let runs = [("direct", compaction), ("kcompactd", kcompactd)].into_iter();
+        let runs = || runs.clone().filter_map(|(kind, runs)| Some((kind, runs.as_ref()?)));
+        text.counter(
+            "oom_compactions_total",
+            "Runs of compaction that ended, each over one zone (mm_compaction_end), by who: tasks (direct; mostly in allocations \
+             of several pages in one piece), or kcompactd.",
+            by_kind(runs().map(|(kind, it)| (kind, it.runs)).collect()),
+        );
+        text.counter(
+            "oom_compactions_succeeded_total",
+            "Those of them that made a free block of the size (COMPACT_SUCCESS).",
+            by_kind(runs().filter_map(|(kind, it)| Some((kind, it.succeeded?))).collect()),
+        );
+        text.counter(
+            "oom_compaction_seconds_total",
+            "Time in these runs.",
+            runs().map(|(kind, it)| sample([("kind", kind)], seconds(it.ns))),
+        );
         text.counter(
             "oom_agent_missed_reclaim_rounds_total",
             "Rounds of reclaim that could not be counted, since another task's was under way in the same place: the totals are \
              too small by them.",
             plain(*missed_rounds),
+        );
+        text.counter(
+            "oom_agent_missed_compactions_total",
+            "The same of runs of compaction.",
+            plain(*missed_compactions),
         );
     }
 
