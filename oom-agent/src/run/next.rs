@@ -39,7 +39,7 @@ impl Next {
             if searching {
                 yield_now().await;
             } else {
-                future::pending().await
+                future::pending::<()>().await;
             }
         }
     }
