@@ -186,7 +186,7 @@ impl Daemon {
     fn scrape(&mut self, live: &mut Live) {
         let scrape = Scrape {
             reclaim: live.reclaim(),
-            next: self.next.asked(clock::boottime_ns()),
+            next: self.next.asked(Path::new("/"), clock::boottime_ns()),
             own: own::read(Path::new("/")),
             standings: live.standings().collect(),
         };
