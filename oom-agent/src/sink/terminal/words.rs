@@ -21,7 +21,7 @@ pub(super) fn asker(trigger: &Trigger) -> String {
 
 /// Whether the task that asked belongs to this process. Thread ids are unique, so one of them is enough. Nobody asked
 /// where an operator did (sysrq, order -1): the trigger is a kworker then.
-pub(super) fn asked(incident: &Incident, pid: u32, tid: u32) -> bool {
+pub(crate) fn asked(incident: &Incident, pid: u32, tid: u32) -> bool {
     incident.trigger.as_ref().filter(|trigger| trigger.order != Some(-1)).is_some_and(|trigger| {
         match (trigger.pid, trigger.tid) {
             (Some(asker), _) => asker == pid,
@@ -32,7 +32,7 @@ pub(super) fn asked(incident: &Incident, pid: u32, tid: u32) -> bool {
 }
 
 /// Only the kernel's log tells of it, and it says nothing of what comes before and after.
-pub(super) fn log_alone(incident: &Incident) -> bool {
+pub(crate) fn log_alone(incident: &Incident) -> bool {
     let Incident { escalation, oom_path_ns, recovery_ns, freed_bytes, .. } = incident;
     matches!(incident.evidence.level, Level::Log | Level::Kmsg)
         && escalation.is_none()
@@ -54,7 +54,7 @@ pub(crate) fn resident(memory: &Memory) -> Option<u64> {
 }
 
 /// What `oom_badness` counts of a process: memory in RAM, swap, page tables.
-pub(super) fn counted(memory: &Memory) -> Option<u64> {
+pub(crate) fn counted(memory: &Memory) -> Option<u64> {
     Some(resident(memory)?.saturating_add(memory.swap_bytes?).saturating_add(memory.pgtables_bytes?))
 }
 
@@ -69,10 +69,10 @@ pub(super) fn pages(order: i32) -> String {
 
 /// From here on a limit is the kernel's word for "none" (`PAGE_COUNTER_MAX`, `LONG_MAX` bytes in whole
 /// pages).
-pub(super) const NO_LIMIT: u64 = 1 << 62;
+pub(crate) const NO_LIMIT: u64 = 1 << 62;
 
 /// A limit in bytes.
-pub(super) fn limit(bytes: Option<u64>) -> String {
+pub(crate) fn limit(bytes: Option<u64>) -> String {
     match bytes {
         Some(NO_LIMIT..) => "no limit".to_owned(),
         bytes => units::maybe_bytes(bytes),
@@ -80,7 +80,7 @@ pub(super) fn limit(bytes: Option<u64>) -> String {
 }
 
 /// Why a process was passed over, after "exempt:".
-pub(super) fn exempt(reason: ExemptReason) -> &'static str {
+pub(crate) fn exempt(reason: ExemptReason) -> &'static str {
     match reason {
         ExemptReason::AdjMin => "oom_score_adj -1000",
         ExemptReason::AlreadyReaped => "already reaped",
