@@ -20,7 +20,7 @@ mod watch;
 pub mod what_if;
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 

@@ -108,7 +108,7 @@ pub(super) fn exempt_count(reason: Option<ExemptReason>, number: u64) -> String 
 }
 
 /// A sentence with how sure it is: `Likely: swap was full`, `Swap was full`.
-pub(super) fn sure(confidence: Confidence, title: &str) -> String {
+pub(crate) fn sure(confidence: Confidence, title: &str) -> String {
     let mut text = match confidence {
         Confidence::Certain => "",
         Confidence::Likely => "Likely: ",
