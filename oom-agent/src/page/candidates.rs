@@ -62,7 +62,7 @@ pub(super) fn list(sheet: &Sheet<'_>) -> Markup {
         @if !shown.is_empty() {
             ul.key aria-hidden="true" {
                 li { span.swatch.mem {} "memory" }
-                @if adj { li { span.swatch.adj {} "added by oom_score_adj" } li { span.swatch.less {} "taken by oom_score_adj" } }
+                @if adj { li { span.swatch.adj {} "added by oom_score_adj" } li { span.swatch.less {} "memory that oom_score_adj takes off" } }
                 @if exempt { li { span.swatch.exempt {} "exempt" } }
             }
             ol.bars { @for it in &shown { (row(sheet, it, most)) } }
@@ -134,6 +134,9 @@ fn drawn(sheet: &Sheet<'_>, candidate: &Candidate, most: u64) -> Markup {
     let of_adj = terminal::of_adj(sheet.total_pages, candidate).unwrap_or(0);
     let (added, taken) = (u64::try_from(of_adj).unwrap_or(0).min(total), of_adj.min(0).unsigned_abs());
     let (memory, adj) = (share(total - added, most), share(total, most) - share(total - added, most));
+    // Of the memory that it takes from: what does not count then.
+    let held = terminal::of_memory(sheet.total_pages, candidate).map_or(0, |it| u64::try_from(it).unwrap_or(0));
+    let less = share(held.saturating_sub(total).min(taken), most);
     let word = if taken > 0 { "takes" } else { "adds" };
     let said = match terminal::of_memory(sheet.total_pages, candidate) {
         Some(of_memory) => format!(
@@ -143,5 +146,5 @@ fn drawn(sheet: &Sheet<'_>, candidate: &Candidate, most: u64) -> Markup {
         ),
         None => "what the points are made of is not known".to_owned(),
     };
-    bar(&[(memory, "mem"), (adj, "adj"), (share(taken, most), "less")], &said)
+    bar(&[(memory, "mem"), (adj, "adj"), (less, "less")], &said)
 }

@@ -1,6 +1,6 @@
 //! Which level of the hierarchy was full, and who filled it.
 
-use super::parts::{bar, bytes, share, unknown, whole_path};
+use super::parts::{bar, bytes, share, unknown};
 use crate::incident::model::{Incident, ScopeKind};
 use crate::incident::state::{CgroupState, State};
 use crate::sink::terminal::words::NO_LIMIT;
@@ -98,6 +98,5 @@ fn children(state: &State, full: Option<&CgroupState>) -> Markup {
             Some(more) => p.faint { "and " (units::count(more)) " smaller ones" },
             None => p.faint { "How many more there are is " (unknown()) "." },
         }
-        @if let Some(full) = full.filter(|_| state.cgroups.len() > 1) { p.faint { "Full: " (whole_path(&full.cgroup)) } }
     }
 }

@@ -32,6 +32,8 @@ pub fn page(about: &About, incident: &Incident) -> String {
                     (timeline::section(incident))
                     (diagnoses(incident))
                     (candidates::section(incident))
+                    (died(incident))
+                    (super::zones::section(incident))
                 }
                 div {
                     section aria-labelledby="facts" {
@@ -40,8 +42,6 @@ pub fn page(about: &About, incident: &Incident) -> String {
                     }
                     (memory::section(incident))
                     (hierarchy::section(incident))
-                    (died(incident))
-                    (super::zones::section(incident))
                     section aria-labelledby="missing" {
                         h2 #missing { "Not seen" }
                         (parts::paragraphs(&missing))
@@ -110,7 +110,7 @@ fn one(incident: &Incident, it: &Diagnosis) -> Markup {
     let title: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
     html! {
         li.diagnosis {
-            h3 { (title) @if !sure.is_empty() { " " span.badge class=(sure) { (sure) } } }
+            h3 { (title) @if !sure.is_empty() { " " span class={ "badge " (sure) } { (sure) } } }
             @if let Some(because) = because { p { (because) "." } }
             p.advice { strong { "What helps: " } (escape::escape(&it.advice)) }
             (docs(&it.docs))
@@ -183,6 +183,9 @@ fn identity(incident: &Incident) -> Markup {
         "Incident " code { (escape::escape(&incident.id)) }
         @if let Some(kernel) = &incident.kernel_release { ", Linux " (escape::escape(kernel)) }
         @if let Some(boot) = &incident.boot_id { ", boot " code { (escape::escape(boot)) } }
+        @if let Some(cgroup) = &incident.scope.cgroup { ", memory cgroup " (parts::whole_path(cgroup))
+            @if let Some(id) = incident.scope.cgroup_id { " (id " (id) ")" }
+        }
     }
 }
 

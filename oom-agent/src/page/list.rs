@@ -127,8 +127,8 @@ fn row(incident: &Incident, several: bool) -> Markup {
     html! {
         tr role="row" class=[again(incident).map(|_| "again")] {
             td.when role="cell" {
-                (parts::time(incident, headline::when(incident)))
-                @if several { " " span.faint { (known(incident.node.as_deref().map(|it| escape::escape(it).into_owned()))) } }
+                (parts::time(incident, headline::when(incident).map(|when| short(&when))))
+                @if several { " " span.machine.faint { (known(incident.node.as_deref().map(|it| escape::escape(it).into_owned()))) } }
             }
             td.who role="cell" {
                 a.row href={ "/incidents/" (encoded(&incident.id)) } { (victim(incident)) }
@@ -140,6 +140,13 @@ fn row(incident: &Incident, several: bool) -> Markup {
             td.why role="cell" { (diagnosis(incident)) }
         }
     }
+}
+
+/// A time without its fractions of a second.
+fn short(when: &str) -> String {
+    let Some((before, after)) = when.split_once('.') else { return when.to_owned() };
+    let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{before}{rest}")
 }
 
 /// Nobody was killed, and that is known.

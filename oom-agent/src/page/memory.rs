@@ -41,7 +41,7 @@ pub(super) fn section(incident: &Incident) -> Markup {
             div.stack { (bar(&drawn, &format!("{}, listed below", of))) }
             ul.legend {
                 @for ((name, bytes), class) in counters.iter().zip(&classes) {
-                    li { span.swatch class=(class) {} code { (name) } " " (units::bytes(*bytes)) span.faint { (memory::share(*bytes, whole)) } }
+                    li { span class={ "swatch " (class) } {} code { (name) } " " (units::bytes(*bytes)) span.faint { (memory::share(*bytes, whole)) } }
                 }
                 @if let Some(rest) = limit.or(whole).and_then(|all| all.checked_sub(sum)).filter(|rest| *rest > 0) {
                     li { span.swatch.rest {} "not in these " (units::bytes(rest)) }

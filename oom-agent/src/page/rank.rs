@@ -63,15 +63,15 @@ fn shown(answer: &Answer) -> Markup {
             " " button.script type="button" data-pause="" aria-pressed="false" hidden { "Pause" }
         }
         p.headline { (prose(&text::headline(answer))) }
-        p { (prose(&text::place_words(answer, ranking))) "." }
-        p { (prose(&text::why(ranking))) }
-        (levels(&ranking.levels, ranking.scope.cgroup.as_deref()))
-        h2 { (count) ", " (units::count(exempt)) " exempt" }
-        (candidates::list(&sheet))
-        @if !answer.notes.is_empty() {
-            section { h2 { "Not seen" } @for note in &answer.notes { p { (escape::escape(note)) } } }
+        dl.facts {
+            dt { "Where" } dd { (prose(&text::place_words(answer, ranking))) (levels(&ranking.levels, ranking.scope.cgroup.as_deref())) }
+            dt { "Why" } dd { (prose(&text::why(ranking))) }
+            dt { "Not seen" } dd { @for note in &answer.notes { p { (escape::escape(note)) } } @if answer.notes.is_empty() { "nothing" } }
+            dt { "Evidence" } dd.evidence { (prose(&text::evidence(answer))) }
         }
-        p.evidence { "~ computed from /proc as the kernel would; " (prose(&text::evidence(answer))) }
+        h2 { (count) ", " (units::count(exempt)) " exempt" }
+        p.faint { "~ computed from /proc as the kernel would" }
+        (candidates::list(&sheet))
     }
 }
 

@@ -48,6 +48,7 @@ pub(super) fn section(incident: &Incident) -> Markup {
                     desc #timeline-text { (told(before.as_ref(), after.as_ref())) }
                     @if let Some(limit) = limit.filter(|_| scale.top > 0) { (level(scale.y(limit), limit)) }
                     @match &before { Some(before) => (draw_before(before, &scale)), None => (absent("0%", "the time before was not seen")) }
+                    text.axis.middle x=(percent(f64::midpoint(BEFORE, AFTER))) y=(AXIS) { "OOM" }
                     line.now x1=(percent(BEFORE)) x2=(percent(BEFORE)) y1=(TOP - 14.0) y2=(AXIS - 12.0) {}
                     line.now x1=(percent(AFTER)) x2=(percent(AFTER)) y1=(TOP - 14.0) y2=(AXIS - 12.0) {}
                     @match &after { Some(after) => (draw_after(after, &scale)), None => (absent(&percent(AFTER + 1.0), "not seen")) }
@@ -109,14 +110,13 @@ fn draw_before(before: &Before, scale: &Scale) -> Markup {
             }
         }
         @for window in &before.reclaim {
-            rect.reclaim class=(format!("r{}", window.strength)) x=(percent(along(window.from) * BEFORE)) y=(LANE) height="12"
+            rect class={ "reclaim r" (window.strength) } x=(percent(along(window.from) * BEFORE)) y=(LANE) height="12"
                 width=(percent((along(window.to) - along(window.from)) * BEFORE)) {
                 title { (window.said) }
             }
         }
         line.axis x1="0%" x2=(percent(BEFORE)) y1=(LANE + 12.0) y2=(LANE + 12.0) {}
         text.axis x="0" y=(AXIS) { (before::ago(before.seconds)) }
-        text.axis.end x=(percent(BEFORE - 0.5)) y=(AXIS) { "OOM" }
     }
 }
 
@@ -140,8 +140,8 @@ fn draw_after(after: &After, scale: &Scale) -> Markup {
         }
         @for (index, event) in after.events.iter().enumerate() {
             @let (y, x) = (TOP + 18.0 + 22.0 * index as f64, at(event.ns));
-            line.event class=(event.class) x1=(x) x2=(x) y1=(TOP - 8.0) y2=(LANE + 12.0) {}
-            circle.event class=(event.class) cx=(x) cy=(y) r="8" {}
+            line class={ "event " (event.class) } x1=(x) x2=(x) y1=(TOP - 8.0) y2=(LANE + 12.0) {}
+            circle class={ "event " (event.class) } cx=(x) cy=(y) r="8" {}
             text.number x=(x) y=(y + 3.8) { (index + 1) }
         }
         line.axis x1=(percent(AFTER)) x2=(percent(END)) y1=(LANE + 12.0) y2=(LANE + 12.0) {}
@@ -155,7 +155,7 @@ fn legend(before: Option<&Before>, after: Option<&After>) -> Markup {
         @if let Some(before) = before {
             ul.key {
                 @if before.samples.len() > 1 { li { span.swatch.mem {} "memory in use" } }
-                @for window in &before.reclaim { li { span.swatch.reclaim class=(format!("r{}", window.strength)) {} (window.said) } }
+                @for window in &before.reclaim { li { span class={ "swatch reclaim r" (window.strength) } {} (window.said) } }
             }
         }
         @if let Some(after) = after {

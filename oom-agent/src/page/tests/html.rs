@@ -24,7 +24,12 @@ pub(super) fn check(page: &str) -> Result<(), String> {
             continue;
         }
         let name = tag.split(' ').next().unwrap_or_default();
-        for (attribute, value) in attributes(&tag[name.len()..])? {
+        let attributes = attributes(&tag[name.len()..])?;
+        let names: HashSet<&str> = attributes.iter().map(|(name, _)| *name).collect();
+        if names.len() != attributes.len() {
+            return Err(format!("an attribute twice in <{tag}>"));
+        }
+        for (attribute, value) in attributes {
             match attribute {
                 "style" => return Err(format!("a style in <{tag}>")),
                 _ if attribute.starts_with("on") => return Err(format!("a script in <{tag}>")),

@@ -93,7 +93,8 @@ impl After {
             (exit.filter(|exit| *exit < back).unwrap_or(kill), back, left)
         });
         Some(Self {
-            ns: (last + last / 6).max(1),
+            // Room for what is left to be written beside the last event.
+            ns: last.saturating_add(last / 3).max(1),
             events,
             unseen,
             path_ns: incident.oom_path_ns,

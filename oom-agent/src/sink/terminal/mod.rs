@@ -39,6 +39,8 @@ use crate::incident::model::Incident;
 
 /// Columns of a section's label.
 pub(crate) const LABEL: usize = 11;
+/// Columns that paths are shortened for where sentences are one line each.
+const WHOLE: usize = 100;
 /// Sentences are not wider than this: longer lines are hard to read.
 pub(crate) const PROSE: usize = 120;
 
@@ -91,7 +93,7 @@ pub(crate) struct Sentences {
 impl Sentences {
     /// Of an incident.
     pub(crate) fn of(incident: &Incident) -> Self {
-        let page = Page { width: usize::MAX, candidates: Show::None, whole: true };
+        let page = Page { width: WHOLE, candidates: Show::None, whole: true };
         let facts = [
             ("Where", sections::place(incident, &page)),
             ("Asked", sections::asked(incident, &page)),
@@ -127,7 +129,7 @@ impl Page {
 
     /// Columns for sentences right of a label.
     fn prose(&self) -> usize {
-        if self.whole { self.room() } else { self.room().min(PROSE) }
+        if self.whole { usize::MAX } else { self.room().min(PROSE) }
     }
 }
 
