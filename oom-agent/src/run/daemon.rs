@@ -17,8 +17,8 @@ use crate::{
     },
     source::cgroupfs::Tree,
     startup::sees,
-    store::{Outcome, Status, Store},
-    web::{Answer, Ask},
+    store::{Outcome, Page, Status, Store},
+    web::{Answer, Ask, List, Read},
 };
 use anyhow::Result;
 use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
@@ -86,19 +86,42 @@ impl Daemon {
         }
     }
 
-    /// Answers a question.
-    pub(super) fn answer(&mut self, ask: Ask, live: &Live) -> Answer {
+    /// Answers. Who asked may have lost patience.
+    pub(super) fn answer(&mut self, ask: Ask, live: &Live) {
         match ask {
-            Ask::Healthy => Answer::text(true, "ok\n".to_owned()),
-            Ask::Ready => self.ready(live),
-            Ask::Metrics => {
+            Ask::Healthy(reply) => drop(reply.send(Answer::text(true, "ok\n".to_owned()))),
+            Ask::Ready(reply) => drop(reply.send(self.ready(live))),
+            Ask::Metrics(reply) => {
                 self.look();
                 self.count(live);
                 let Self { texts, metrics, .. } = self;
                 let text = texts.get(|| metrics.text());
-                Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }
+                drop(reply.send(Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }));
             }
+            Ask::List(list, reply) => drop(reply.send(self.list(&list))),
+            Ask::Incident(id, reply) => drop(reply.send(self.find(&id))),
         }
+    }
+
+    fn list(&self, list: &List) -> Read<Page> {
+        let List { selection, before, most } = list;
+        self.readable()?;
+        self.store
+            .list(before.as_deref(), *most, &mut |incident| selection.wants(incident))
+            .map_err(|error| unreadable(&error.to_string()))
+    }
+
+    fn find(&self, id: &str) -> Read<Option<String>> {
+        let found = self.store.get(id).map_err(|error| unreadable(&error.to_string()))?;
+        if found.is_none() {
+            // It may be on the disk.
+            self.readable()?;
+        }
+        Ok(found)
+    }
+
+    fn readable(&self) -> Read<()> {
+        self.store.unreadable().map_or(Ok(()), |why| Err(unreadable(why)))
     }
 
     fn ready(&self, live: &Live) -> Answer {
@@ -186,6 +209,10 @@ impl Daemon {
         self.tally.lost_records = totals.lost_records.max(live.dropped().events);
         note(&format!("ended: {}", summary(&self.tally, ran)));
     }
+}
+
+fn unreadable(why: &str) -> String {
+    format!("the store cannot be read: {why}")
 }
 
 /// A text that several may be sent.

@@ -1,23 +1,33 @@
 //! HTTP: who may connect, for how long, and what is answered. The only place that knows HTTP.
 //!
 //! Whoever can reach the port may be hostile or merely broken: connections, headers and times are bounded, bodies are not
-//! read. What needs the agent's state is asked of the one who owns it, by a [`Question`]: there is nothing to lock, and an
+//! read. What needs the agent's state is asked of the one who owns it, by an [`Ask`]: there is nothing to lock, and an
 //! agent that hangs is not healthy.
 //!
 //! # Layout
-//! - [`listen`], [`serve`]: connections.
-//! - `route`: which path is what.
+//! - [`listen`], [`serve`]: connections. Below them hyper by hand, for the bounds; above them axum.
 //! - `patient`: a reader that does not read is left.
+//! - `route`: which path is what. `api`: JSON.
+//! - [`Ask`]: what the agent is asked. `problem`: why there is no answer.
 
+mod api;
+mod ask;
 mod patient;
+mod problem;
 mod route;
 
-pub use route::{Answer, Ask, Question};
+pub use ask::{Answer, Ask, List, Read, Reply};
 
 use anyhow::{Context as _, Result};
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use ask::Agent;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use patient::Patient;
+use route::{App, router};
 use std::{io::ErrorKind, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -103,17 +113,18 @@ pub fn address(listener: &TcpListener) -> Result<SocketAddr> {
 }
 
 /// Answers, for ever. What it cannot answer itself it asks.
-pub async fn serve(listener: TcpListener, questions: mpsc::Sender<Question>, patience: Patience) {
+pub async fn serve(listener: TcpListener, asks: mpsc::Sender<Ask>, patience: Patience) {
+    let router = router(App { agent: Agent(asks) });
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     // It is never closed.
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let questions = questions.clone();
+                let router = router.clone();
                 let crowded = room.available_permits() < CONNECTIONS / 2;
                 let times = if crowded { patience.crowded } else { patience.calm };
                 tokio::spawn(async move {
-                    connection(stream, questions, times).await;
+                    connection(stream, router, times).await;
                     drop(permit);
                 });
             }
@@ -123,10 +134,10 @@ pub async fn serve(listener: TcpListener, questions: mpsc::Sender<Question>, pat
     }
 }
 
-async fn connection(stream: TcpStream, questions: mpsc::Sender<Question>, times: Times) {
+async fn connection(stream: TcpStream, router: Router, times: Times) {
     // Answers are written whole.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| route::answer(request, &questions));
+    let service = TowerToHyperService::new(router);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(times.headers)
