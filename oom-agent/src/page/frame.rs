@@ -18,6 +18,8 @@ pub struct About {
     pub sees: String,
     /// What an operator should know of the agent itself: it cannot store, it sees nothing.
     pub troubles: Vec<String>,
+    /// How many incidents are stored. `None`: not known.
+    pub stored: Option<u64>,
 }
 
 /// Which part of the site a page is.

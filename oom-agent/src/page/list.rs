@@ -18,41 +18,14 @@ const PATH: usize = 44;
 pub struct List<'a> {
     /// What lists show of them, newest first.
     pub incidents: &'a [Incident],
-    /// There are older ones that match.
-    pub more: bool,
+    /// There are older ones that may match, before this id.
+    pub next: Option<&'a str>,
     /// Rows that cannot be read.
     pub unreadable: u64,
-    /// How many are stored. `None`: not known.
-    pub stored: Option<u64>,
     /// What was searched for. Empty: nothing.
     pub query: &'a str,
     /// The list begins before this id: it is not the newest part.
     pub before: Option<&'a str>,
-}
-
-/// Whether an incident is one that is looked for: each word of the query is somewhere in what the list shows of it, whatever
-/// the case.
-pub fn matches(incident: &Incident, query: &str) -> bool {
-    if query.trim().is_empty() {
-        return true;
-    }
-    let text = searched(incident).to_lowercase();
-    query.to_lowercase().split_whitespace().all(|word| text.contains(word))
-}
-
-/// What is looked into, as it is shown.
-fn searched(incident: &Incident) -> String {
-    let mut text = vec![incident.id.clone(), headline::title(incident).to_owned()];
-    text.extend(headline::when(incident));
-    text.extend(incident.node.as_deref().map(|node| escape::escape(node).into_owned()));
-    text.extend(parts::scope(incident.scope.kind).map(str::to_owned));
-    text.extend(incident.scope.cgroup.as_deref().map(path::shown));
-    for victim in &incident.victims {
-        text.push(words::who(&victim.comm, victim.pid));
-        text.extend(victim.cgroup.as_deref().map(path::shown));
-    }
-    text.extend(incident.diagnosis.iter().map(|diagnosis| diagnosis.title.clone()));
-    text.join("\n")
 }
 
 /// The page.
@@ -62,7 +35,8 @@ pub fn page(about: &About, list: &List<'_>) -> String {
         (search(list))
         div #incidents {
             (loops(list.incidents))
-            @if list.incidents.is_empty() { (nothing(list)) } @else { (table(list)) (pages(list)) }
+            @if list.incidents.is_empty() { (nothing(about, list)) } @else { (table(about, list)) }
+            (pages(list))
         }
     };
     document(about, Part::Incidents, "OOM incidents", &main)
@@ -80,9 +54,9 @@ fn search(list: &List<'_>) -> Markup {
 }
 
 /// How many there are of how many.
-fn summary(list: &List<'_>) -> String {
+fn summary(about: &About, list: &List<'_>) -> String {
     let shown = units::plural(list.incidents.len() as u64, "incident", "incidents");
-    let mut text = match (list.query.is_empty(), list.before, list.more) {
+    let mut text = match (list.query.is_empty(), list.before, list.next.is_some()) {
         (true, None, false) => shown,
         (true, None, true) => format!("The last {shown}"),
         (true, Some(_), _) => format!("{shown}, earlier ones"),
@@ -90,7 +64,7 @@ fn summary(list: &List<'_>) -> String {
         (false, None, true) => format!("The last {shown} that match"),
         (false, Some(_), _) => format!("{shown} that match, earlier ones"),
     };
-    if let Some(stored) = list.stored.filter(|_| list.more || list.before.is_some() || !list.query.is_empty()) {
+    if let Some(stored) = about.stored.filter(|_| list.next.is_some() || list.before.is_some() || !list.query.is_empty()) {
         text.push_str(&format!(", of {} in the store", units::count(stored)));
     }
     if list.unreadable > 0 {
@@ -100,12 +74,12 @@ fn summary(list: &List<'_>) -> String {
     text
 }
 
-fn table(list: &List<'_>) -> Markup {
+fn table(about: &About, list: &List<'_>) -> Markup {
     let machine = list.incidents.first().and_then(|first| first.node.as_deref());
     let several = list.incidents.iter().any(|it| it.node.as_deref() != machine);
     html! {
         table.incidents role="table" {
-            caption { (summary(list)) }
+            caption { (summary(about, list)) }
             thead role="rowgroup" {
                 tr role="row" {
                     th role="columnheader" scope="col" { "Time" }
@@ -136,7 +110,7 @@ fn row(incident: &Incident, several: bool) -> Markup {
             }
             td.held.num role="cell" { @if none { span.faint { "–" span.vh { "nothing was killed" } } } @else { (bytes(held)) } }
             td.where role="cell" { (parts::place(incident, PATH)) }
-            td.scope role="cell" { (known(parts::scope(incident.scope.kind).map(str::to_owned))) }
+            td.scope role="cell" { (known(incident.scope.kind.map(|kind| words::scope(kind).to_owned()))) }
             td.why role="cell" { (diagnosis(incident)) }
         }
     }
@@ -227,12 +201,12 @@ fn loops(incidents: &[Incident]) -> Markup {
 }
 
 /// Why there is nothing.
-fn nothing(list: &List<'_>) -> Markup {
+fn nothing(about: &About, list: &List<'_>) -> Markup {
     html! {
         section.empty {
             @if !list.query.is_empty() {
                 h2 { "Nothing matches" }
-                p { "No incident in the store has all of these words: " code { (escape::escape(list.query)) } ". " a href="/" { "Show all" } }
+                p { @if list.next.is_some() { "So far no" } @else { "No" } " incident in the store has all of these words: " code { (escape::escape(list.query)) } ". " a href="/" { "Show all" } }
             } @else if list.before.is_some() {
                 h2 { "Nothing earlier" }
                 p { "That was the oldest one. " a href="/" { "Back to the newest" } }
@@ -243,20 +217,19 @@ fn nothing(list: &List<'_>) -> Markup {
                 pre tabindex="0" { code { "systemd-run --wait -p MemoryMax=32M -p MemorySwapMax=0 \\\n  sh -c 'head -c 256M /dev/zero | tail'" } }
                 p { "Who would be killed if memory ran out now: " a href="/rank" { "who is next" } "." }
             }
-            @if list.unreadable > 0 { p { (summary(list)) } }
+            @if list.unreadable > 0 { p { (summary(about, list)) } }
         }
     }
 }
 
 fn pages(list: &List<'_>) -> Markup {
     let query = if list.query.is_empty() { String::new() } else { format!("q={}", encoded(list.query)) };
-    let last = list.incidents.last().filter(|_| list.more);
     html! {
-        @if list.before.is_some() || last.is_some() {
+        @if list.before.is_some() || list.next.is_some() {
             nav.pages aria-label="Parts of the list" {
                 @if list.before.is_some() { a href={ "/?" (query) } { "Newest" } }
-                @if let Some(last) = last {
-                    a rel="next" href={ "/?" (query) @if !query.is_empty() { "&" } "before=" (encoded(&last.id)) } { "Earlier" }
+                @if let Some(next) = list.next {
+                    a rel="next" href={ "/?" (query) @if !query.is_empty() { "&" } "before=" (encoded(next)) } { "Earlier" }
                 }
             }
         }

@@ -6,13 +6,14 @@
 //! ([`POLICY`]) forbids both.
 //!
 //! # Layout
-//! - [`list`]: the incidents. [`incident`]: one. [`rank`]: who is next.
+//! - [`list`]: the incidents. [`incident`]: one. [`rank`]: who is next. [`docs`]: how the kernel does it.
 //! - `frame`: what is around them. [`assets`]: style sheet and script.
 //! - `timeline`, `candidates`, `memory`, `hierarchy`, `zones`: parts of one incident. [`ticket`]: it as Markdown.
 //! - `parts`: what they share.
 
 pub mod assets;
 mod candidates;
+pub mod docs;
 mod frame;
 mod hierarchy;
 pub mod incident;
@@ -29,17 +30,18 @@ mod tests;
 
 pub use frame::About;
 use frame::{Part, document};
+use crate::sink::escape;
 use maud::html;
 
 /// What a browser may do with a page: load its style sheet, its script and its icon, and ask this server.
 pub const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// A page that says why there is none. `title` and `text` are ours.
+/// A page that says why there is none.
 pub fn error(about: &About, title: &str, text: &str) -> String {
     let main = html! {
         h1 { (title) }
-        p { (text) }
+        p { (escape::escape(text)) }
         p { a href="/" { "All incidents" } }
     };
     document(about, Part::Other, title, &main)

@@ -80,17 +80,6 @@ pub(super) fn place(incident: &Incident, columns: usize) -> Markup {
     }
 }
 
-/// The kind of scope in a word.
-pub(super) fn scope(kind: Option<ScopeKind>) -> Option<&'static str> {
-    Some(match kind? {
-        ScopeKind::Global => "machine",
-        ScopeKind::Memcg => "memcg",
-        ScopeKind::Cpuset => "cpuset",
-        ScopeKind::MemoryPolicy => "NUMA policy",
-        ScopeKind::Sysrq => "sysrq",
-    })
-}
-
 /// When it was. `when` is for people, and escaped. A script adds how long ago that is.
 pub(super) fn time(incident: &Incident, when: Option<String>) -> Markup {
     // Times of a log may be anything.

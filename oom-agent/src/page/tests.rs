@@ -10,7 +10,7 @@ use std::path::Path;
 mod html;
 
 fn about() -> About {
-    About { node: Some("no\u{202e}de<1>".into()), sees: "everything".into(), troubles: vec!["a <trouble>".into()] }
+    About { node: Some("no\u{202e}de<1>".into()), sees: "everything".into(), troubles: vec!["a <trouble>".into()], stored: Some(1234) }
 }
 
 /// A pod with everything that there can be.
@@ -43,7 +43,8 @@ fn incidents() -> Vec<(&'static str, Incident)> {
 }
 
 fn of_list(incidents: &[Incident], query: &str, more: bool) -> String {
-    let list = list::List { incidents, more, unreadable: 1, stored: Some(1234), query, before: None };
+    let next = more.then_some("01M7ZE4XBGWZCDK9T8XC81JPRM");
+    let list = list::List { incidents, next, unreadable: 1, query, before: None };
     list::page(&about(), &list)
 }
 
@@ -62,6 +63,7 @@ fn all() -> Vec<(String, String)> {
     all.push(("list-query".into(), of_list(&list, "\"><script>\u{202e}", true)));
     all.push(("list-none".into(), of_list(&[], "\"><script>\u{202e}", false)));
     all.push(("list-empty".into(), of_list(&[], "", false)));
+    all.push(("docs".into(), docs::page(&about())));
     all.push(("error".into(), error(&about(), "Not here", "There is no such page.")));
     all
 }
@@ -70,6 +72,17 @@ fn all() -> Vec<(String, String)> {
 fn every_page_is_well_formed_and_keeps_the_policy() {
     for (name, page) in all() {
         html::check(&page).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+#[test]
+fn diagnoses_link_to_headings_that_are_there() {
+    let docs = docs::page(&about());
+    for (name, page) in all() {
+        for link in page.split("href=\"/docs/oom-killer#").skip(1) {
+            let section = link.split('"').next().unwrap();
+            assert!(docs.contains(&format!("id=\"{section}\"")), "{name}: {section}");
+        }
     }
 }
 

@@ -61,6 +61,15 @@ pub fn run(args: &RankArgs) -> Result<()> {
     }
 }
 
+/// Who would be killed now, of the machine or in a memory cgroup.
+///
+/// # Errors
+/// The cgroup does not exist; /proc or the memory controller cannot be read.
+pub fn now(cgroup: Option<&str>) -> Result<Answer> {
+    let cgroup = cgroup.map(|asked| read::cgroup_path(Path::new("/"), asked)).transpose()?;
+    Question { cgroup, changes: Vec::new() }.ask()
+}
+
 fn shown(args: &RankArgs, answer: &Answer) -> String {
     match args.format {
         Format::Json => json::any_line(&limited(answer, args.top)),

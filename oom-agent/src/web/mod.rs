@@ -7,11 +7,12 @@
 //! # Layout
 //! - [`listen`], [`serve`]: connections. Below them hyper by hand, for the bounds; above them axum.
 //! - `patient`: a reader that does not read is left.
-//! - `route`: which path is what. `api`: JSON.
+//! - `route`: which path is what. `api`: JSON. `page`: HTML.
 //! - [`Ask`]: what the agent is asked. `problem`: why there is no answer.
 
 mod api;
 mod ask;
+mod page;
 mod patient;
 mod problem;
 mod route;

@@ -3,6 +3,7 @@
 use super::{
     api,
     ask::{Agent, Answer, Ask, Reply},
+    page,
     problem::Problem,
 };
 use axum::{
@@ -27,6 +28,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/healthz", text(Ask::Healthy))
         .route("/readyz", text(Ask::Ready))
         .merge(api::router())
+        .merge(page::router())
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(middleware::map_response(harden))

@@ -1,6 +1,6 @@
 //! Names and phrases that several sections share.
 
-use crate::incident::model::{ExemptReason, Incident, Level, Memory, Role, Trigger, Victim};
+use crate::incident::model::{ExemptReason, Incident, Level, Memory, Role, ScopeKind, Trigger, Victim};
 use crate::incident::verdict::Confidence;
 use crate::sink::text::{Prose, Tone};
 use crate::sink::{escape, units};
@@ -76,6 +76,17 @@ pub(crate) fn limit(bytes: Option<u64>) -> String {
     match bytes {
         Some(NO_LIMIT..) => "no limit".to_owned(),
         bytes => units::maybe_bytes(bytes),
+    }
+}
+
+/// The kind of a limit in a word.
+pub(crate) fn scope(kind: ScopeKind) -> &'static str {
+    match kind {
+        ScopeKind::Global => "machine",
+        ScopeKind::Memcg => "memcg",
+        ScopeKind::Cpuset => "cpuset",
+        ScopeKind::MemoryPolicy => "NUMA policy",
+        ScopeKind::Sysrq => "sysrq",
     }
 }
 

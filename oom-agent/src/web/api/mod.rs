@@ -4,9 +4,9 @@
 //! - `query`: parameters, strictly: one that is not known is an error, not ignored.
 //! - `incidents`: what is stored. `listed`: what a list shows of it.
 
-mod incidents;
+pub(super) mod incidents;
 mod listed;
-mod query;
+pub(super) mod query;
 
 use super::route::App;
 use axum::{Router, routing::get};
