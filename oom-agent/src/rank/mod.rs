@@ -70,6 +70,11 @@ pub fn now(cgroup: Option<&str>) -> Result<Answer> {
     Question { cgroup, changes: Vec::new() }.ask()
 }
 
+/// An answer as `--format json` prints it, with `top` candidates.
+pub fn json(answer: &Answer, top: usize) -> String {
+    json::any_line(&limited(answer, Some(top)))
+}
+
 fn shown(args: &RankArgs, answer: &Answer) -> String {
     match args.format {
         Format::Json => json::any_line(&limited(answer, args.top)),

@@ -13,16 +13,17 @@ use crate::{
     page,
     sink::{
         Tally,
-        metrics::{About, Bounds, CONTENT_TYPE, Counts, Metrics, Stored},
+        metrics::{About, Bounds, CONTENT_TYPE, Counts, Http, Metrics, Stored},
         summary, terminal, units,
     },
     source::cgroupfs::Tree,
     startup::sees,
     store::{Outcome, Page, Status, Store},
-    web::{Answer, Ask, List, Read},
+    web::{Answer, Ask, Counts as HttpCounts, List, News, Read},
 };
 use anyhow::Result;
 use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
+use tokio::sync::watch;
 
 /// The tree of cgroups is not looked at more often than this, however many ask.
 const LOOK_NS: u64 = 1_000_000_000;
@@ -42,6 +43,8 @@ pub(super) struct Daemon {
     /// Name of the machine.
     node: Option<String>,
     store: Store,
+    /// For who listens to events.
+    news: watch::Sender<Option<String>>,
 }
 
 impl Daemon {
@@ -59,6 +62,8 @@ impl Daemon {
         if tree.is_none() {
             note("no memory cgroups can be seen here: their metrics begin with the first kill");
         }
+        // Where it cannot be read: everything that can be later is new.
+        let (news, _) = watch::channel(store.last_stored().unwrap_or_default());
         let mut daemon = Self {
             metrics: Metrics::new(about, Bounds::default())?,
             texts: Texts::default(),
@@ -70,6 +75,7 @@ impl Daemon {
             hooks,
             node: host.node.value().filter(|node| *node != "(none)").cloned(),
             store,
+            news,
         };
         daemon.look();
         Ok(daemon)
@@ -83,6 +89,7 @@ impl Daemon {
         if outcome == Outcome::Known {
             return;
         }
+        self.news.send_replace(Some(incident.id.clone()));
         self.metrics.incident(incident);
         self.tally.count(incident);
         if self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64) {
@@ -91,13 +98,13 @@ impl Daemon {
     }
 
     /// Answers. Who asked may have lost patience.
-    pub(super) fn answer(&mut self, ask: Ask, live: &Live) {
+    pub(super) fn answer(&mut self, ask: Ask, live: &Live, http: HttpCounts) {
         match ask {
             Ask::Healthy(reply) => drop(reply.send(Answer::text(true, "ok\n".to_owned()))),
             Ask::Ready(reply) => drop(reply.send(self.ready(live))),
             Ask::Metrics(reply) => {
                 self.look();
-                self.count(live);
+                self.count(live, http);
                 let Self { texts, metrics, .. } = self;
                 let text = texts.get(|| metrics.text());
                 drop(reply.send(Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }));
@@ -105,6 +112,7 @@ impl Daemon {
             Ask::About(reply) => drop(reply.send(self.about(live))),
             Ask::List(list, reply) => drop(reply.send(self.list(&list))),
             Ask::Incident(id, reply) => drop(reply.send(self.find(&id))),
+            Ask::Next(id, reply) => drop(reply.send(self.next(id.as_deref()))),
         }
     }
 
@@ -139,6 +147,15 @@ impl Daemon {
         Ok(found)
     }
 
+    fn next(&self, id: Option<&str>) -> Read<Option<(String, String)>> {
+        self.store.following(id).map_err(|error| unreadable(&error.to_string()))
+    }
+
+    /// For who is told when something is stored.
+    pub(super) fn news(&self) -> News {
+        self.news.subscribe()
+    }
+
     fn readable(&self) -> Read<()> {
         self.store.unreadable().map_or(Ok(()), |why| Err(unreadable(why)))
     }
@@ -163,7 +180,7 @@ impl Daemon {
         }
     }
 
-    fn count(&mut self, live: &Live) {
+    fn count(&mut self, live: &Live, http: HttpCounts) {
         let (totals, dropped) = (live.totals(), live.dropped());
         self.metrics.counts(Counts {
             lost_events: dropped.events,
@@ -172,6 +189,12 @@ impl Daemon {
             none_killable: totals.none_killable,
             reads_log: live.reads_log(),
             stored: self.stored(),
+            http: Http {
+                slow_readers: http.slow_readers,
+                refused_logins: http.refused_logins,
+                subscribers: http.subscribers,
+                refused_subscribers: http.refused_subscribers,
+            },
         });
     }
 

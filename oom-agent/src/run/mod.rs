@@ -21,7 +21,7 @@ use crate::{
     resident,
     startup::{NotPermitted, UseArgs, announce, duration},
     store::{Retention, STATE_DIR, Store},
-    web::{self, Patience},
+    web::{self, Patience, Server},
 };
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -118,7 +118,8 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
 /// Until a signal comes, or a source breaks.
 async fn watch(live: &mut Live, daemon: &mut Daemon, listener: TcpListener, end: &mut End) -> Result<()> {
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    tokio::spawn(web::serve(listener, sender, Patience::default()));
+    let server = Server::new(sender, daemon.news(), Patience::default());
+    tokio::spawn(web::serve(listener, server.clone()));
     loop {
         tokio::select! {
             incident = live.next() => {
@@ -127,7 +128,7 @@ async fn watch(live: &mut Live, daemon: &mut Daemon, listener: TcpListener, end:
                 // In a storm the next one is there already: connections have their turn too.
                 yield_now().await;
             }
-            Some(ask) = questions.recv() => daemon.answer(ask, live),
+            Some(ask) = questions.recv() => daemon.answer(ask, live, server.counts()),
             () = daemon.held_back() => daemon.say_held_back(),
             () = daemon.store_due() => daemon.retry_store(),
             () = end.signal() => return Ok(()),

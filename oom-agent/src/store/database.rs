@@ -128,7 +128,7 @@ pub enum Lookup {
 /// A database that is open.
 #[derive(Debug)]
 pub struct Database {
-    db: Connection,
+    pub(super) db: Connection,
 }
 
 impl Database {
@@ -449,7 +449,7 @@ fn pragma(db: &Connection, name: &str) -> Result<u64, Error> {
 }
 
 /// A column's text. SQLite has no checksums: a damaged page may hold anything.
-fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     let bytes = row.get_ref(column)?.as_bytes_or_null()?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default())
 }

@@ -3,11 +3,13 @@
 //!
 //! # Layout
 //! - [`Store`]: what `run` writes to. [`Database`]: one SQLite file, also for the commands that only read.
-//! - `record`: an incident as a row, pure. `file`: the files around SQLite. `error`: why not.
+//! - `record`: an incident as a row, pure. `file`: the files around SQLite. `follow`: what
+//!   is stored next. `error`: why not.
 
 mod database;
 mod error;
 mod file;
+mod follow;
 mod record;
 
 #[cfg(test)]

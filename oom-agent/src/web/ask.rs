@@ -35,6 +35,8 @@ pub enum Ask {
     About(Reply<About>),
     /// An incident's JSON by its whole id.
     Incident(String, Reply<Read<Option<String>>>),
+    /// Id and JSON of what was stored next after the incident with this id, or first.
+    Next(Option<String>, Reply<Read<Option<(String, String)>>>),
 }
 
 /// Which incidents, newest first.

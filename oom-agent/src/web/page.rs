@@ -4,6 +4,7 @@ use super::{
     api::{
         incidents::{find, look},
         query::Query,
+        rank::Form,
     },
     ask::{Ask, List},
     problem::Problem,
@@ -13,11 +14,12 @@ use crate::{
     filter::{Filter, Selection, Words},
     incident::{id, model::Incident},
     page::{self, About, POLICY, assets},
-    rank,
+    rank::answer::Answer,
     store::Most,
 };
 use axum::{
     Router,
+    body::Body,
     extract::{Path, RawQuery, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware,
@@ -25,7 +27,6 @@ use axum::{
     routing::get,
 };
 use std::sync::Arc;
-use tokio::task::spawn_blocking;
 
 /// Incidents in a list.
 const LISTED: usize = 50;
@@ -33,6 +34,10 @@ const LISTED: usize = 50;
 const ROWS: usize = 256;
 /// Bytes of the incidents in a list, as JSON: of group kills of thousands it has less of them.
 const BYTES: usize = 256 << 10;
+/// Room for a list, and for what it was made of.
+const LIST_KIB: u16 = 768;
+/// Room for an incident: its JSON, what that was read to, the page.
+const INCIDENT_KIB: u16 = 2048;
 /// Bytes of what is searched for.
 const QUERY: usize = 200;
 
@@ -66,8 +71,12 @@ async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
         before: before.map(str::to_owned),
         most: Most { incidents: LISTED, rows: ROWS, bytes: BYTES },
     };
+    let reserved = match app.room.take(LIST_KIB).await {
+        Ok(reserved) => reserved,
+        Err(problem) => return wrong(&about, &problem),
+    };
     match look(&app.agent, list).await {
-        Ok(found) => html(page::list::page(
+        Ok(found) => html(reserved.fill(page::list::page(
             &about,
             &page::list::List {
                 incidents: &found.incidents,
@@ -76,13 +85,17 @@ async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
                 query: text,
                 before,
             },
-        )),
+        ))),
         Err(problem) => wrong(&about, &problem),
     }
 }
 
 async fn incident(State(app): State<App>, Path(id): Path<String>) -> Response {
     let about = about(&app).await;
+    let reserved = match app.room.take(INCIDENT_KIB).await {
+        Ok(reserved) => reserved,
+        Err(problem) => return wrong(&about, &problem),
+    };
     let json = match find(&app.agent, &id).await {
         Ok(json) => json,
         Err(problem) => return wrong(&about, &problem),
@@ -92,7 +105,7 @@ async fn incident(State(app): State<App>, Path(id): Path<String>) -> Response {
         return failed(StatusCode::NOT_FOUND, &about, "No such incident", text);
     };
     match serde_json::from_str::<Incident>(&json) {
-        Ok(incident) => html(page::incident::page(&about, &incident)),
+        Ok(incident) => html(reserved.fill(page::incident::page(&about, &incident))),
         Err(_) => failed(
             StatusCode::INTERNAL_SERVER_ERROR,
             &about,
@@ -102,7 +115,6 @@ async fn incident(State(app): State<App>, Path(id): Path<String>) -> Response {
     }
 }
 
-/// /proc is read beside the thread that everything else is done on: with thousands of processes it takes a while.
 async fn ranking(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
     let about = about(&app).await;
     let query = match Query::parse(query.as_deref(), &["cgroup"]) {
@@ -110,12 +122,16 @@ async fn ranking(State(app): State<App>, RawQuery(query): RawQuery) -> Response 
         Err(problem) => return wrong(&about, &problem),
     };
     let asked = query.get("cgroup").unwrap_or_default().trim().to_owned();
-    let cgroup = Some(asked.clone()).filter(|asked| !asked.is_empty());
-    let answer = spawn_blocking(move || rank::now(cgroup.as_deref()).map_err(|error| format!("{error:#}")));
-    let answer = answer.await.unwrap_or_else(|_| Err("it could not be found out".to_owned()));
-    let status = if answer.is_ok() { StatusCode::OK } else { StatusCode::NOT_FOUND };
-    let text = page::rank::page(&about, &asked, answer.as_ref().map_err(String::as_str));
-    (status, html(text)).into_response()
+    let (on_page, typed) = (about.clone(), asked.clone());
+    let make = move |answer: &Answer| page::rank::page(&on_page, &typed, Ok(answer));
+    let cgroup = Some(asked.as_str()).filter(|asked| !asked.is_empty());
+    match app.looks.get(&app.room, cgroup, Form::Page, make).await {
+        Ok(text) => html(text),
+        Err(problem) => {
+            let text = page::rank::page(&about, &asked, Err(problem.detail()));
+            (problem.status(), html(text)).into_response()
+        }
+    }
 }
 
 async fn docs(State(app): State<App>) -> Response {
@@ -145,8 +161,8 @@ async fn about(app: &App) -> About {
     app.agent.ask(Ask::About).await.unwrap_or_default()
 }
 
-fn html(text: String) -> Response {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))], text).into_response()
+fn html(text: impl Into<Body>) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))], text.into()).into_response()
 }
 
 fn failed(status: StatusCode, about: &About, title: &str, text: &str) -> Response {

@@ -1,10 +1,12 @@
 //! Which path is what.
 
 use super::{
-    api,
+    api::{self, Looks, Subscribers},
     ask::{Agent, Answer, Ask, Reply},
+    counts::Counters,
     page,
     problem::Problem,
+    room::Room,
 };
 use axum::{
     Router,
@@ -19,6 +21,10 @@ use axum::{
 #[derive(Clone, Debug)]
 pub(super) struct App {
     pub(super) agent: Agent,
+    pub(super) room: Room,
+    pub(super) looks: Looks,
+    pub(super) subscribers: Subscribers,
+    pub(super) counts: Counters,
 }
 
 /// Everything that is answered. Who else has paths merges a router of their own.

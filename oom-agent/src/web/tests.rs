@@ -1,6 +1,7 @@
 //! Bounds, with sockets.
 
 mod api;
+mod events;
 
 use super::*;
 use crate::{kernel::host::test_root::TestRoot, store::Store};
@@ -8,6 +9,7 @@ use axum::body::Bytes;
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::watch,
     time::{Instant, timeout},
 };
 
@@ -29,7 +31,8 @@ fn server_with(bytes: usize, patience: Patience) -> SocketAddr {
     let address = address(&listener).unwrap();
     let (sender, mut asks) = mpsc::channel::<Ask>(16);
     let body = Bytes::from(vec![b'x'; bytes]);
-    tokio::spawn(serve(listener, sender, patience));
+    let (_, news) = watch::channel(None);
+    tokio::spawn(serve(listener, Server::new(sender, news, patience)));
     tokio::spawn(async move {
         while let Some(ask) = asks.recv().await {
             match ask {
@@ -41,6 +44,7 @@ fn server_with(bytes: usize, patience: Patience) -> SocketAddr {
                 Ask::List(_, reply) => drop(reply.send(Err("none here".into()))),
                 Ask::About(reply) => drop(reply.send(crate::page::About::default())),
                 Ask::Incident(_, reply) => drop(reply.send(Err("none here".into()))),
+                Ask::Next(_, reply) => drop(reply.send(Err("none here".into()))),
             }
         }
     });

@@ -1,6 +1,6 @@
 //! `/api/v1/incidents`: what is stored.
 
-use super::{listed::Listed, query::Query};
+use super::{events::ROOM_KIB, listed::Listed, query::Query};
 use crate::{
     explain::when::{When, Window},
     filter::{Filter, Selection},
@@ -10,6 +10,7 @@ use crate::{
     web::{
         ask::{Agent, Ask, List},
         problem::Problem,
+        room::Reserved,
         route::App,
     },
 };
@@ -23,21 +24,25 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Incidents in an answer: where nothing is said, and the most.
-const LIMIT: (usize, usize) = (50, 200);
+pub(super) const LIMIT: (usize, usize) = (50, 200);
 /// Incidents that are looked at without others having their turn: some milliseconds.
 const ROWS: usize = 256;
 /// Bytes of an answer, about.
 const BYTES: usize = 512 << 10;
 /// How long a store is looked through for one answer. It goes on where it ended.
 const LOOK: Duration = Duration::from_secs(2);
+/// Room for a list: what it was made of is there at the same time.
+const LIST_KIB: u16 = 1536;
 /// Parameters of a list.
-const PARAMETERS: &[&str] = &["before", "limit", "since", "until", "cgroup", "victim", "scope", "diagnosis"];
+pub(super) const PARAMETERS: &[&str] =
+    &["before", "limit", "since", "until", "cgroup", "victim", "scope", "diagnosis"];
 
 /// `/api/v1/incidents`.
 pub(super) async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let list = wanted(query.as_deref())?;
+    let reserved = app.room.take(LIST_KIB).await?;
     let page = look(&app.agent, list).await?;
-    Ok(answer(json::any_line(&Listed::of(&page))))
+    Ok(answer(reserved, json::any_line(&Listed::of(&page))))
 }
 
 /// `/api/v1/incidents/{id}`: the whole JSON.
@@ -47,8 +52,10 @@ pub(super) async fn one(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Query::parse(query.as_deref(), &[])?;
+    let reserved = app.room.take(ROOM_KIB).await?;
     let known = find(&app.agent, &id).await?;
-    known.map(answer).ok_or_else(|| Problem::not_found("there is no incident with this id".to_owned()))
+    let known = known.ok_or_else(|| Problem::not_found("there is no incident with this id".to_owned()))?;
+    Ok(answer(reserved, known))
 }
 
 /// The JSON of an incident by its whole id.
@@ -108,6 +115,7 @@ pub(in crate::web) async fn look(agent: &Agent, mut list: List) -> Result<Page, 
     }
 }
 
-fn answer(json: String) -> Response {
+fn answer(reserved: Reserved, json: String) -> Response {
+    let json = reserved.fill(json);
     ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response()
 }

@@ -13,7 +13,7 @@ impl Query {
         let mut query = Self(Vec::new());
         for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
             if !known.contains(&&*name) {
-                let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 return Err(Problem::parameter(&name, format!("unknown parameter; known: {known}")));
             }
             if query.get(&name).is_some() {

@@ -3,13 +3,15 @@
 use super::*;
 use crate::{
     incident::{diagnosis::diagnose, id::incident_id, model::Incident},
+    page::About,
     sink::{json, samples},
     store::Retention,
 };
 use serde_json::Value;
+use std::sync::{Mutex, OnceLock};
 
 /// `number`th of some incidents, a second after the one before.
-fn incident(number: u64) -> Incident {
+pub(super) fn incident(number: u64) -> Incident {
     let mut incident = if number.is_multiple_of(2) { samples::memcg() } else { samples::none_killable() };
     let unix_ms = 4_000_000_000_000 + number * 1000;
     incident.id = incident_id(unix_ms, "boot", number, number);
@@ -34,30 +36,71 @@ fn answer(store: Option<&Store>, ask: Ask) {
             Some(store) => store.get(&id).map_err(|error| error.to_string()),
             None => Err(unread()),
         })),
+        Ask::Next(id, reply) => drop(reply.send(match store {
+            Some(store) => store.following(id.as_deref()).map_err(|error| error.to_string()),
+            None => Err(unread()),
+        })),
+        Ask::About(reply) => drop(reply.send(About { node: Some("n".into()), ..About::default() })),
         Ask::Metrics(reply) | Ask::Healthy(reply) | Ask::Ready(reply) => {
             drop(reply.send(Answer::text(true, "ok\n".into())));
         }
     }
 }
 
+/// A store that incidents are put into while a server answers from it.
+#[derive(Clone)]
+pub(super) struct Shared {
+    store: Arc<Mutex<Store>>,
+    news: Arc<watch::Sender<Option<String>>>,
+    server: Arc<OnceLock<Server>>,
+}
+
+impl Shared {
+    pub(super) fn put(&self, incident: &Incident) {
+        self.store.lock().unwrap().put(incident);
+        self.news.send_replace(Some(incident.id.clone()));
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.server.get().unwrap().counts()
+    }
+}
+
 /// A server with so many incidents.
 fn server(incidents: u64) -> (SocketAddr, TestRoot) {
+    let (address, dir, _) = shared(incidents);
+    (address, dir)
+}
+
+pub(super) fn shared(incidents: u64) -> (SocketAddr, TestRoot, Shared) {
+    shared_with(incidents, Patience::default())
+}
+
+pub(super) fn shared_with(incidents: u64, patience: Patience) -> (SocketAddr, TestRoot, Shared) {
     let dir = TestRoot::new();
     let (mut store, _) = Store::open(dir.path(), Retention::default()).unwrap();
     for number in 0..incidents {
         store.put(&incident(number));
     }
-    (serve_with(Some(store)), dir)
+    let (news, _) = watch::channel(store.last_stored().unwrap());
+    let shared = Shared { store: Arc::new(Mutex::new(store)), news: Arc::new(news), server: Arc::default() };
+    (serve_with(Some(shared.clone()), patience), dir, shared)
 }
 
-fn serve_with(store: Option<Store>) -> SocketAddr {
+fn serve_with(shared: Option<Shared>, patience: Patience) -> SocketAddr {
     let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = address(&listener).unwrap();
     let (sender, mut asks) = mpsc::channel(16);
-    tokio::spawn(serve(listener, sender, Patience::default()));
+    let (none, _) = watch::channel(None);
+    let news = shared.as_ref().map_or(&none, |shared| &shared.news).subscribe();
+    let server = Server::new(sender, news, patience);
+    if let Some(shared) = &shared {
+        let _ = shared.server.set(server.clone());
+    }
+    tokio::spawn(serve(listener, server));
     tokio::spawn(async move {
         while let Some(ask) = asks.recv().await {
-            answer(store.as_ref(), ask);
+            answer(shared.as_ref().map(|shared| shared.store.lock().unwrap()).as_deref(), ask);
         }
     });
     address
@@ -149,7 +192,7 @@ async fn what_is_not_known_is_named() {
         ("incidents?scope=all", 400, "scope", "`memcg`"),
         ("incidents?diagnosis=x", 400, "diagnosis", "`steady_leak`"),
         ("incidents?before=%27--", 400, "before", "next"),
-        ("incidents/01M7ZE4XBGWZCDK9T8XC81JPRM?a=b", 400, "a", "there is none"),
+        ("incidents/01M7ZE4XBGWZCDK9T8XC81JPRM?a=b", 400, "a", "known: none"),
         ("incidents/01M7ZE4XBGWZCDK9T8XC81JPRM", 404, "", "no incident with this id"),
         ("incidents/latest", 404, "", "no incident with this id"),
         ("incidents/..%2F..%2Fetc%2Fpasswd", 404, "", "no incident with this id"),
@@ -170,7 +213,7 @@ async fn what_is_not_known_is_named() {
 
 #[tokio::test]
 async fn a_store_that_cannot_be_read_is_said() {
-    let address = serve_with(None);
+    let address = serve_with(None, Patience::default());
     for path in ["/api/v1/incidents".to_owned(), format!("/api/v1/incidents/{}", incident(1).id)] {
         let (status, kind, problem) = json(address, &path).await;
         assert_eq!((status, kind.as_str()), (503, "application/problem+json"), "{path}");
