@@ -4,7 +4,7 @@ use crate::incident::model::Incident;
 use crate::incident::story::Story;
 use crate::rank::samples as ranks;
 use crate::sink::samples;
-use expect_test::expect_file;
+
 use std::path::Path;
 
 mod html;

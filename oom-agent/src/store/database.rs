@@ -226,7 +226,10 @@ impl Database {
         let expired = self.put(&[], retention, now_ms)?.expired;
         let limit = retention.max_bytes.saturating_sub(CHECKPOINT_PAGES as u64 * 4096);
         if pragma(&self.db, "page_count")?.saturating_mul(pragma(&self.db, "page_size")?) > limit {
-            self.db.execute_batch("PRAGMA incremental_vacuum(4096)")?;
+            // Each step gives one page back.
+            let mut statement = self.db.prepare("PRAGMA incremental_vacuum(4096)")?;
+            let mut pages = statement.query([])?;
+            while pages.next()?.is_some() {}
         }
         Ok(expired)
     }

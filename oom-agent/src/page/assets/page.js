@@ -123,7 +123,7 @@
   function listen(then) {
     if (!("EventSource" in window)) return;
     let latest, timer, count = 0;
-    const source = new EventSource(EVENTS);
+    let source;
     const heard = (event) => {
       count += 1;
       latest = event.lastEventId || latest;
@@ -136,7 +136,15 @@
         if (!here) say(number === 1 ? "A new OOM incident: show it" : `${number} new OOM incidents: show the last`, href);
       }, 2000 * Math.min(1, count - 1) + 100);
     };
-    source.addEventListener("incident", heard);
+    const connect = () => {
+      source = new EventSource(EVENTS);
+      source.addEventListener("incident", heard);
+      // A lost connection comes back by itself; a refusal does not: there is room for so many listeners only.
+      source.addEventListener("error", () => {
+        if (source.readyState === EventSource.CLOSED) setTimeout(() => { then(); connect(); }, 30000);
+      });
+    };
+    connect();
     addEventListener("pagehide", () => source.close());
   }
 
