@@ -1,7 +1,7 @@
 //! docs/oom-killer.md as HTML: the page that diagnoses link to.
 
 use anyhow::{Context as _, Result};
-use pulldown_cmark::{CodeBlockKind, CowStr, Event, Options, Parser, Tag, TagEnd, html};
+use pulldown_cmark::{Alignment, CodeBlockKind, CowStr, Event, Options, Parser, Tag, TagEnd, html};
 use std::{collections::HashSet, fs, path::Path};
 
 /// Reads `from` and writes `to`.
@@ -31,6 +31,10 @@ fn html(text: &str) -> String {
                 }
                 let (level, id) = (*level, Some(CowStr::from(id)));
                 out.push(Event::Start(Tag::Heading { level, id, classes: classes.clone(), attrs: attrs.clone() }));
+            }
+            // Right or left would be a style, which the page's policy forbids.
+            Event::Start(Tag::Table(columns)) => {
+                out.push(Event::Start(Tag::Table(vec![Alignment::None; columns.len()])));
             }
             other => out.push(other.clone()),
         }

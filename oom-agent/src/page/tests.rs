@@ -75,6 +75,61 @@ fn every_page_is_well_formed_and_keeps_the_policy() {
     }
 }
 
+/// Goldens in `goldens/`.
+#[test]
+fn pages_stay_as_they_are() {
+    let (list, incident) = (of_list(&[samples::pod(), samples::hostile()], "java", false), incident::page(&about(), &whole()));
+    for (name, page) in [("list", list), ("incident", incident)] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/page/goldens/{name}.html"));
+        // What the assets are is no part of it. A line for each element that is a block, to be compared.
+        let mut text = page.replace(&assets::STYLE.name(), "page.css").replace(&assets::SCRIPT.name(), "page.js");
+        for tag in ["<section", "<li", "<tr", "<td", "<p", "<div", "<dt", "<dd", "<h2", "<text", "<circle", "<line", "<rect", "</main"] {
+            text = text.replace(tag, &format!("\n{tag}"));
+        }
+        expect_test::expect_file![path].assert_eq(&(text + "\n"));
+    }
+}
+
+#[test]
+fn what_is_absent_is_said_to_be_unknown() {
+    let page = incident::page(&about(), &Incident { schema: 1, ..Incident::default() });
+    assert!(page.contains("Growth</dt><dd><span class=\"unknown\">unknown</span>"), "{page}");
+    assert!(page.contains("In OOM path</dt><dd><span class=\"unknown\">"), "{page}");
+    let text: String = page.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
+    assert!(!text.contains(" 0 ") && !text.contains("0 B") && !text.contains("NaN"), "{text}");
+    let mut victim = samples::memcg();
+    victim.victims[0].memory = crate::incident::model::Memory::default();
+    let page = of_list(&[victim], "", false);
+    assert!(page.contains("<td class=\"held num\" role=\"cell\"><span class=\"unknown\">"), "{page}");
+}
+
+#[test]
+fn names_are_text_whatever_they_hold() {
+    let mut incident = whole();
+    let name = "<script>alert(1)</script>\"'&\u{202e}";
+    incident.victims[0].comm = name.into();
+    incident.candidates[0].comm = name.into();
+    incident.scope.cgroup = Some(format!("/{name}"));
+    incident.kernel_log = Some(name.into());
+    incident.node = Some(name.into());
+    incident.id = name.into();
+    for page in [incident::page(&about(), &incident), of_list(std::slice::from_ref(&incident), name, true)] {
+        html::check(&page).unwrap();
+        assert_eq!(page.matches("<script").count(), 1, "ours only: {page}");
+        assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;'&amp;\\u{202e}"), "{page}");
+    }
+}
+
+#[test]
+fn restart_loops_are_recognised() {
+    let mut incidents = vec![samples::pod(), samples::memcg(), samples::pod()];
+    incidents[2].recovery.as_mut().unwrap().kill_number = Some(3);
+    let page = of_list(&incidents, "", false);
+    assert_eq!(page.matches("4 kills in 6 min 6 s").count(), 1, "the last of them tells of all: {page}");
+    assert!(!page.contains("3 kills in") && page.contains("3 in a row") && page.contains("4 in a row"));
+    assert!(!of_list(&incidents[1..2], "", false).contains("Again and again"));
+}
+
 #[test]
 fn diagnoses_link_to_headings_that_are_there() {
     let docs = docs::page(&about());
