@@ -194,7 +194,7 @@ fn loops(incidents: &[Incident]) -> Markup {
                         }
                     }
                 }
-                @if let more @ 1.. = found.len().saturating_sub(5) { p.faint { "and in " (more) " more places" } }
+                @if let more @ 1.. = found.len().saturating_sub(5) { p.faint { "and in " (units::plural(more as u64, "more place", "more places")) } }
             }
         }
     }

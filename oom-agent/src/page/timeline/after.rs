@@ -35,7 +35,9 @@ impl After {
     /// `None`: nothing was seen.
     pub(super) fn of(incident: &Incident) -> Option<Self> {
         let rule = incident.decision.as_ref().map(|decision| decision.rule);
-        let entered = incident.boottime_ns?;
+        // Where its entry is not seen, the time of an incident is that of the mark, which follows the signal.
+        let kills = incident.victims.iter().filter_map(|victim| victim.killed_boottime_ns);
+        let entered = kills.chain([incident.boottime_ns?]).min()?;
         let since = |at: Option<u64>| at?.checked_sub(entered);
         let mut events = Vec::new();
         let mut unseen = Vec::new();
@@ -131,6 +133,8 @@ mod tests {
         let seen = After::of(&incident).unwrap();
         assert_eq!(seen.unseen, ["exits that were not seen", "when memory was back"]);
         assert_eq!(seen.falls, None);
+        incident.victims[0].killed_boottime_ns = incident.boottime_ns.map(|ns| ns - 1_000);
+        assert_eq!(After::of(&incident).unwrap().events[0].ns, 0, "the kill is seen before the call");
         assert_eq!(After::of(&samples::none_killable()).unwrap().events.len(), 1);
         assert_eq!(After::of(&Incident::default()), None);
     }

@@ -51,7 +51,12 @@ pub(super) fn ago(seconds: f64) -> String {
 /// The last 60 s without the last 10, and these: for the limit that was full, or what the machine's tasks did.
 fn reclaim(incident: &Incident, seen: &Escalation) -> Vec<Reclaim> {
     let memcg = incident.scope.kind == Some(ScopeKind::Memcg);
-    let work = |window: &Window| if memcg { window.cgroup.or(window.memcg) } else { window.direct };
+    let own = [&seen.last_60s, &seen.last_10s].into_iter().flatten().any(|window| window.cgroup.is_some());
+    let (whose, work): (&str, fn(&Window) -> Option<Work>) = match (memcg, own) {
+        (true, true) => ("for this cgroup", |window| window.cgroup),
+        (true, false) => ("for all memory cgroups", |window| window.memcg),
+        (false, _) => ("of direct reclaim", |window| window.direct),
+    };
     let of = |window: &Option<Window>| {
         let window = window.as_ref().filter(|window| window.seconds.is_finite() && window.seconds > 0.0)?;
         Some((window.seconds, work(window)?))
@@ -66,15 +71,15 @@ fn reclaim(incident: &Incident, seen: &Escalation) -> Vec<Reclaim> {
             ns: whole.ns.saturating_sub(last.ns),
             ..whole
         };
-        all.extend(one(long, short, earlier));
+        all.extend(one(long, short, earlier, whose));
     }
     if let Some((short, last)) = short.or(long) {
-        all.extend(one(short, 0.0, last));
+        all.extend(one(short, 0.0, last, whose));
     }
     all
 }
 
-fn one(from: f64, to: f64, work: Work) -> Option<Reclaim> {
+fn one(from: f64, to: f64, work: Work, whose: &str) -> Option<Reclaim> {
     if work.rounds == 0 {
         return None;
     }
@@ -85,14 +90,14 @@ fn one(from: f64, to: f64, work: Work) -> Option<Reclaim> {
         ..0.5 => 2,
         _ => 3,
     };
-    let rounds = units::plural(work.rounds, "reclaim round", "reclaim rounds");
+    let rounds = units::plural(work.rounds, "round", "rounds");
     let time = |seconds: f64| units::nanoseconds((seconds * 1e9) as u64);
     let when = if to > 0.0 {
         format!("from {} to {} before", time(from), time(to))
     } else {
         format!("in the last {}", time(from))
     };
-    let said = format!("{rounds} {when}, {} in them", units::nanoseconds(work.ns));
+    let said = format!("{rounds} {whose} {when}, {} in them", units::nanoseconds(work.ns));
     Some(Reclaim { from, to, strength, said })
 }
 
@@ -108,7 +113,7 @@ mod tests {
         let seen = Before::of(&incident).unwrap();
         let windows: Vec<_> = seen.reclaim.iter().map(|it| (it.from, it.to, it.strength)).collect();
         assert_eq!((seen.seconds, windows), (59.8, vec![(59.8, 9.3, 1), (9.3, 0.0, 2)]));
-        assert!(seen.reclaim[0].said.starts_with("1,492 reclaim rounds from 1 min to 9.3 s before"));
+        assert!(seen.reclaim[0].said.starts_with("1,492 rounds for this cgroup from 1 min to 9.3 s before"));
         let samples = vec![(f64::NAN, 1), (-1.0, 1), (300.0, 5), (0.0, 9)];
         incident.growth = Some(Growth { samples, ..Growth::default() });
         let seen = Before::of(&incident).unwrap();
