@@ -18,10 +18,14 @@ fn html(text: &str) -> String {
     for (at, event) in events.iter().enumerate() {
         match event {
             // Comments.
-            Event::Html(_) | Event::InlineHtml(_) => {}
-            Event::Start(Tag::HtmlBlock) | Event::End(TagEnd::HtmlBlock) => {}
+            Event::Html(_)
+            | Event::InlineHtml(_)
+            | Event::Start(Tag::HtmlBlock)
+            | Event::End(TagEnd::HtmlBlock) => {}
             // It would take a library to draw it.
-            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(kind))) if &**kind == "mermaid" => drawing = true,
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(kind))) if &**kind == "mermaid" => {
+                drawing = true;
+            }
             Event::End(TagEnd::CodeBlock) if drawing => drawing = false,
             _ if drawing => {}
             Event::Start(Tag::Heading { level, classes, attrs, .. }) => {
@@ -30,7 +34,12 @@ fn html(text: &str) -> String {
                     id.push('-');
                 }
                 let (level, id) = (*level, Some(CowStr::from(id)));
-                out.push(Event::Start(Tag::Heading { level, id, classes: classes.clone(), attrs: attrs.clone() }));
+                out.push(Event::Start(Tag::Heading {
+                    level,
+                    id,
+                    classes: classes.clone(),
+                    attrs: attrs.clone(),
+                }));
             }
             // Right or left would be a style, which the page's policy forbids.
             Event::Start(Tag::Table(columns)) => {

@@ -145,11 +145,16 @@ mod tests {
     fn all_words_have_to_be_there() {
         let (_, incident) = samples::all().swap_remove(1);
         let wants = |text| Filter { words: Words::of(text), ..Filter::default() }.wants(&incident);
-        for text in ["", " ", "JAVA", "java[81234]", "2026-11-20 node-7", "pod3f21 memcg", "held most 0000008123456"] {
+        for text in
+            ["", " ", "JAVA", "java[81234]", "2026-11-20 node-7", "pod3f21 memcg", "held most 0000008123456"]
+        {
             assert!(wants(text), "{text}");
         }
         assert!(!wants("java machine") && !wants("envoy"), "a candidate only");
-        assert!(Filter { words: Words::of("\\x1b[2J"), ..Filter::default() }.wants(&samples::hostile()), "as it is shown");
+        assert!(
+            Filter { words: Words::of("\\x1b[2J"), ..Filter::default() }.wants(&samples::hostile()),
+            "as it is shown"
+        );
         assert!(!Filter { words: Words::of("x"), ..Filter::default() }.wants(&Incident::default()));
     }
 

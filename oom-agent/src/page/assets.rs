@@ -29,7 +29,8 @@ impl Asset {
 }
 
 /// How the pages look.
-pub const STYLE: Asset = Asset::new("text/css; charset=utf-8", include_str!("assets/page.css"), "page", "css");
+pub const STYLE: Asset =
+    Asset::new("text/css; charset=utf-8", include_str!("assets/page.css"), "page", "css");
 /// What they can do beyond being read.
 pub const SCRIPT: Asset =
     Asset::new("text/javascript; charset=utf-8", include_str!("assets/page.js"), "page", "js");

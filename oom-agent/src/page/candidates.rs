@@ -135,7 +135,8 @@ fn drawn(sheet: &Sheet<'_>, candidate: &Candidate, most: u64) -> Markup {
     let (added, taken) = (u64::try_from(of_adj).unwrap_or(0).min(total), of_adj.min(0).unsigned_abs());
     let (memory, adj) = (share(total - added, most), share(total, most) - share(total - added, most));
     // Of the memory that it takes from: what does not count then.
-    let held = terminal::of_memory(sheet.total_pages, candidate).map_or(0, |it| u64::try_from(it).unwrap_or(0));
+    let held =
+        terminal::of_memory(sheet.total_pages, candidate).map_or(0, |it| u64::try_from(it).unwrap_or(0));
     let less = share(held.saturating_sub(total).min(taken), most);
     let word = if taken > 0 { "takes" } else { "adds" };
     let said = match terminal::of_memory(sheet.total_pages, candidate) {

@@ -120,7 +120,9 @@ fn one(incident: &Incident, it: &Diagnosis) -> Markup {
 
 /// A link to the section that explains it.
 fn docs(docs: &str) -> Markup {
-    let section = docs.strip_prefix("docs/oom-killer.md#").filter(|it| it.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
+    let section = docs
+        .strip_prefix("docs/oom-killer.md#")
+        .filter(|it| it.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
     html! {
         p.docs {
             @match section {

@@ -7,6 +7,7 @@ use crate::incident::model::{Incident, Rule};
 use crate::sink::terminal::{headline, main_victim, resident, words};
 use crate::sink::{escape, path, units};
 use maud::{Markup, html};
+use std::fmt::Write as _;
 
 /// Kills in one place that make it a loop.
 const LOOP: u64 = 3;
@@ -64,12 +65,14 @@ fn summary(about: &About, list: &List<'_>) -> String {
         (false, None, true) => format!("The last {shown} that match"),
         (false, Some(_), _) => format!("{shown} that match, earlier ones"),
     };
-    if let Some(stored) = about.stored.filter(|_| list.next.is_some() || list.before.is_some() || !list.query.is_empty()) {
-        text.push_str(&format!(", of {} in the store", units::count(stored)));
+    if let Some(stored) =
+        about.stored.filter(|_| list.next.is_some() || list.before.is_some() || !list.query.is_empty())
+    {
+        let _ = write!(text, ", of {} in the store", units::count(stored));
     }
     if list.unreadable > 0 {
         let damaged = units::plural(list.unreadable, "incident is", "incidents are");
-        text.push_str(&format!("; {damaged} damaged in the store, and not listed"));
+        let _ = write!(text, "; {damaged} damaged in the store, and not listed");
     }
     text
 }
@@ -126,7 +129,10 @@ fn short(when: &str) -> String {
 /// Nobody was killed, and that is known.
 fn nobody(incident: &Incident) -> bool {
     incident.victims.is_empty()
-        && matches!(incident.decision.as_ref().map(|it| it.rule), Some(Rule::NoneKillable | Rule::Panic | Rule::AlreadyDying))
+        && matches!(
+            incident.decision.as_ref().map(|it| it.rule),
+            Some(Rule::NoneKillable | Rule::Panic | Rule::AlreadyDying)
+        )
 }
 
 /// Who was killed, in little room. Names of processes are set as code: they are not words of ours.

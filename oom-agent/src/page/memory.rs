@@ -26,8 +26,11 @@ pub(super) fn section(incident: &Incident) -> Markup {
     let scale = limit.or(whole).unwrap_or(0).max(sum);
     let named = |at: usize| if at < COLOURS { format!("c{at}") } else { "c7".to_owned() };
     let classes: Vec<String> = (0..counters.len()).map(named).collect();
-    let drawn: Vec<(u64, &str)> =
-        counters.iter().zip(&classes).map(|((_, bytes), class)| (share(*bytes, scale), class.as_str())).collect();
+    let drawn: Vec<(u64, &str)> = counters
+        .iter()
+        .zip(&classes)
+        .map(|((_, bytes), class)| (share(*bytes, scale), class.as_str()))
+        .collect();
     let of = match (machine, limit, whole) {
         (false, Some(limit), _) => format!("of the limit of {}", units::bytes(limit)),
         (true, _, Some(whole)) => format!("of {} that the machine can use", units::bytes(whole)),
@@ -38,7 +41,7 @@ pub(super) fn section(incident: &Incident) -> Markup {
         section aria-labelledby="memory" {
             h2 #memory { "Memory" }
             p { "What it was used for, " (of) "." }
-            div.stack { (bar(&drawn, &format!("{}, listed below", of))) }
+            div.stack { (bar(&drawn, &format!("{of}, listed below"))) }
             ul.legend {
                 @for ((name, bytes), class) in counters.iter().zip(&classes) {
                     li { span class={ "swatch " (class) } {} code { (name) } " " (units::bytes(*bytes)) span.faint { (memory::share(*bytes, whole)) } }

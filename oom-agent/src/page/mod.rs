@@ -28,9 +28,9 @@ mod zones;
 #[cfg(test)]
 mod tests;
 
+use crate::sink::escape;
 pub use frame::About;
 use frame::{Part, document};
-use crate::sink::escape;
 use maud::html;
 
 /// What a browser may do with a page: load its style sheet, its script and its icon, and ask this server.

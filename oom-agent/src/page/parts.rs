@@ -5,6 +5,7 @@ use crate::incident::model::{Incident, ScopeKind};
 use crate::sink::text::{Line, Tone};
 use crate::sink::{escape, path, units};
 use maud::{Markup, html};
+use std::fmt::Write as _;
 
 /// What was not seen. Never 0, never an empty place.
 pub(super) fn unknown() -> Markup {
@@ -129,7 +130,7 @@ pub(super) fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out

@@ -10,7 +10,12 @@ use std::path::Path;
 mod html;
 
 fn about() -> About {
-    About { node: Some("no\u{202e}de<1>".into()), sees: "everything".into(), troubles: vec!["a <trouble>".into()], stored: Some(1234) }
+    About {
+        node: Some("no\u{202e}de<1>".into()),
+        sees: "everything".into(),
+        troubles: vec!["a <trouble>".into()],
+        stored: Some(1234),
+    }
 }
 
 /// A pod with everything that there can be.
@@ -58,7 +63,10 @@ fn all() -> Vec<(String, String)> {
     for (name, answer) in ranks::all() {
         all.push((format!("rank-{name}"), rank::page(&about(), "", Ok(&answer))));
     }
-    all.push(("rank-failed".into(), rank::page(&about(), "/\"><b>\u{202e}", Err("no cgroup /\"><b>\u{202e}"))));
+    all.push((
+        "rank-failed".into(),
+        rank::page(&about(), "/\"><b>\u{202e}", Err("no cgroup /\"><b>\u{202e}")),
+    ));
     all.push(("list".into(), of_list(&list, "", true)));
     all.push(("list-query".into(), of_list(&list, "\"><script>\u{202e}", true)));
     all.push(("list-none".into(), of_list(&[], "\"><script>\u{202e}", false)));
@@ -78,12 +86,17 @@ fn every_page_is_well_formed_and_keeps_the_policy() {
 /// Goldens in `goldens/`.
 #[test]
 fn pages_stay_as_they_are() {
-    let (list, incident) = (of_list(&[samples::pod(), samples::hostile()], "java", false), incident::page(&about(), &whole()));
+    let (list, incident) =
+        (of_list(&[samples::pod(), samples::hostile()], "java", false), incident::page(&about(), &whole()));
     for (name, page) in [("list", list), ("incident", incident)] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/page/goldens/{name}.html"));
         // What the assets are is no part of it. A line for each element that is a block, to be compared.
-        let mut text = page.replace(&assets::STYLE.name(), "page.css").replace(&assets::SCRIPT.name(), "page.js");
-        for tag in ["<section", "<li", "<tr", "<td", "<p", "<div", "<dt", "<dd", "<h2", "<text", "<circle", "<line", "<rect", "</main"] {
+        let mut text =
+            page.replace(&assets::STYLE.name(), "page.css").replace(&assets::SCRIPT.name(), "page.js");
+        for tag in [
+            "<section", "<li", "<tr", "<td", "<p", "<div", "<dt", "<dd", "<h2", "<text", "<circle", "<line",
+            "<rect", "</main",
+        ] {
             text = text.replace(tag, &format!("\n{tag}"));
         }
         expect_test::expect_file![path].assert_eq(&(text + "\n"));
@@ -95,7 +108,8 @@ fn what_is_absent_is_said_to_be_unknown() {
     let page = incident::page(&about(), &Incident { schema: 1, ..Incident::default() });
     assert!(page.contains("Growth</dt><dd><span class=\"unknown\">unknown</span>"), "{page}");
     assert!(page.contains("In OOM path</dt><dd><span class=\"unknown\">"), "{page}");
-    let text: String = page.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
+    let text: String =
+        page.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
     assert!(!text.contains(" 0 ") && !text.contains("0 B") && !text.contains("NaN"), "{text}");
     let mut victim = samples::memcg();
     victim.victims[0].memory = crate::incident::model::Memory::default();

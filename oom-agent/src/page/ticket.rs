@@ -4,9 +4,9 @@
 //! number is set as code, and the whole incident is a block of code with a fence that nothing in it ends.
 
 use crate::incident::model::Incident;
+use crate::sink::escape;
 use crate::sink::terminal::{self, Sentences, Show, Style, diagnosis, headline};
 use crate::sink::text::Line;
-use crate::sink::escape;
 use std::fmt::Write as _;
 
 /// Columns of the incident in full: what a ticket shows without scrolling.
@@ -20,7 +20,9 @@ pub fn markdown(incident: &Incident) -> String {
     let node = incident.node.as_deref().map(|node| format!(" on {}", prose(&escape::escape(node))));
     let _ = writeln!(out, "## {}, {}{}\n", headline::title(incident), prose(&when), node.unwrap_or_default());
     let _ = writeln!(out, "**{}**\n", joined(&what));
-    for (label, lines) in facts.iter().filter(|(label, _)| matches!(*label, "Where" | "Failed" | "Kill" | "No kill" | "Why")) {
+    for (label, lines) in
+        facts.iter().filter(|(label, _)| matches!(*label, "Where" | "Failed" | "Kill" | "No kill" | "Why"))
+    {
         let _ = writeln!(out, "- **{label}**: {}", joined(lines));
     }
     for it in incident.diagnosis.iter().take(3) {
@@ -32,7 +34,10 @@ pub fn markdown(incident: &Incident) -> String {
     let _ = writeln!(out, "\n**Not seen**: {}", joined(&missing));
     let text = terminal::render(incident, &Style { width: WIDTH, color: false, candidates: Show::Top(10) });
     let fence = fence(&text);
-    let _ = writeln!(out, "\n<details><summary>The incident in full</summary>\n\n{fence}text\n{text}{fence}\n\n</details>\n");
+    let _ = writeln!(
+        out,
+        "\n<details><summary>The incident in full</summary>\n\n{fence}text\n{text}{fence}\n\n</details>\n"
+    );
     let _ = writeln!(out, "Incident {}", prose(&escape::escape(&incident.id)));
     out
 }
@@ -52,7 +57,11 @@ fn word(word: &str) -> String {
     let inner = word.trim_start_matches('(').trim_end_matches([',', '.', ';', ':', ')']);
     let begin = word.len() - word.trim_start_matches('(').len();
     if inner.is_empty() || word.len() < begin + inner.len() || is_plain(inner) {
-        return if word.chars().all(|c| ",.;:()".contains(c)) || is_plain(inner) { word.to_owned() } else { code(word) };
+        return if word.chars().all(|c| ",.;:()".contains(c)) || is_plain(inner) {
+            word.to_owned()
+        } else {
+            code(word)
+        };
     }
     format!("{}{}{}", &word[..begin], code(inner), &word[begin + inner.len()..])
 }

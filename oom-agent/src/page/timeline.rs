@@ -75,6 +75,11 @@ fn percent(at: f64) -> String {
     format!("{at:.2}%")
 }
 
+/// A time after the entry into the OOM path.
+fn later(ns: u64) -> String {
+    if ns == 0 { "0".to_owned() } else { format!("+{}", units::nanoseconds(ns)) }
+}
+
 fn level(y: f64, limit: u64) -> Markup {
     html! {
         line.limit x1="0%" x2=(percent(END)) y1=(y) y2=(y) {}
@@ -145,7 +150,7 @@ fn draw_after(after: &After, scale: &Scale) -> Markup {
             text.number x=(x) y=(y + 3.8) { (index + 1) }
         }
         line.axis x1=(percent(AFTER)) x2=(percent(END)) y1=(LANE + 12.0) y2=(LANE + 12.0) {}
-        text.axis.end x=(percent(END)) y=(AXIS) { "+" (units::nanoseconds(after.ns)) }
+        text.axis.end x=(percent(END)) y=(AXIS) { (later(after.ns)) }
     }
 }
 
@@ -160,7 +165,7 @@ fn legend(before: Option<&Before>, after: Option<&After>) -> Markup {
         }
         @if let Some(after) = after {
             ol.events {
-                @for event in &after.events { li { span.at { "+" (units::nanoseconds(event.ns)) } " " (event.what) } }
+                @for event in &after.events { li { span.at { (later(event.ns)) } " " (event.what) } }
             }
             @for what in &after.unseen { p.faint { (what) ": " (unknown()) } }
         }
@@ -180,7 +185,8 @@ fn told(before: Option<&Before>, after: Option<&After>) -> String {
         text.extend(before.reclaim.iter().map(|window| format!("{}.", window.said)));
     }
     if let Some(after) = after {
-        let events = after.events.iter().map(|event| format!("{} after {}", event.what, units::nanoseconds(event.ns)));
+        let events =
+            after.events.iter().map(|event| format!("{} after {}", event.what, units::nanoseconds(event.ns)));
         text.push(format!("{}.", events.collect::<Vec<_>>().join(", ")));
     }
     text.join(" ")

@@ -162,7 +162,8 @@ async fn about(app: &App) -> About {
 }
 
 fn html(text: impl Into<Body>) -> Response {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))], text.into()).into_response()
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))], text.into())
+        .into_response()
 }
 
 fn failed(status: StatusCode, about: &About, title: &str, text: &str) -> Response {
