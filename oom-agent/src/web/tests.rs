@@ -2,6 +2,7 @@
 
 mod api;
 mod events;
+mod pages;
 
 use super::*;
 use crate::{kernel::host::test_root::TestRoot, store::Store};

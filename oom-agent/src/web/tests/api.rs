@@ -67,7 +67,7 @@ impl Shared {
 }
 
 /// A server with so many incidents.
-fn server(incidents: u64) -> (SocketAddr, TestRoot) {
+pub(super) fn server(incidents: u64) -> (SocketAddr, TestRoot) {
     let (address, dir, _) = shared(incidents);
     (address, dir)
 }
