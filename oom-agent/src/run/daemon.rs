@@ -2,6 +2,7 @@
 
 use super::{
     calm::{Calm, Held},
+    next::Next,
     texts::Texts,
 };
 use crate::{
@@ -13,10 +14,10 @@ use crate::{
     page,
     sink::{
         Tally,
-        metrics::{About, Bounds, CONTENT_TYPE, Counts, Http, Metrics, Stored},
+        metrics::{About, Bounds, CONTENT_TYPE, Counts, Http, Metrics, Scrape, Stored},
         summary, terminal, units,
     },
-    source::cgroupfs::Tree,
+    source::{cgroupfs::Tree, own},
     startup::sees,
     store::{Outcome, Page, Status, Store},
     web::{Answer, Ask, Counts as HttpCounts, List, News, Read},
@@ -45,6 +46,7 @@ pub(super) struct Daemon {
     store: Store,
     /// For who listens to events.
     news: watch::Sender<Option<String>>,
+    pub(super) next: Next,
 }
 
 impl Daemon {
@@ -76,6 +78,7 @@ impl Daemon {
             node: host.node.value().filter(|node| *node != "(none)").cloned(),
             store,
             news,
+            next: Next::default(),
         };
         daemon.look();
         Ok(daemon)
@@ -98,13 +101,14 @@ impl Daemon {
     }
 
     /// Answers. Who asked may have lost patience.
-    pub(super) fn answer(&mut self, ask: Ask, live: &Live, http: HttpCounts) {
+    pub(super) fn answer(&mut self, ask: Ask, live: &mut Live, http: HttpCounts) {
         match ask {
             Ask::Healthy(reply) => drop(reply.send(Answer::text(true, "ok\n".to_owned()))),
             Ask::Ready(reply) => drop(reply.send(self.ready(live))),
             Ask::Metrics(reply) => {
                 self.look();
                 self.count(live, http);
+                self.scrape(live);
                 let Self { texts, metrics, .. } = self;
                 let text = texts.get(|| metrics.text());
                 drop(reply.send(Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }));
@@ -196,6 +200,16 @@ impl Daemon {
                 refused_subscribers: http.refused_subscribers,
             },
         });
+    }
+
+    fn scrape(&mut self, live: &mut Live) {
+        let scrape = Scrape {
+            reclaim: live.reclaim(),
+            next: self.next.asked(clock::boottime_ns()),
+            own: own::read(Path::new("/")),
+            standings: live.standings().collect(),
+        };
+        self.metrics.scrape(scrape);
     }
 
     fn stored(&self) -> Stored {

@@ -226,9 +226,9 @@ impl Database {
         let expired = self.put(&[], retention, now_ms)?.expired;
         let limit = retention.max_bytes.saturating_sub(CHECKPOINT_PAGES as u64 * 4096);
         if pragma(&self.db, "page_count")?.saturating_mul(pragma(&self.db, "page_size")?) > limit {
-            // Each step gives one page back.
-            let mut statement = self.db.prepare("PRAGMA incremental_vacuum(4096)")?;
-            let mut pages = statement.query([])?;
+            // Each step frees one page.
+            let mut vacuum = self.db.prepare("PRAGMA incremental_vacuum(4096)")?;
+            let mut pages = vacuum.query([])?;
             while pages.next()?.is_some() {}
         }
         Ok(expired)
