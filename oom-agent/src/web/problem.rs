@@ -49,6 +49,11 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
+    /// Who asks has to say who they are.
+    pub(super) fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "a password or a token is needed".to_owned())
+    }
+
     /// The agent did not answer.
     pub(super) fn busy() -> Self {
         Self::unavailable("the agent is busy or ends".to_owned())

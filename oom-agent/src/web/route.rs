@@ -1,6 +1,7 @@
 //! Which path is what.
 
 use super::{
+    access::{Access, gate},
     api::{self, Looks, Subscribers},
     ask::{Agent, Answer, Ask, Reply},
     counts::Counters,
@@ -16,6 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
+use std::sync::Arc;
 
 /// What every handler gets.
 #[derive(Clone, Debug)]
@@ -25,6 +27,7 @@ pub(super) struct App {
     pub(super) looks: Looks,
     pub(super) subscribers: Subscribers,
     pub(super) counts: Counters,
+    pub(super) access: Arc<Access>,
 }
 
 /// Everything that is answered. Who else has paths merges a router of their own.
@@ -37,6 +40,7 @@ pub(super) fn router(app: App) -> Router {
         .merge(page::router())
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
+        .layer(middleware::from_fn_with_state(app.clone(), gate))
         .layer(middleware::map_response(harden))
         .with_state(app)
 }

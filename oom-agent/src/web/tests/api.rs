@@ -77,6 +77,14 @@ pub(super) fn shared(incidents: u64) -> (SocketAddr, TestRoot, Shared) {
 }
 
 pub(super) fn shared_with(incidents: u64, patience: Patience) -> (SocketAddr, TestRoot, Shared) {
+    shared_by(incidents, open(), patience)
+}
+
+pub(super) fn shared_by(
+    incidents: u64,
+    access: Arc<Access>,
+    patience: Patience,
+) -> (SocketAddr, TestRoot, Shared) {
     let dir = TestRoot::new();
     let (mut store, _) = Store::open(dir.path(), Retention::default()).unwrap();
     for number in 0..incidents {
@@ -84,16 +92,16 @@ pub(super) fn shared_with(incidents: u64, patience: Patience) -> (SocketAddr, Te
     }
     let (news, _) = watch::channel(store.last_stored().unwrap());
     let shared = Shared { store: Arc::new(Mutex::new(store)), news: Arc::new(news), server: Arc::default() };
-    (serve_with(Some(shared.clone()), patience), dir, shared)
+    (serve_with(Some(shared.clone()), access, patience), dir, shared)
 }
 
-fn serve_with(shared: Option<Shared>, patience: Patience) -> SocketAddr {
+fn serve_with(shared: Option<Shared>, access: Arc<Access>, patience: Patience) -> SocketAddr {
     let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = address(&listener).unwrap();
     let (sender, mut asks) = mpsc::channel(16);
     let (none, _) = watch::channel(None);
     let news = shared.as_ref().map_or(&none, |shared| &shared.news).subscribe();
-    let server = Server::new(sender, news, patience);
+    let server = Server::new(sender, news, access, patience);
     if let Some(shared) = &shared {
         let _ = shared.server.set(server.clone());
     }
@@ -213,7 +221,7 @@ async fn what_is_not_known_is_named() {
 
 #[tokio::test]
 async fn a_store_that_cannot_be_read_is_said() {
-    let address = serve_with(None, Patience::default());
+    let address = serve_with(None, open(), Patience::default());
     for path in ["/api/v1/incidents".to_owned(), format!("/api/v1/incidents/{}", incident(1).id)] {
         let (status, kind, problem) = json(address, &path).await;
         assert_eq!((status, kind.as_str()), (503, "application/problem+json"), "{path}");
