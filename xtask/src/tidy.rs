@@ -80,6 +80,12 @@ const BORDERS: &[Border] = &[
         why: "only page/ knows HTML",
     },
     Border {
+        within: &["oom-agent/src/page/"],
+        except: &["oom-agent/src/page/docs.rs"],
+        words: &["PreEscaped"],
+        why: "templates escape",
+    },
+    Border {
         within: &["oom-agent/src/"],
         except: &["oom-agent/src/store/"],
         words: &["rusqlite"],

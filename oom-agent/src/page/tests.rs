@@ -155,14 +155,29 @@ fn diagnoses_link_to_headings_that_are_there() {
     }
 }
 
-/// `OOM_PAGES=DIR cargo test -p oom-agent --lib write_the_pages -- --ignored`: to look at them in a browser.
+/// `OOM_PAGES=DIR cargo test -p oom-agent --lib write_the_pages -- --ignored`: to look at them in a browser. `OOM_INCIDENTS`:
+/// a file with incidents as JSON, the oldest first, that become pages too (`real-*`).
 #[test]
 #[ignore = "writes files"]
 fn write_the_pages() {
     let dir = std::env::var("OOM_PAGES").expect("a directory");
     let dir = Path::new(&dir);
     std::fs::create_dir_all(dir.join("assets")).unwrap();
-    for (name, page) in all() {
+    let mut all = all();
+    if let Ok(path) = std::env::var("OOM_INCIDENTS") {
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut incidents: Vec<Incident> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        incidents.reverse();
+        let node = incidents.first().and_then(|first| first.node.clone());
+        let about = About { node, sees: "everything".into(), ..About::default() };
+        let list = list::List { incidents: &incidents, next: None, unreadable: 0, query: "", before: None };
+        all.push(("real-list".into(), list::page(&about, &list)));
+        for (at, incident) in incidents.iter().enumerate() {
+            all.push((format!("real-{at}"), incident::page(&about, incident)));
+        }
+    }
+    for (name, page) in all {
         std::fs::write(dir.join(name + ".html"), page).unwrap();
     }
     for asset in [assets::STYLE, assets::SCRIPT] {

@@ -61,7 +61,7 @@ async fn not_found(uri: Uri) -> Response {
         let detail = "not found: see /api/v1/incidents".to_owned();
         return Problem::not_found(detail).into_response();
     }
-    (StatusCode::NOT_FOUND, "not found: /metrics, /healthz, /readyz, /api/v1/incidents\n").into_response()
+    (StatusCode::NOT_FOUND, "not found: /, /metrics, /healthz, /readyz, /api/v1/incidents\n").into_response()
 }
 
 async fn not_allowed(uri: Uri) -> Response {
