@@ -70,6 +70,11 @@ impl After {
         add(back, "back", "memory is back".to_owned());
         let below = from_kill(recovery.below_limit_ns).filter(|ns| Some(*ns) != back);
         add(below, "back", "below the limit again".to_owned());
+        add(
+            from_kill(recovery.above_watermark_ns),
+            "back",
+            "free memory above the watermarks again".to_owned(),
+        );
         if events.is_empty() {
             return None;
         }
