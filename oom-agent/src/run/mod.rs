@@ -47,7 +47,7 @@ const QUESTIONS: usize = 16;
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-HTTP: /metrics for Prometheus, /healthz (it is alive), /readyz (it sees OOM kills, and how much of them),
+HTTP: / for people, /metrics for Prometheus, /healthz (it is alive), /readyz (it sees OOM kills, and how much of them),
 /api/v1/incidents, /api/v1/incidents/ID, /api/v1/rank, /api/v1/events (JSON; see /api/v1/openapi.json).
 
 Exit status: 0 ended by SIGTERM or SIGINT, 1 failed, 2 usage, 3 not permitted or not supported here.")]
@@ -117,7 +117,7 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
     }
     let scheme = if access.encrypts() { "https" } else { "http" };
     access.warnings(address).iter().for_each(|warning| note(warning));
-    note(&format!("listening on {scheme}://{address}: /metrics, /healthz, /readyz, /api/v1"));
+    note(&format!("listening on {scheme}://{address}: / for people, /metrics, /healthz, /readyz, /api/v1"));
     let done = watch(&mut live, &mut daemon, listener, access, &mut end).await;
     let pending = live.finish();
     for incident in &pending {

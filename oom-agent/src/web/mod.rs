@@ -7,7 +7,7 @@
 //! # Layout
 //! - [`listen`], [`serve`]: connections. Below them hyper by hand, for the bounds; above them axum.
 //! - `patient`: a reader that does not read is left.
-//! - `route`: which path is what. `api`: JSON.
+//! - `route`: which path is what. `api`: JSON. `page`: HTML.
 //! - [`Access`]: TLS, passwords, the token.
 //! - [`Ask`]: what the agent is asked. `problem`: why there is no answer. `room`: how much of answers may wait in memory.
 //! - [`Counts`]: what is counted.
@@ -16,6 +16,7 @@ mod access;
 mod api;
 mod ask;
 mod counts;
+mod page;
 mod patient;
 mod problem;
 mod room;

@@ -5,6 +5,7 @@ use super::{
     api::{self, Looks, Subscribers},
     ask::{Agent, Answer, Ask, Reply},
     counts::Counters,
+    page,
     problem::Problem,
     room::Room,
 };
@@ -36,6 +37,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/healthz", text(Ask::Healthy))
         .route("/readyz", text(Ask::Ready))
         .merge(api::router())
+        .merge(page::router())
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(middleware::from_fn_with_state(app.clone(), gate))
@@ -59,7 +61,7 @@ async fn not_found(uri: Uri) -> Response {
         let detail = "not found: see /api/v1/incidents".to_owned();
         return Problem::not_found(detail).into_response();
     }
-    (StatusCode::NOT_FOUND, "not found: /metrics, /healthz, /readyz, /api/v1/incidents\n").into_response()
+    (StatusCode::NOT_FOUND, "not found: /, /metrics, /healthz, /readyz, /api/v1/incidents\n").into_response()
 }
 
 async fn not_allowed(uri: Uri) -> Response {

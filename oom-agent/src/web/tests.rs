@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod events;
+mod pages;
 
 use super::*;
 use crate::{kernel::host::test_root::TestRoot, store::Store};
@@ -49,6 +50,7 @@ fn server_with(bytes: usize, patience: Patience) -> SocketAddr {
                 Ask::Healthy(reply) => drop(reply.send(Answer::text(true, "ok\n".into()))),
                 Ask::Ready(reply) => drop(reply.send(Answer::text(false, "no\n".into()))),
                 Ask::List(_, reply) => drop(reply.send(Err("none here".into()))),
+                Ask::About(reply) => drop(reply.send(crate::page::About::default())),
                 Ask::Incident(_, reply) => drop(reply.send(Err("none here".into()))),
                 Ask::Next(_, reply) => drop(reply.send(Err("none here".into()))),
             }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     incident::{diagnosis::diagnose, id::incident_id, model::Incident},
+    page::About,
     sink::{json, samples},
     store::Retention,
 };
@@ -42,6 +43,7 @@ fn answer(store: Option<&Store>, ask: Ask) {
             Some(store) => store.following(id.as_deref()).map_err(|error| error.to_string()),
             None => Err(unread()),
         })),
+        Ask::About(reply) => drop(reply.send(About { node: Some("n".into()), ..About::default() })),
         Ask::Metrics(reply) | Ask::Healthy(reply) | Ask::Ready(reply) => {
             drop(reply.send(Answer::text(true, "ok\n".into())));
         }
@@ -69,7 +71,7 @@ impl Shared {
 }
 
 /// A server with so many incidents.
-fn server(incidents: u64) -> (SocketAddr, TestRoot) {
+pub(super) fn server(incidents: u64) -> (SocketAddr, TestRoot) {
     let (address, dir, _) = shared(incidents);
     (address, dir)
 }
