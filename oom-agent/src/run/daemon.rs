@@ -2,6 +2,7 @@
 
 use super::{
     calm::{Calm, Held},
+    recovery::Found,
     texts::Texts,
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     },
     source::cgroupfs::Tree,
     startup::sees,
-    store::{Outcome, Status, Store},
+    store::{Outcome, Resume, Status, Store},
     web::{Answer, Ask},
 };
 use anyhow::Result;
@@ -25,6 +26,10 @@ use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
 
 /// The tree of cgroups is not looked at more often than this, however many ask.
 const LOOK_NS: u64 = 1_000_000_000;
+/// How far the log was read is not written down more often than this, unless there is an incident.
+const REMEMBER_NS: u64 = 60_000_000_000;
+/// So long after the start, what only the log tells may be what the agent before this one has stored.
+const TAKE_OVER_NS: u64 = 10_000_000_000;
 
 /// Everything that the daemon keeps.
 pub(super) struct Daemon {
@@ -39,6 +44,12 @@ pub(super) struct Daemon {
     /// For `/readyz`: a line for each hook.
     hooks: String,
     store: Store,
+    boot_id: Option<String>,
+    started_ns: u64,
+    /// When it was last written down where to go on.
+    remembered_ns: u64,
+    /// Records of the log that were overwritten before the start.
+    overwritten: u64,
 }
 
 impl Daemon {
@@ -66,13 +77,56 @@ impl Daemon {
             level: start.level,
             hooks,
             store,
+            boot_id: host.boot_id.value().cloned(),
+            started_ns: clock::boottime_ns(),
+            remembered_ns: 0,
+            overwritten: 0,
         };
         daemon.look();
         Ok(daemon)
     }
 
-    /// Does all that is done with an incident. Once, in the order of their being told.
-    pub(super) fn incident(&mut self, incident: &Incident) {
+    /// What happened while the agent did not run.
+    pub(super) fn recovered(&mut self, found: Found, live: &mut Live) {
+        self.overwritten = found.overwritten;
+        self.metrics.recovered(found.counted);
+        self.say_of_store();
+        self.read_on(live);
+    }
+
+    /// The log was read on.
+    pub(super) fn read_on(&mut self, live: &mut Live) {
+        self.resume_at(live.position());
+        let now = clock::boottime_ns();
+        if self.remembered_ns == 0 || now.saturating_sub(self.remembered_ns) >= REMEMBER_NS {
+            self.remembered_ns = now;
+            self.store.remember();
+            self.say_of_store();
+        }
+    }
+
+    /// Where the next agent is to go on, written with the next incident.
+    fn resume_at(&mut self, position: Option<u64>) {
+        if let (Some(boot_id), Some(seq)) = (&self.boot_id, position) {
+            let unix_ms = clock::wall(clock::boottime_ns()).map_or(0, |(unix_ms, _)| unix_ms);
+            self.store.resume_at(Resume { boot_id: boot_id.clone(), seq, unix_ms });
+        }
+    }
+
+    /// What the log was just saying when this agent was started may have been told by the one before.
+    fn is_known(&self, incident: &Incident) -> bool {
+        let early = clock::boottime_ns().saturating_sub(self.started_ns) < TAKE_OVER_NS;
+        let log_only = incident.evidence.level == Level::Kmsg;
+        early && log_only && self.store.is_known(incident, clock::suspended_ns()).unwrap_or(false)
+    }
+
+    /// Does all that is done with an incident. Once, in the order of their being told. `position`: what of the kernel's log
+    /// is told with it, see [`Live::position`].
+    pub(super) fn incident(&mut self, incident: &Incident, position: Option<u64>) {
+        self.resume_at(position);
+        if self.is_known(incident) {
+            return;
+        }
         // Durable before anything below announces it.
         let outcome = self.store.put(incident);
         self.say_of_store();
@@ -94,6 +148,7 @@ impl Daemon {
             Ask::Metrics => {
                 self.look();
                 self.count(live);
+                self.metrics.scrape(clock::boottime_ns());
                 let Self { texts, metrics, .. } = self;
                 let text = texts.get(|| metrics.text());
                 Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }
@@ -129,6 +184,7 @@ impl Daemon {
             missed_log_records: totals.missed_lines,
             none_killable: totals.none_killable,
             reads_log: live.reads_log(),
+            overwritten_log_records: self.overwritten,
             stored: self.stored(),
         });
     }
@@ -178,7 +234,10 @@ impl Daemon {
     }
 
     /// The last line.
-    pub(super) fn farewell(&mut self, ran: Duration, live: &Live) {
+    pub(super) fn farewell(&mut self, ran: Duration, live: &mut Live) {
+        self.resume_at(live.position());
+        self.store.remember();
+        self.say_of_store();
         if self.calm.due_ns().is_some() {
             self.say_held_back();
         }

@@ -6,17 +6,18 @@
 //! # Layout
 //! - [`RunArgs`]: its arguments.
 //! - `daemon`: what is done with an incident and answered to a question.
+//! - `recovery`: what happened while it did not run.
 //! - `calm`: a storm is not a storm of log lines.
 //! - `texts`: how many texts may wait for slow readers.
 
 mod calm;
 mod daemon;
+mod recovery;
 mod texts;
 
 use crate::{
-    incident::model::Incident,
     kernel::host::Host,
-    live::Live,
+    live::{Before, Live},
     note::{log_to_stderr, note},
     resident,
     startup::{NotPermitted, UseArgs, announce, duration},
@@ -26,6 +27,7 @@ use crate::{
 use anyhow::{Context as _, Result};
 use clap::Args;
 use daemon::Daemon;
+use recovery::Recovery;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -94,23 +96,38 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
     let listener = web::listen(args.listen)?;
     let address = web::address(&listener)?;
     let retention = Retention { max_age: args.keep, max_bytes: args.keep_mib << 20 };
-    let (store, messages) = Store::open(&args.state_dir, retention)
+    let (mut store, messages) = Store::open(&args.state_dir, retention)
         .with_context(|| format!("cannot use the store in {}", args.state_dir.display()))?;
-    let (mut live, start) = Live::start(host, &args.uses.options(), false, args.uses.sample_every.0)
+    let mut recovery = Recovery::new(&mut store, host);
+    let since = recovery.as_ref().and_then(Recovery::since);
+    let wanted = recovery.is_some();
+    let mut tell = |incident| {
+        if let Some(recovery) = &mut recovery {
+            recovery.take(incident);
+        }
+    };
+    let before = wanted.then_some(Before { since, tell: &mut tell });
+    let (mut live, start) = Live::start(host, &args.uses.options(), before, args.uses.sample_every.0)
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
+    let found = recovery.zip(start.read).map(|(recovery, read)| recovery.finish(read));
     let mut daemon = Daemon::new(&start, host, store)?;
     resident::settle();
     announce(&start, host, began.elapsed(), "SIGTERM ends");
     for message in &messages {
         note(message);
     }
+    if let Some(found) = found {
+        found.say();
+        daemon.recovered(found, &mut live);
+    }
     note(&format!("listening on http://{address}: /metrics, /healthz, /readyz"));
     let done = watch(&mut live, &mut daemon, listener, &mut end).await;
     let pending = live.finish();
     for incident in &pending {
-        daemon.incident(incident);
+        // Where to go on is only known after the last of them.
+        daemon.incident(incident, None);
     }
-    daemon.farewell(began.elapsed(), &live);
+    daemon.farewell(began.elapsed(), &mut live);
     done
 }
 
@@ -121,8 +138,10 @@ async fn watch(live: &mut Live, daemon: &mut Daemon, listener: TcpListener, end:
     loop {
         tokio::select! {
             incident = live.next() => {
-                let incident: Incident = incident?;
-                daemon.incident(&incident);
+                match incident? {
+                    Some(incident) => daemon.incident(&incident, live.position()),
+                    None => daemon.read_on(live),
+                }
                 // In a storm the next one is there already: connections have their turn too.
                 yield_now().await;
             }

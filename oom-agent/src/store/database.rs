@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use super::record::Record;
+use super::resume::{self, Resume};
 use crate::incident::id::first_id;
 use crate::incident::model::Incident;
 use crate::incident::same::{is_same, processes, window_ns};
@@ -135,6 +136,7 @@ impl Database {
         } else {
             check_content(&db)?;
         }
+        resume::prepare(&db)?;
         db.pragma_update(None, "foreign_keys", true)?;
         Ok(Self { db })
     }
@@ -181,12 +183,13 @@ impl Database {
         }
     }
 
-    /// Stores what is new and drops what is too old or too much, in one transaction.
+    /// Stores what is new, drops what is too old or too much, and notes where to go on, in one transaction.
     pub(super) fn put(
         &mut self,
         records: &[Record],
         retention: &Retention,
         now_ms: u64,
+        resume: Option<&Resume>,
     ) -> Result<Put, Error> {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before: i64 = tx.query_row("SELECT ifnull(max(seq), 0) FROM incidents", [], |row| row.get(0))?;
@@ -195,16 +198,22 @@ impl Database {
             put.new.push(insert(&tx, record)?);
         }
         put.expired = expire(&tx, retention, now_ms, before)?;
+        if let Some(resume) = resume {
+            resume::write(&tx, resume)?;
+        }
         tx.commit()?;
         Ok(put)
     }
 
     /// Drops what is too old or too much, and gives free space at the end of the file back.
     pub(super) fn shrink(&mut self, retention: &Retention, now_ms: u64) -> Result<u64, Error> {
-        let expired = self.put(&[], retention, now_ms)?.expired;
+        let expired = self.put(&[], retention, now_ms, None)?.expired;
         let limit = retention.max_bytes.saturating_sub(CHECKPOINT_PAGES as u64 * 4096);
         if pragma(&self.db, "page_count")?.saturating_mul(pragma(&self.db, "page_size")?) > limit {
-            self.db.execute_batch("PRAGMA incremental_vacuum(4096)")?;
+            // Each row is a page that was given back.
+            let mut statement = self.db.prepare("PRAGMA incremental_vacuum(4096)")?;
+            let mut rows = statement.query([])?;
+            while rows.next()?.is_some() {}
         }
         Ok(expired)
     }
@@ -279,6 +288,11 @@ impl Database {
     pub fn count(&self) -> Result<u64, Error> {
         let count: i64 = self.db.query_row("SELECT count(*) FROM incidents", [], |row| row.get(0))?;
         Ok(count as u64)
+    }
+
+    /// Where to go on.
+    pub(super) fn resume(&self) -> Option<Resume> {
+        resume::read(&self.db)
     }
 
     /// Bytes in use.

@@ -3,22 +3,24 @@
 //!
 //! # Layout
 //! - [`Store`]: what `run` writes to. [`Database`]: one SQLite file, also for the commands that only read.
-//! - `record`: an incident as a row, pure. `file`: the files around SQLite. `error`: why not.
+//! - `resume`: where to go on after a restart. `record`: an incident as a row, pure. `file`: the files around SQLite. `error`: why not.
 
 mod database;
 mod error;
 mod file;
 mod record;
+mod resume;
 
 #[cfg(test)]
 mod tests;
 
 use crate::clock;
-use crate::incident::model::Incident;
+use crate::incident::model::{Incident, Level};
 use crate::sink::units;
 pub use database::{Database, Lookup, Page, Retention};
 pub use error::Error;
 use record::Record;
+pub use resume::Resume;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -72,6 +74,11 @@ pub struct Store {
     retention: Retention,
     disk: Option<Disk>,
     memory: Option<Database>,
+    /// What can be read of a disk that cannot be written to.
+    reader: Option<Database>,
+    /// Where a restarted agent is to go on, and whether the file says so already.
+    resume: Option<Resume>,
+    remembered: bool,
     /// Held as long as the store, over all files.
     lock: Option<File>,
     /// When the disk is tried again, and how long after that.
@@ -99,6 +106,9 @@ impl Store {
             retention,
             disk: None,
             memory: None,
+            reader: None,
+            resume: None,
+            remembered: true,
             lock: None,
             again: None,
             status: Status::default(),
@@ -109,6 +119,7 @@ impl Store {
                 return Err(error);
             }
             store.failed(&error);
+            store.reader = Database::read(&store.path).ok();
         }
         let messages = store.messages();
         Ok((store, messages))
@@ -125,7 +136,7 @@ impl Store {
         if self.ready() {
             // After damage there is a new file to try.
             for _ in 0..2 {
-                match self.write(&records) {
+                match self.write(&records, true) {
                     Ok(new) => {
                         let outcome = |new| if new { Outcome::Stored } else { Outcome::Known };
                         return new.into_iter().map(outcome).collect();
@@ -145,6 +156,27 @@ impl Store {
             }
         }
         self.hold(&records)
+    }
+
+    /// Where the last agent that wrote here would have gone on.
+    pub fn resume(&self) -> Option<Resume> {
+        self.disk.as_ref().map(|disk| &disk.database).or(self.reader.as_ref())?.resume()
+    }
+
+    /// From now on a restarted agent is to go on here: everything before it was put. It is written with the next incident.
+    pub fn resume_at(&mut self, resume: Resume) {
+        self.remembered &= self.resume.as_ref() == Some(&resume);
+        self.resume = Some(resume);
+    }
+
+    /// Writes down where to go on without waiting for an incident, if the disk can be used.
+    pub fn remember(&mut self) {
+        if !self.remembered
+            && self.ready()
+            && let Err(error) = self.write(&[], true)
+        {
+            self.failed(&error);
+        }
     }
 
     /// Tries the disk again if it is time to. For whoever has a timer; [`Self::put`] does so too.
@@ -229,7 +261,8 @@ impl Store {
     }
 
     fn databases(&self) -> impl Iterator<Item = &Database> {
-        self.memory.iter().chain(self.disk.as_ref().map(|disk| &disk.database))
+        let disk = self.disk.as_ref().map(|disk| &disk.database);
+        self.memory.iter().chain(disk.or(self.reader.as_ref()))
     }
 
     /// Whether the disk can be used. Opens it again where it could not, when it is time to, and moves to it what was held.
@@ -276,6 +309,7 @@ impl Store {
         let stamp = jiff::Timestamp::from_millisecond(stamp as i64)
             .map_or_else(|_| stamp.to_string(), |time| time.strftime("%Y%m%dT%H%M%S%.3fZ").to_string());
         let aside = file::set_aside(&self.path, &stamp)?;
+        self.remembered = self.resume.is_none();
         self.status.set_aside += 1;
         self.messages.push(format!(
             "THE STORE IS DAMAGED ({damage}): its file was set aside as {}, a new one is begun",
@@ -291,13 +325,17 @@ impl Store {
         let mut database = Database::open(&self.path)?;
         self.status.expired += database.shrink(&self.retention, now_ms())?;
         self.disk = Some(Disk { database, identity });
+        self.reader = None;
         Ok(())
     }
 
-    fn write(&mut self, records: &[Record]) -> Result<Vec<bool>, Error> {
+    /// `all`: nothing is held that is older, so it may be noted where to go on.
+    fn write(&mut self, records: &[Record], all: bool) -> Result<Vec<bool>, Error> {
         let Some(disk) = &mut self.disk else { return Err(Error::Missing(self.path.clone())) };
-        let put = disk.database.put(records, &self.retention, now_ms())?;
+        let resume = self.resume.as_ref().filter(|_| all && !self.remembered);
+        let put = disk.database.put(records, &self.retention, now_ms(), resume)?;
         self.status.expired += put.expired;
+        self.remembered |= all;
         Ok(put.new)
     }
 
@@ -318,17 +356,24 @@ impl Store {
             let end = next.is_none();
             if let Some((id, json)) = next {
                 let incident: Option<Incident> = serde_json::from_str(&json).ok();
-                records.extend(incident.as_ref().map(Record::of));
+                let new = incident.filter(|incident| !self.told_before(incident));
+                records.extend(new.as_ref().map(Record::of));
                 last = id;
             }
             if end || records.len() == MOVED_AT_ONCE {
-                self.write(&records)?;
+                self.write(&records, false)?;
                 records.clear();
             }
             if end {
                 return Ok(());
             }
         }
+    }
+
+    /// It was read from the log when the disk could not be asked whether it is known.
+    fn told_before(&self, incident: &Incident) -> bool {
+        let disk = self.disk.as_ref().filter(|_| incident.evidence.level == Level::Kmsg);
+        disk.is_some_and(|disk| disk.database.is_known(incident, clock::suspended_ns()).unwrap_or(false))
     }
 
     fn hold(&mut self, records: &[Record]) -> Vec<Outcome> {
@@ -346,7 +391,7 @@ impl Store {
             None => self.memory.insert(Database::in_memory()?),
         };
         let retention = Retention { max_age: Duration::MAX, max_bytes: MEMORY_BYTES };
-        let put = memory.put(records, &retention, 0)?;
+        let put = memory.put(records, &retention, 0, None)?;
         let new = put.new.iter().filter(|new| **new).count() as u64;
         self.status.held = (self.status.held + new).saturating_sub(put.expired);
         self.status.lost += put.expired;

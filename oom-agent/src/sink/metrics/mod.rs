@@ -6,14 +6,17 @@
 //! # Layout
 //! - [`Metrics`]: what is counted.
 //! - `cgroups`: which of them have series, and until when.
+//! - [`Recovered`]: what happened while the agent did not run.
 //! - `tell`: names, help and samples.
 //! - `text`: the format.
 
 mod cgroups;
+mod recovered;
 mod tell;
 mod text;
 
 pub use cgroups::Bounds;
+pub use recovered::Recovered;
 
 use crate::incident::model::{Decision, Incident, Level, Rule, ScopeKind};
 use cgroups::Cgroups;
@@ -55,6 +58,8 @@ pub struct Counts {
     pub none_killable: u64,
     /// The kernel's log is read.
     pub reads_log: bool,
+    /// Records of the kernel's log that were overwritten between the agent's last run and this one.
+    pub overwritten_log_records: u64,
     /// The store, see [`Stored`].
     pub stored: Stored,
 }
@@ -86,6 +91,9 @@ pub struct Metrics {
     oom_path: Histogram,
     exit: Histogram,
     stall: Histogram,
+    waiting: recovered::Waiting,
+    /// Incidents that were recovered at the start.
+    recovered: u64,
     /// Bytes of the last text.
     length: usize,
 }
@@ -138,6 +146,8 @@ impl Metrics {
                  killer was called, of incidents for which it was seen.",
                 &[1e-4, 1e-3, 0.01, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 60.0],
             )?,
+            waiting: recovered::Waiting::default(),
+            recovered: 0,
             length: 0,
         })
     }

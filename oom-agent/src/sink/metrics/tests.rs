@@ -34,6 +34,7 @@ fn all() -> Metrics {
         missed_log_records: 70,
         none_killable: 42,
         reads_log: true,
+        overwritten_log_records: 1_234,
         stored: Stored { on_disk: true, bytes: Some(81_920), held: 2, lost: 3, expired: 4, set_aside: 1 },
     });
     metrics

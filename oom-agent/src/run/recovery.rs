@@ -1,0 +1,152 @@
+//! What happened while the agent did not run, as far as the kernel's log still tells of it.
+
+use crate::{
+    clock,
+    incident::model::Incident,
+    kernel::host::Host,
+    live::Read,
+    note::note,
+    sink::{
+        metrics::{self, Bounds},
+        terminal, units,
+    },
+    store::{Outcome, Resume, Store},
+};
+
+/// Incidents in one transaction.
+const AT_ONCE: usize = 64;
+/// Incidents that get a line of their own.
+const LINES: usize = 10;
+
+/// Takes what the log tells of the time before this start. What is stored already is passed over.
+pub(super) struct Recovery<'a> {
+    store: &'a mut Store,
+    last: Option<Resume>,
+    same_boot: bool,
+    suspended_ns: u64,
+    batch: Vec<Incident>,
+    found: Found,
+}
+
+/// What came of it.
+pub(super) struct Found {
+    /// To be counted.
+    pub(super) counted: metrics::Recovered,
+    /// Records of the log that nobody has read.
+    pub(super) overwritten: u64,
+    incidents: u64,
+    victims: u64,
+    span: Option<(String, String)>,
+    lines: Vec<String>,
+    /// When an agent last wrote where it was.
+    last: Option<u64>,
+    same_boot: bool,
+    first_seq: u64,
+}
+
+impl<'a> Recovery<'a> {
+    /// `None`: what is stored could not be told from what is not, as this boot has no name.
+    pub(super) fn new(store: &'a mut Store, host: &Host) -> Option<Self> {
+        let boot_id = host.boot_id.value()?;
+        let last = store.resume();
+        let same_boot = last.as_ref().is_some_and(|last| last.boot_id == *boot_id);
+        let found = Found {
+            counted: metrics::Recovered::new(Bounds::default()),
+            overwritten: 0,
+            incidents: 0,
+            victims: 0,
+            span: None,
+            lines: Vec::new(),
+            last: last.as_ref().map(|last| last.unix_ms),
+            same_boot,
+            first_seq: 0,
+        };
+        Some(Self { store, last, same_boot, suspended_ns: clock::suspended_ns(), batch: Vec::new(), found })
+    }
+
+    /// The record of the log to begin with.
+    pub(super) fn since(&self) -> Option<u64> {
+        self.last.as_ref().filter(|_| self.same_boot).map(|last| last.seq)
+    }
+
+    /// The log tells of this one.
+    pub(super) fn take(&mut self, incident: Incident) {
+        if self.store.is_known(&incident, self.suspended_ns).unwrap_or(false) {
+            return;
+        }
+        self.batch.push(incident);
+        if self.batch.len() >= AT_ONCE {
+            self.put();
+        }
+    }
+
+    fn put(&mut self) {
+        let outcomes = self.store.put_all(&self.batch);
+        for (incident, outcome) in self.batch.drain(..).zip(outcomes) {
+            if outcome != Outcome::Known {
+                self.found.add(&incident);
+            }
+        }
+    }
+
+    /// The log was read.
+    pub(super) fn finish(mut self, read: Read) -> Found {
+        self.put();
+        let Self { last, same_boot, mut found, .. } = self;
+        let Read { first_seq, other_log } = read;
+        found.first_seq = first_seq;
+        found.overwritten = match last {
+            // Nobody has missed what was before the first start ever.
+            None => 0,
+            Some(Resume { seq, .. }) if same_boot && !other_log => first_seq.saturating_sub(seq),
+            Some(_) => first_seq,
+        };
+        found
+    }
+}
+
+impl Found {
+    fn add(&mut self, incident: &Incident) {
+        self.counted.incident(incident);
+        self.incidents += 1;
+        self.victims += incident.victims.len() as u64;
+        let time = incident.time.clone().unwrap_or_default();
+        self.span = Some((self.span.take().map_or_else(|| time.clone(), |(first, _)| first), time.clone()));
+        if self.lines.len() < LINES {
+            self.lines.push(format!("{} {time} {}", incident.id, terminal::headline(incident)));
+        }
+    }
+
+    /// Tells the operator.
+    pub(super) fn say(&self) {
+        let last = self.last.and_then(clock::local);
+        let since = match (&last, self.same_boot) {
+            (Some(last), true) => format!("since the last run, known to have gone on until {last}"),
+            (Some(last), false) => format!("since boot; the last run was before, until {last}"),
+            (None, _) => "since boot: the first run here".to_owned(),
+        };
+        match &self.span {
+            None => note(&format!("the kernel's log tells of no other incident {since}")),
+            Some((from, to)) => note(&format!(
+                "recovered {} with {} from the kernel's log, from {from} to {to} ({since})",
+                units::plural(self.incidents, "incident", "incidents"),
+                units::plural(self.victims, "victim", "victims"),
+            )),
+        }
+        for line in &self.lines {
+            note(line);
+        }
+        if self.incidents > self.lines.len() as u64 {
+            note(&format!("and {} more", self.incidents - self.lines.len() as u64));
+        }
+        if self.overwritten > 0 {
+            note(&format!(
+                "{} of the kernel's log WERE OVERWRITTEN before this start: kills that they told of are not known \
+                 (a larger ring: log_buf_len= on the kernel's command line)",
+                units::plural(self.overwritten, "record", "records")
+            ));
+        } else if self.last.is_none() && self.first_seq > 0 {
+            note(&format!("the kernel's log begins with its record {}: what was before is not known", self.first_seq));
+        }
+    }
+}
