@@ -202,11 +202,16 @@ impl Live {
         }
     }
 
-    /// What is pending, marked as such.
-    pub fn finish(&mut self) -> Vec<Incident> {
+    /// Reads everything that is there. What is due then comes with [`Self::next`].
+    pub fn catch_up(&mut self) {
         if let Err(error) = self.read_all(Ok(())) {
             note(&format!("{error:#}"));
         }
+    }
+
+    /// What is pending, marked as such.
+    pub fn finish(&mut self) -> Vec<Incident> {
+        self.catch_up();
         if let Some(kmsg) = &mut self.kmsg {
             kmsg.finish(&mut self.events);
             self.take_log();

@@ -2,6 +2,7 @@
 
 use super::{
     calm::{Calm, Held},
+    counted::Counted,
     recovery::Found,
     texts::Texts,
 };
@@ -18,7 +19,7 @@ use crate::{
     },
     source::cgroupfs::Tree,
     startup::sees,
-    store::{Outcome, Resume, Status, Store},
+    store::{self, Outcome, Resume, Status, Store},
     web::{Answer, Ask},
 };
 use anyhow::Result;
@@ -26,6 +27,8 @@ use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
 
 /// The tree of cgroups is not looked at more often than this, however many ask.
 const LOOK_NS: u64 = 1_000_000_000;
+/// Lines about cgroups whose counters differ, in one look.
+const MOST_WORDS: usize = 10;
 /// How far the log was read is not written down more often than this, unless there is an incident.
 const REMEMBER_NS: u64 = 60_000_000_000;
 /// So long after the start, what only the log tells may be what the agent before this one has stored.
@@ -48,8 +51,11 @@ pub(super) struct Daemon {
     started_ns: u64,
     /// When it was last written down where to go on.
     remembered_ns: u64,
+    /// See [`Live::position`].
+    position: Option<u64>,
     /// Records of the log that were overwritten before the start.
     overwritten: u64,
+    counted: Counted,
 }
 
 impl Daemon {
@@ -67,7 +73,7 @@ impl Daemon {
         if tree.is_none() {
             note("no memory cgroups can be seen here: their metrics begin with the first kill");
         }
-        let mut daemon = Self {
+        Ok(Self {
             metrics: Metrics::new(about, Bounds::default())?,
             texts: Texts::default(),
             calm: Calm::default(),
@@ -80,23 +86,27 @@ impl Daemon {
             boot_id: host.boot_id.value().cloned(),
             started_ns: clock::boottime_ns(),
             remembered_ns: 0,
+            position: None,
             overwritten: 0,
-        };
-        daemon.look();
-        Ok(daemon)
+            counted: Counted::new(Path::new("/"), None),
+        })
     }
 
-    /// What happened while the agent did not run.
-    pub(super) fn recovered(&mut self, found: Found, live: &mut Live) {
-        self.overwritten = found.overwritten;
-        self.metrics.recovered(found.counted);
+    /// It is attached. `found`: what happened while the agent did not run.
+    pub(super) fn begin(&mut self, found: Option<Found>, live: &mut Live) {
+        if let Some(Found { recovered, counted, overwritten, .. }) = found {
+            self.overwritten = overwritten;
+            self.counted = counted;
+            self.metrics.recovered(recovered);
+        }
+        self.look(live);
         self.say_of_store();
         self.read_on(live);
     }
 
     /// The log was read on.
     pub(super) fn read_on(&mut self, live: &mut Live) {
-        self.resume_at(live.position());
+        self.resume_at(live.position(), self.counted.stored_with(&[]));
         let now = clock::boottime_ns();
         if self.remembered_ns == 0 || now.saturating_sub(self.remembered_ns) >= REMEMBER_NS {
             self.remembered_ns = now;
@@ -106,10 +116,11 @@ impl Daemon {
     }
 
     /// Where the next agent is to go on, written with the next incident.
-    fn resume_at(&mut self, position: Option<u64>) {
-        if let (Some(boot_id), Some(seq)) = (&self.boot_id, position) {
+    fn resume_at(&mut self, position: Option<u64>, counted: Option<store::Counted>) {
+        self.position = position.or(self.position);
+        if let (Some(boot_id), Some(seq)) = (&self.boot_id, self.position) {
             let unix_ms = clock::wall(clock::boottime_ns()).map_or(0, |(unix_ms, _)| unix_ms);
-            self.store.resume_at(Resume { boot_id: boot_id.clone(), seq, unix_ms });
+            self.store.resume_at(Resume { boot_id: boot_id.clone(), seq, unix_ms, counted });
         }
     }
 
@@ -123,16 +134,17 @@ impl Daemon {
     /// Does all that is done with an incident. Once, in the order of their being told. `position`: what of the kernel's log
     /// is told with it, see [`Live::position`].
     pub(super) fn incident(&mut self, incident: &Incident, position: Option<u64>) {
-        self.resume_at(position);
         if self.is_known(incident) {
             return;
         }
+        self.resume_at(position, self.counted.stored_with(std::slice::from_ref(incident)));
         // Durable before anything below announces it.
         let outcome = self.store.put(incident);
         self.say_of_store();
         if outcome == Outcome::Known {
             return;
         }
+        self.counted.tell(incident);
         self.metrics.incident(incident);
         self.tally.count(incident);
         if self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64) {
@@ -141,12 +153,12 @@ impl Daemon {
     }
 
     /// Answers a question.
-    pub(super) fn answer(&mut self, ask: Ask, live: &Live) -> Answer {
+    pub(super) fn answer(&mut self, ask: Ask, live: &mut Live) -> Answer {
         match ask {
             Ask::Healthy => Answer::text(true, "ok\n".to_owned()),
             Ask::Ready => self.ready(live),
             Ask::Metrics => {
-                self.look();
+                self.look(live);
                 self.count(live);
                 self.metrics.scrape(clock::boottime_ns());
                 let Self { texts, metrics, .. } = self;
@@ -166,13 +178,24 @@ impl Daemon {
     }
 
     /// Cgroups have series from when they are seen, so that their first kill is an increase. Whoever scrapes sees what
-    /// there is then.
-    fn look(&mut self) {
+    /// there is then. The kernel's counters are compared with what was told.
+    fn look(&mut self, live: &mut Live) {
         let now = clock::boottime_ns();
-        let Some(tree) = &self.tree else { return };
-        if self.looked_ns.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_NS) {
-            self.looked_ns = Some(now);
-            self.metrics.cgroups(tree.list().iter().map(String::as_str), now);
+        if self.looked_ns.is_some_and(|looked| now.saturating_sub(looked) < LOOK_NS) {
+            return;
+        }
+        self.looked_ns = Some(now);
+        self.counted.read();
+        live.catch_up();
+        let Self { tree, metrics, counted, .. } = self;
+        let paths = tree.as_ref().map(Tree::list);
+        if let Some(paths) = &paths {
+            metrics.cgroups(paths.iter().map(String::as_str), now);
+        }
+        // While kills are being told, the counters are ahead.
+        if live.is_idle() {
+            let words = counted.compare(tree.as_ref(), paths.as_deref().unwrap_or_default());
+            words.iter().take(MOST_WORDS).for_each(|words| note(words));
         }
     }
 
@@ -185,6 +208,7 @@ impl Daemon {
             none_killable: totals.none_killable,
             reads_log: live.reads_log(),
             overwritten_log_records: self.overwritten,
+            kernel: self.counted.totals(),
             stored: self.stored(),
         });
     }
@@ -235,7 +259,7 @@ impl Daemon {
 
     /// The last line.
     pub(super) fn farewell(&mut self, ran: Duration, live: &mut Live) {
-        self.resume_at(live.position());
+        self.resume_at(live.position(), self.counted.stored_with(&[]));
         self.store.remember();
         self.say_of_store();
         if self.calm.due_ns().is_some() {

@@ -6,11 +6,13 @@
 //! # Layout
 //! - [`RunArgs`]: its arguments.
 //! - `daemon`: what is done with an incident and answered to a question.
+//! - `counted`: what the kernel counted, and what was told.
 //! - `recovery`: what happened while it did not run.
 //! - `calm`: a storm is not a storm of log lines.
 //! - `texts`: how many texts may wait for slow readers.
 
 mod calm;
+mod counted;
 mod daemon;
 mod recovery;
 mod texts;
@@ -109,17 +111,17 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
     let before = wanted.then_some(Before { since, tell: &mut tell });
     let (mut live, start) = Live::start(host, &args.uses.options(), before, args.uses.sample_every.0)
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
-    let found = recovery.zip(start.read).map(|(recovery, read)| recovery.finish(read));
+    let found = recovery.map(|recovery| recovery.finish(start.read));
     let mut daemon = Daemon::new(&start, host, store)?;
     resident::settle();
     announce(&start, host, began.elapsed(), "SIGTERM ends");
     for message in &messages {
         note(message);
     }
-    if let Some(found) = found {
+    if let Some(found) = &found {
         found.say();
-        daemon.recovered(found, &mut live);
     }
+    daemon.begin(found, &mut live);
     note(&format!("listening on http://{address}: /metrics, /healthz, /readyz"));
     let done = watch(&mut live, &mut daemon, listener, &mut end).await;
     let pending = live.finish();

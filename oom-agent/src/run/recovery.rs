@@ -1,8 +1,9 @@
 //! What happened while the agent did not run, as far as the kernel's log still tells of it.
 
+use super::counted::Counted;
 use crate::{
     clock,
-    incident::model::Incident,
+    incident::{counted::Within, model::Incident},
     kernel::host::Host,
     live::Read,
     note::note,
@@ -10,8 +11,9 @@ use crate::{
         metrics::{self, Bounds},
         terminal, units,
     },
-    store::{Outcome, Resume, Store},
+    store::{self, Outcome, Resume, Store},
 };
+use std::path::Path;
 
 /// Incidents in one transaction.
 const AT_ONCE: usize = 64;
@@ -21,6 +23,7 @@ const LINES: usize = 10;
 /// Takes what the log tells of the time before this start. What is stored already is passed over.
 pub(super) struct Recovery<'a> {
     store: &'a mut Store,
+    boot_id: String,
     last: Option<Resume>,
     same_boot: bool,
     suspended_ns: u64,
@@ -30,8 +33,10 @@ pub(super) struct Recovery<'a> {
 
 /// What came of it.
 pub(super) struct Found {
-    /// To be counted.
-    pub(super) counted: metrics::Recovered,
+    /// For the metrics.
+    pub(super) recovered: metrics::Recovered,
+    /// With what the last run told in this boot.
+    pub(super) counted: Counted,
     /// Records of the log that nobody has read.
     pub(super) overwritten: u64,
     incidents: u64,
@@ -41,17 +46,23 @@ pub(super) struct Found {
     /// When an agent last wrote where it was.
     last: Option<u64>,
     same_boot: bool,
-    first_seq: u64,
+    read: Option<Read>,
 }
 
 impl<'a> Recovery<'a> {
     /// `None`: what is stored could not be told from what is not, as this boot has no name.
     pub(super) fn new(store: &'a mut Store, host: &Host) -> Option<Self> {
-        let boot_id = host.boot_id.value()?;
+        let boot_id = host.boot_id.value()?.clone();
         let last = store.resume();
-        let same_boot = last.as_ref().is_some_and(|last| last.boot_id == *boot_id);
+        let same_boot = last.as_ref().is_some_and(|last| last.boot_id == boot_id);
+        let counted = last.as_ref().and_then(|last| {
+            // In a new boot nothing was told yet, and the counter began with 0.
+            let new = store::Counted { base: 0, told: Within::default() };
+            if same_boot { last.counted } else { Some(new) }
+        });
         let found = Found {
-            counted: metrics::Recovered::new(Bounds::default()),
+            recovered: metrics::Recovered::new(Bounds::default()),
+            counted: Counted::new(Path::new("/"), counted),
             overwritten: 0,
             incidents: 0,
             victims: 0,
@@ -59,9 +70,9 @@ impl<'a> Recovery<'a> {
             lines: Vec::new(),
             last: last.as_ref().map(|last| last.unix_ms),
             same_boot,
-            first_seq: 0,
+            read: None,
         };
-        Some(Self { store, last, same_boot, suspended_ns: clock::suspended_ns(), batch: Vec::new(), found })
+        Some(Self { store, boot_id, last, same_boot, suspended_ns: clock::suspended_ns(), batch: Vec::new(), found })
     }
 
     /// The record of the log to begin with.
@@ -81,6 +92,18 @@ impl<'a> Recovery<'a> {
     }
 
     fn put(&mut self) {
+        let counted = self.found.counted.stored_with(&self.batch);
+        // In whatever moment this is killed, what is stored is counted.
+        if let Some(last) = &self.last
+            && !self.batch.is_empty()
+        {
+            self.store.resume_at(Resume {
+                boot_id: self.boot_id.clone(),
+                seq: self.since().unwrap_or(0),
+                unix_ms: last.unix_ms,
+                counted,
+            });
+        }
         let outcomes = self.store.put_all(&self.batch);
         for (incident, outcome) in self.batch.drain(..).zip(outcomes) {
             if outcome != Outcome::Known {
@@ -89,12 +112,15 @@ impl<'a> Recovery<'a> {
         }
     }
 
-    /// The log was read.
-    pub(super) fn finish(mut self, read: Read) -> Found {
+    /// The log was read, if `read` says how.
+    pub(super) fn finish(mut self, read: Option<Read>) -> Found {
         self.put();
         let Self { last, same_boot, mut found, .. } = self;
-        let Read { first_seq, other_log } = read;
-        found.first_seq = first_seq;
+        found.read = read;
+        let Some(Read { first_seq, other_log }) = read else { return found };
+        if other_log {
+            found.counted.forget_base();
+        }
         found.overwritten = match last {
             // Nobody has missed what was before the first start ever.
             None => 0,
@@ -107,7 +133,8 @@ impl<'a> Recovery<'a> {
 
 impl Found {
     fn add(&mut self, incident: &Incident) {
-        self.counted.incident(incident);
+        self.recovered.incident(incident);
+        self.counted.tell(incident);
         self.incidents += 1;
         self.victims += incident.victims.len() as u64;
         let time = incident.time.clone().unwrap_or_default();
@@ -119,6 +146,7 @@ impl Found {
 
     /// Tells the operator.
     pub(super) fn say(&self) {
+        let Some(Read { first_seq, .. }) = self.read else { return };
         let last = self.last.and_then(clock::local);
         let since = match (&last, self.same_boot) {
             (Some(last), true) => format!("since the last run, known to have gone on until {last}"),
@@ -145,8 +173,8 @@ impl Found {
                  (a larger ring: log_buf_len= on the kernel's command line)",
                 units::plural(self.overwritten, "record", "records")
             ));
-        } else if self.last.is_none() && self.first_seq > 0 {
-            note(&format!("the kernel's log begins with its record {}: what was before is not known", self.first_seq));
+        } else if self.last.is_none() && first_seq > 0 {
+            note(&format!("the kernel's log begins with its record {first_seq}: what was before is not known"));
         }
     }
 }

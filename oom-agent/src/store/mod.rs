@@ -20,7 +20,7 @@ use crate::sink::units;
 pub use database::{Database, Lookup, Page, Retention};
 pub use error::Error;
 use record::Record;
-pub use resume::Resume;
+pub use resume::{Counted, Resume};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

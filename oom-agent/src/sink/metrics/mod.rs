@@ -6,16 +6,19 @@
 //! # Layout
 //! - [`Metrics`]: what is counted.
 //! - `cgroups`: which of them have series, and until when.
+//! - [`KernelKills`]: the kernel's own counters.
 //! - [`Recovered`]: what happened while the agent did not run.
 //! - `tell`: names, help and samples.
 //! - `text`: the format.
 
 mod cgroups;
+mod kernel_kills;
 mod recovered;
 mod tell;
 mod text;
 
 pub use cgroups::Bounds;
+pub use kernel_kills::KernelKills;
 pub use recovered::Recovered;
 
 use crate::incident::model::{Decision, Incident, Level, Rule, ScopeKind};
@@ -60,6 +63,8 @@ pub struct Counts {
     pub reads_log: bool,
     /// Records of the kernel's log that were overwritten between the agent's last run and this one.
     pub overwritten_log_records: u64,
+    /// The kernel's own counters.
+    pub kernel: KernelKills,
     /// The store, see [`Stored`].
     pub stored: Stored,
 }

@@ -14,6 +14,7 @@ impl Metrics {
         let mut text = Text::with_room(self.length + self.length / 16);
         self.kills(&mut text);
         self.last(&mut text);
+        self.kernel_kills(&mut text);
         self.agent(&mut text);
         self.lost(&mut text);
         self.stored(&mut text);

@@ -256,6 +256,7 @@ impl Sample {
                 last_60s: Some(self.window(59.8, 2_304)),
                 ..Escalation::default()
             }),
+            counted_kills: Some(u64::from(killed)),
             oom_path_ns: Some(6_240_000),
             recovery_ns: killed.then_some(41_000_000),
             freed_bytes: killed.then_some(freed),

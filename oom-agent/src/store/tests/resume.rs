@@ -1,9 +1,11 @@
 //! Where a restarted agent goes on.
 
 use super::*;
+use crate::incident::counted::Within;
 
 fn at(seq: u64) -> Resume {
-    Resume { boot_id: "boot".into(), seq, unix_ms: 1_000 + seq }
+    let counted = Counted { base: 3, told: Within { least: seq, most: seq + 1 } };
+    Resume { boot_id: "boot".into(), seq, unix_ms: 1_000 + seq, counted: Some(counted).filter(|_| seq > 7) }
 }
 
 #[test]
