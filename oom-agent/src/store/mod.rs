@@ -119,7 +119,6 @@ impl Store {
                 return Err(error);
             }
             store.failed(&error);
-            store.reader = Database::read(&store.path).ok();
         }
         let messages = store.messages();
         Ok((store, messages))
@@ -296,12 +295,18 @@ impl Store {
         true
     }
 
-    /// Opens the file. A damaged one is set aside, and a new one begun.
+    /// Opens the file. A damaged one is set aside, and a new one begun. One that cannot be written to may be read.
     fn connect(&mut self) -> Result<(), Error> {
-        match self.open_file() {
+        // SQLite shares what it maps of a file among all who have it open: who reads it read-only stays in the way.
+        self.reader = None;
+        let opened = match self.open_file() {
             Err(error) if error.is_damage() => self.replace(&error),
             other => other,
+        };
+        if opened.as_ref().is_err_and(|error| !error.is_final()) {
+            self.reader = Database::read(&self.path).ok();
         }
+        opened
     }
 
     fn replace(&mut self, damage: &Error) -> Result<(), Error> {
@@ -325,7 +330,6 @@ impl Store {
         let mut database = Database::open(&self.path)?;
         self.status.expired += database.shrink(&self.retention, now_ms())?;
         self.disk = Some(Disk { database, identity });
-        self.reader = None;
         Ok(())
     }
 

@@ -1,12 +1,13 @@
 //! Killed and started again: nothing is missed, nothing is told twice.
 
 use super::support::{self, Cgroup, Daemon, wait_until};
+use std::path::Path;
 
-const ARGS: &[&str] = &["--max-level", "tracepoint"];
+pub(crate) const ARGS: &[&str] = &["--max-level", "tracepoint"];
 
 /// How many incidents of this cgroup are stored.
-fn stored(daemon: &Daemon, cgroup: &Cgroup) -> usize {
-    let export = support::incidents(&daemon.state, "export");
+pub(crate) fn stored(state: &Path, cgroup: &Cgroup) -> usize {
+    let export = support::incidents(state, "export");
     let scope = format!("\"cgroup\":\"{}\"", cgroup.path());
     export.lines().filter(|line| line.contains(&scope)).count()
 }
@@ -15,7 +16,7 @@ fn stored(daemon: &Daemon, cgroup: &Cgroup) -> usize {
 fn what_happened_meanwhile_is_found_once() {
     let (Some(before), Some(daemon)) = (Cgroup::make("before"), Daemon::start(ARGS)) else { return };
     before.fill();
-    wait_until("it is stored", || stored(&daemon, &before) == 1);
+    wait_until("it is stored", || stored(&daemon.state, &before) == 1);
     let state = daemon.kill();
 
     let meanwhile = Cgroup::make("meanwhile").expect("as the one before");
@@ -26,7 +27,7 @@ fn what_happened_meanwhile_is_found_once() {
     let said = daemon.said_at_start();
     // Others may have been killed on this machine, too.
     assert!(said.contains("recovered ") && said.contains("since the last run"), "{said}");
-    assert_eq!((stored(&daemon, &before), stored(&daemon, &meanwhile)), (1, 1), "{said}");
+    assert_eq!((stored(&daemon.state, &before), stored(&daemon.state, &meanwhile)), (1, 1), "{said}");
     let export = support::incidents(&daemon.state, "export");
     let found = export.lines().find(|line| line.contains(meanwhile.path())).expect("it was counted");
     assert!(found.contains("\"level\":\"kmsg\"") && found.contains("did not run when it happened"), "{found}");
@@ -37,5 +38,5 @@ fn what_happened_meanwhile_is_found_once() {
     assert_eq!(daemon.value("oom_agent_kmsg_overwritten_before_start_records"), Some(0.0));
 
     let daemon = Daemon::start_in(daemon.kill(), ARGS).expect("as before");
-    assert_eq!((stored(&daemon, &before), stored(&daemon, &meanwhile)), (1, 1), "never twice");
+    assert_eq!((stored(&daemon.state, &before), stored(&daemon.state, &meanwhile)), (1, 1), "never twice");
 }
