@@ -133,7 +133,11 @@ impl<'a> Recovery<'a> {
 
 impl Found {
     fn add(&mut self, incident: &Incident) {
-        self.recovered.incident(incident);
+        if self.last.is_some() {
+            self.recovered.incident(incident);
+        } else {
+            self.recovered.uncounted();
+        }
         self.counted.tell(incident);
         self.incidents += 1;
         self.victims += incident.victims.len() as u64;

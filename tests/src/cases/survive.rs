@@ -5,7 +5,7 @@ use super::agent::{Binary, boottime_ns};
 use super::daemon::{Daemon, State, Stored, export, scrape};
 use super::group::Group;
 use super::machine::{Setting, ballast, is_throwaway, memory_nodes, status_kib};
-use super::memcg::spawner_of;
+use super::memcg::{hog, spawner_of};
 use super::stage::Stage;
 use super::wide::{FOLLOWS, GROW_MIB, HUGE_PAGES};
 use anyhow::{Context, Result};
@@ -209,6 +209,64 @@ impl Daemon {
         self.listens()?;
         self.end()
     }
+}
+
+/// The kernel's counters and what was told agree, where a group is killed (the kernel counts its first victim twice) and
+/// where memory is shared (who only shares it is not counted).
+pub(super) fn counted(stage: &mut Stage<'_>) -> Result<()> {
+    const AGREE: [&str; 3] =
+        ["oom_kernel_kills_unexplained", "oom_kernel_kills_open", "oom_kernel_kills_differing_cgroups"];
+    let binary = stage.binary()?.clone();
+    let state = State::new("counted");
+    // Its events are those of both below it.
+    stage.group("counted")?;
+    let group = stage.group("counted/group")?;
+    stage.at(group)?.limit(32, 0)?;
+    stage.at(group)?.set("memory.oom.group", "1")?;
+    let shared = stage.group("counted/shared")?;
+    stage.at(shared)?.limit(16, 0)?;
+    let first = stage.start(Some(group), hog("first", 300, 6, 0))?;
+    let member = stage.start(Some(group), hog("member", 0, 8, 0))?;
+    let grower = stage.start(Some(group), hog("grower", 0, 0, 24))?;
+    let sharer = Script::new("sharer").with("name", "owner").with("base-mib", "6").with("grow-mib", "16");
+    let sharer = stage.start(Some(shared), sharer)?;
+    stage.intend(first, "selected");
+    stage.intend(member, "group");
+    stage.intend(grower, "group");
+    let daemon = Daemon::spawn(&binary, &state.0, &[], None)?;
+    let address = daemon.listens()?;
+    let value = |samples: &BTreeMap<String, f64>, name: &str| samples.get(name).copied();
+    // The cgroups are seen before anything happens in them.
+    let (before, _) = scrape(address)?;
+    let counted = vmstat_kills()?;
+    stage.look()?;
+    stage.actor(grower)?.go()?;
+    stage.await_deaths()?;
+    stage.actor(sharer)?.go()?;
+    stage.actor(sharer)?.await_death()?;
+    let begun = Instant::now();
+    let after = loop {
+        // It looks at the counters once a second, and only while nothing is in the making.
+        std::thread::sleep(Duration::from_millis(1100));
+        let (after, _) = scrape(address)?;
+        if told(&after) - told(&before) >= 2.0 || begun.elapsed() > Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(1100));
+            break scrape(address)?.0;
+        }
+    };
+    let kills = vmstat_kills()? - counted;
+    let rise = value(&after, "oom_kernel_kills_total")
+        .zip(value(&before, "oom_kernel_kills_total"))
+        .map(|(after, before)| after - before);
+    stage.check("the kernel's count is shown", rise == Some(kills as f64), format!("{rise:?}, {kills}"));
+    stage.check("it is not that of the victims", (4..=5).contains(&kills), kills);
+    for name in AGREE {
+        let (one, other) = (value(&before, name), value(&after, name));
+        stage.check(format!("{name} is 0"), one == Some(0.0) && other == one, format!("{one:?}, then {other:?}"));
+    }
+    stage.measured.insert("kernel_kills".into(), kills);
+    daemon.end()?;
+    Ok(())
 }
 
 /// Kills of the storm of the whole machine.

@@ -105,6 +105,7 @@ pub(crate) const CASES: &[Case] = &[
     about_agent("idle", &[Need::Throwaway], hard::idle),
     about_agent("since_boot", &[Need::Throwaway], since_boot::since_boot),
     about_agent("daemon_killed", &[], survive::killed),
+    about_agent("daemon_counted", &[Need::V2, Need::LowAdj], survive::counted),
     about_agent("daemon_storm", &[Need::V2, Need::Throwaway, Need::LowAdj], survive::storm),
     about_agent("usage", &[], hard_input::usage),
     about_agent("privileges", &[Need::Throwaway], hard_input::privileges),

@@ -24,6 +24,11 @@ impl Recovered {
         Self { scopes: Default::default(), cgroups: Cgroups::new(bounds), incidents: 0 }
     }
 
+    /// One more, that is not to be counted: from before the agent's first start ever nobody has asked for an increase.
+    pub fn uncounted(&mut self) {
+        self.incidents += 1;
+    }
+
     /// One more. Once.
     pub fn incident(&mut self, incident: &Incident) {
         self.incidents += 1;
@@ -86,6 +91,7 @@ mod tests {
         let mut recovered = Recovered::new(Bounds::default());
         recovered.incident(&samples::memcg());
         recovered.incident(&samples::memcg());
+        recovered.uncounted();
         let mut metrics = Metrics::new(About::default(), Bounds::default()).unwrap();
         metrics.recovered(recovered);
         let cgroup = samples::memcg().victims[0].cgroup.clone().unwrap();
@@ -100,12 +106,12 @@ mod tests {
                 value("oom_agent_recovered_incidents"),
             )
         };
-        assert_eq!(counts(&text(&mut metrics, 100 * S)), (0, 0, 2), "the series are there");
-        assert_eq!(counts(&text(&mut metrics, 159 * S)), (0, 0, 2), "another one scrapes");
+        assert_eq!(counts(&text(&mut metrics, 100 * S)), (0, 0, 3), "the series are there");
+        assert_eq!(counts(&text(&mut metrics, 159 * S)), (0, 0, 3), "another one scrapes");
         // One more happens meanwhile.
         metrics.incident(&samples::memcg());
-        assert_eq!(counts(&text(&mut metrics, 161 * S)), (3, 3, 2));
-        assert_eq!(counts(&text(&mut metrics, 900 * S)), (3, 3, 2), "once");
+        assert_eq!(counts(&text(&mut metrics, 161 * S)), (3, 3, 3));
+        assert_eq!(counts(&text(&mut metrics, 900 * S)), (3, 3, 3), "once");
     }
 
     #[test]
