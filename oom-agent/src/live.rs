@@ -182,7 +182,8 @@ impl Live {
             if let Some(incident) = self.assembler.ready(now) {
                 return Ok(Some(self.complete(incident)));
             }
-            if let Some(position) = self.position().filter(|position| position.abs_diff(self.said) >= READ_ON) {
+            if let Some(position) = self.position().filter(|position| position.abs_diff(self.said) >= READ_ON)
+            {
                 self.said = position;
                 return Ok(None);
             }

@@ -37,10 +37,7 @@ impl Within {
     /// Both together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self {
-            least: self.least.saturating_add(other.least),
-            most: self.most.saturating_add(other.most),
-        }
+        Self { least: self.least.saturating_add(other.least), most: self.most.saturating_add(other.most) }
     }
 
     /// How much more the kernel counted than this explains; below 0: how much less. 0 if it may be just that.
@@ -137,6 +134,9 @@ mod tests {
         group.counted_kills = Some(4);
         let counted = by_cgroup(&group);
         assert_eq!(counted.len(), 2, "the third one's is not known");
-        assert_eq!((counted[0].1, counted[1]), (Within { least: 2, most: 2 }, ("/other", Within { least: 1, most: 1 })));
+        assert_eq!(
+            (counted[0].1, counted[1]),
+            (Within { least: 2, most: 2 }, ("/other", Within { least: 1, most: 1 }))
+        );
     }
 }

@@ -84,11 +84,7 @@ struct Past {
 
 impl Past {
     fn new(config: &Config) -> Self {
-        Self {
-            assembler: Assembler::new(config.clone()),
-            suspended_ns: clock::suspended_ns(),
-            now_ns: 0,
-        }
+        Self { assembler: Assembler::new(config.clone()), suspended_ns: clock::suspended_ns(), now_ns: 0 }
     }
 
     /// Takes the events but those at the end that the log has more to say of.
@@ -114,7 +110,9 @@ impl Past {
 
     fn noted(&self, mut incident: Incident) -> Incident {
         let notes = &mut incident.evidence.notes;
-        notes.push("It was read from the kernel's log later: the agent did not run when it happened.".to_owned());
+        notes.push(
+            "It was read from the kernel's log later: the agent did not run when it happened.".to_owned(),
+        );
         if self.suspended_ns > 0 {
             let seconds = self.suspended_ns / 1_000_000_000;
             notes.push(format!(

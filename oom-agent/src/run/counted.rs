@@ -151,7 +151,11 @@ mod tests {
     };
 
     fn kill(cgroup: &str) -> Incident {
-        let victim = Victim { cgroup: Some(cgroup.into()), role: Role::Selected, ..samples::memcg().victims[0].clone() };
+        let victim = Victim {
+            cgroup: Some(cgroup.into()),
+            role: Role::Selected,
+            ..samples::memcg().victims[0].clone()
+        };
         Incident { victims: vec![victim], counted_kills: None, ..Incident::default() }
     }
 

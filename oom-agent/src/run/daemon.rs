@@ -160,7 +160,8 @@ impl Daemon {
             Ask::Metrics => {
                 self.look(live);
                 self.count(live);
-                self.metrics.scrape(clock::boottime_ns());
+                let all = self.metrics.scrape(clock::boottime_ns());
+                self.store.seen(all);
                 let Self { texts, metrics, .. } = self;
                 let text = texts.get(|| metrics.text());
                 Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }

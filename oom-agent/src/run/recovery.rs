@@ -17,6 +17,8 @@ use std::path::Path;
 
 /// Incidents in one transaction.
 const AT_ONCE: usize = 64;
+/// What no scrape has seen for so long before the last run's end, nobody will miss: nobody scrapes.
+const UNSEEN_MS: u64 = 3_600_000;
 /// Incidents that get a line of their own.
 const LINES: usize = 10;
 
@@ -60,8 +62,13 @@ impl<'a> Recovery<'a> {
             let new = store::Counted { base: 0, told: Within::default() };
             if same_boot { last.counted } else { Some(new) }
         });
+        let mut recovered = metrics::Recovered::new(Bounds::default());
+        if let Some(last) = &last {
+            let since = last.unix_ms.saturating_sub(UNSEEN_MS);
+            store.unseen(since, &mut |incident| recovered.unseen(incident));
+        }
         let found = Found {
-            recovered: metrics::Recovered::new(Bounds::default()),
+            recovered,
             counted: Counted::new(Path::new("/"), counted),
             overwritten: 0,
             incidents: 0,
@@ -72,7 +79,15 @@ impl<'a> Recovery<'a> {
             same_boot,
             read: None,
         };
-        Some(Self { store, boot_id, last, same_boot, suspended_ns: clock::suspended_ns(), batch: Vec::new(), found })
+        Some(Self {
+            store,
+            boot_id,
+            last,
+            same_boot,
+            suspended_ns: clock::suspended_ns(),
+            batch: Vec::new(),
+            found,
+        })
     }
 
     /// The record of the log to begin with.
@@ -115,7 +130,10 @@ impl<'a> Recovery<'a> {
     /// The log was read, if `read` says how.
     pub(super) fn finish(mut self, read: Option<Read>) -> Found {
         self.put();
-        let Self { last, same_boot, mut found, .. } = self;
+        let Self { store, last, same_boot, mut found, .. } = self;
+        if last.is_some() {
+            store.wait();
+        }
         found.read = read;
         let Some(Read { first_seq, other_log }) = read else { return found };
         if other_log {
@@ -178,7 +196,9 @@ impl Found {
                 units::plural(self.overwritten, "record", "records")
             ));
         } else if self.last.is_none() && first_seq > 0 {
-            note(&format!("the kernel's log begins with its record {first_seq}: what was before is not known"));
+            note(&format!(
+                "the kernel's log begins with its record {first_seq}: what was before is not known"
+            ));
         }
     }
 }

@@ -107,7 +107,7 @@ pub enum Lookup {
 /// A database that is open.
 #[derive(Debug)]
 pub struct Database {
-    db: Connection,
+    pub(super) db: Connection,
 }
 
 impl Database {
@@ -145,6 +145,7 @@ impl Database {
     pub(super) fn in_memory() -> Result<Self, Error> {
         let mut db = Connection::open_in_memory()?;
         begin(&mut db)?;
+        resume::prepare(&db)?;
         db.pragma_update(None, "foreign_keys", true)?;
         Ok(Self { db })
     }
@@ -290,9 +291,10 @@ impl Database {
         Ok(count as u64)
     }
 
-    /// Where to go on.
-    pub(super) fn resume(&self) -> Option<Resume> {
-        resume::read(&self.db)
+    /// What it has in memory of the file is read again.
+    #[cfg(test)]
+    pub(super) fn forget_pages(&self) {
+        self.db.execute_batch("PRAGMA shrink_memory").unwrap();
     }
 
     /// Bytes in use.
@@ -358,6 +360,7 @@ fn insert(tx: &Transaction<'_>, record: &Record) -> rusqlite::Result<bool> {
         return Ok(false);
     }
     let seq = tx.last_insert_rowid();
+    resume::add_unseen(tx, seq)?;
     let mut statement = tx.prepare("INSERT OR IGNORE INTO processes (pid, seq) VALUES (?1, ?2)")?;
     for process in processes {
         statement.execute(params![process, seq])?;

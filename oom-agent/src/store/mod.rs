@@ -15,7 +15,7 @@ mod resume;
 mod tests;
 
 use crate::clock;
-use crate::incident::model::{Incident, Level};
+use crate::incident::model::Incident;
 use crate::sink::units;
 pub use database::{Database, Lookup, Page, Retention};
 pub use error::Error;
@@ -79,6 +79,10 @@ pub struct Store {
     /// Where a restarted agent is to go on, and whether the file says so already.
     resume: Option<Resume>,
     remembered: bool,
+    /// Incidents up to this row will only be counted later: no scrape sees them yet.
+    waiting: i64,
+    /// There may be incidents that were not seen until now.
+    news: bool,
     /// Held as long as the store, over all files.
     lock: Option<File>,
     /// When the disk is tried again, and how long after that.
@@ -109,6 +113,8 @@ impl Store {
             reader: None,
             resume: None,
             remembered: true,
+            waiting: 0,
+            news: true,
             lock: None,
             again: None,
             status: Status::default(),
@@ -155,27 +161,6 @@ impl Store {
             }
         }
         self.hold(&records)
-    }
-
-    /// Where the last agent that wrote here would have gone on.
-    pub fn resume(&self) -> Option<Resume> {
-        self.disk.as_ref().map(|disk| &disk.database).or(self.reader.as_ref())?.resume()
-    }
-
-    /// From now on a restarted agent is to go on here: everything before it was put. It is written with the next incident.
-    pub fn resume_at(&mut self, resume: Resume) {
-        self.remembered &= self.resume.as_ref() == Some(&resume);
-        self.resume = Some(resume);
-    }
-
-    /// Writes down where to go on without waiting for an incident, if the disk can be used.
-    pub fn remember(&mut self) {
-        if !self.remembered
-            && self.ready()
-            && let Err(error) = self.write(&[], true)
-        {
-            self.failed(&error);
-        }
     }
 
     /// Tries the disk again if it is time to. For whoever has a timer; [`Self::put`] does so too.
@@ -340,6 +325,7 @@ impl Store {
         let put = disk.database.put(records, &self.retention, now_ms(), resume)?;
         self.status.expired += put.expired;
         self.remembered |= all;
+        self.news |= put.new.contains(&true);
         Ok(put.new)
     }
 
@@ -372,12 +358,6 @@ impl Store {
                 return Ok(());
             }
         }
-    }
-
-    /// It was read from the log when the disk could not be asked whether it is known.
-    fn told_before(&self, incident: &Incident) -> bool {
-        let disk = self.disk.as_ref().filter(|_| incident.evidence.level == Level::Kmsg);
-        disk.is_some_and(|disk| disk.database.is_known(incident, clock::suspended_ns()).unwrap_or(false))
     }
 
     fn hold(&mut self, records: &[Record]) -> Vec<Outcome> {

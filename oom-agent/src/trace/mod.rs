@@ -59,7 +59,9 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     let (mut live, mut start) = Live::start(host, &args.uses.options(), before, args.uses.sample_every.0)
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     start.warnings.extend(start.read.filter(|read| read.first_seq > 0).map(|Read { first_seq, .. }| {
-        format!("since boot: the kernel's log has lost its first {first_seq} records, and earlier kills with them")
+        format!(
+            "since boot: the kernel's log has lost its first {first_seq} records, and earlier kills with them"
+        )
     }));
     let (output, mut pipe) = Output::start().context("cannot start the output thread")?;
     let printer = Printer::new(args.format, args.candidates);

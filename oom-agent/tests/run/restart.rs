@@ -30,7 +30,10 @@ fn what_happened_meanwhile_is_found_once() {
     assert_eq!((stored(&daemon.state, &before), stored(&daemon.state, &meanwhile)), (1, 1), "{said}");
     let export = support::incidents(&daemon.state, "export");
     let found = export.lines().find(|line| line.contains(meanwhile.path())).expect("it was counted");
-    assert!(found.contains("\"level\":\"kmsg\"") && found.contains("did not run when it happened"), "{found}");
+    assert!(
+        found.contains("\"level\":\"kmsg\"") && found.contains("did not run when it happened"),
+        "{found}"
+    );
     let label = support::label(meanwhile.path());
     let series = format!("oom_victims_total{{cgroup=\"{label}\",role=\"selected\"}}");
     assert_eq!(daemon.value(&series), Some(0.0), "to be an increase later");

@@ -38,17 +38,15 @@ impl Said {
 
 impl Daemon {
     /// Starts it on a port of its own, and does not wait. `procs`: the cgroup that it is put into first.
-    pub(super) fn spawn(
-        binary: &Binary,
-        state: &Path,
-        args: &[&str],
-        procs: Option<&Path>,
-    ) -> Result<Self> {
+    pub(super) fn spawn(binary: &Binary, state: &Path, args: &[&str], procs: Option<&Path>) -> Result<Self> {
         let mut command = match procs {
             None => Command::new(&binary.path),
             Some(procs) => {
                 let mut shell = Command::new("sh");
-                shell.args(["-c", "echo $$ > \"$1\" && shift && exec \"$@\"", "sh"]).arg(procs).arg(&binary.path);
+                shell
+                    .args(["-c", "echo $$ > \"$1\" && shift && exec \"$@\"", "sh"])
+                    .arg(procs)
+                    .arg(&binary.path);
                 shell
             }
         };
@@ -87,8 +85,7 @@ impl Daemon {
     /// Where it listens, as soon as it does. `None`: not in this time.
     pub(super) fn address(&self, limit: Duration) -> Option<SocketAddr> {
         let found = |lines: &[String]| lines.iter().find_map(|line| address(line));
-        let waiting =
-            |(lines, ended): &mut (Vec<String>, bool)| found(lines).is_none() && !*ended;
+        let waiting = |(lines, ended): &mut (Vec<String>, bool)| found(lines).is_none() && !*ended;
         let (lines, _) = self
             .said
             .more

@@ -160,7 +160,8 @@ fn life(
         std::thread::sleep(Duration::from_millis(random.below(LIVES_MS)));
         if random.below(2) == 0 {
             let (samples, _) = scrape(address)?;
-            announced.counted += samples.get("oom_incidents_total{scope=\"memcg\"}").copied().unwrap_or(0.0) as u64;
+            announced.counted +=
+                samples.get("oom_incidents_total{scope=\"memcg\"}").copied().unwrap_or(0.0) as u64;
         }
     }
     announced.lines(&daemon.kill()?);
@@ -195,7 +196,11 @@ fn compare(stage: &mut Stage<'_>, killed: &BTreeSet<u32>, stored: &[&Stored]) {
         }
     }
     let missing: Vec<&u32> = killed.iter().filter(|pid| !times.contains_key(pid)).collect();
-    stage.check("every victim is stored", missing.is_empty(), format!("{} of {}: {missing:?}", missing.len(), killed.len()));
+    stage.check(
+        "every victim is stored",
+        missing.is_empty(),
+        format!("{} of {}: {missing:?}", missing.len(), killed.len()),
+    );
     let twice: Vec<_> = times.iter().filter(|(_, ids)| ids.len() > 1).collect();
     stage.check("no victim is stored twice", twice.is_empty(), format!("{twice:?}"));
     let others: Vec<_> = times.keys().filter(|pid| !killed.contains(pid)).collect();
@@ -262,7 +267,11 @@ pub(super) fn counted(stage: &mut Stage<'_>) -> Result<()> {
     stage.check("it is not that of the victims", (4..=5).contains(&kills), kills);
     for name in AGREE {
         let (one, other) = (value(&before, name), value(&after, name));
-        stage.check(format!("{name} is 0"), one == Some(0.0) && other == one, format!("{one:?}, then {other:?}"));
+        stage.check(
+            format!("{name} is 0"),
+            one == Some(0.0) && other == one,
+            format!("{one:?}, then {other:?}"),
+        );
     }
     stage.measured.insert("kernel_kills".into(), kills);
     daemon.end()?;
@@ -323,7 +332,8 @@ pub(super) fn storm(stage: &mut Stage<'_>) -> Result<()> {
     stage.check("nothing was killed in its cgroup", own == 0, own);
     let counted = vmstat_kills()? - counted;
     stage.check("the kernel counted as many kills", counted == STORM, counted);
-    let slow = answers.iter().filter(|answer| !answer.as_ref().is_ok_and(|took| *took < ANSWER)).collect::<Vec<_>>();
+    let slow =
+        answers.iter().filter(|answer| !answer.as_ref().is_ok_and(|took| *took < ANSWER)).collect::<Vec<_>>();
     stage.check("every scrape was answered within a second", slow.is_empty(), format!("{slow:?}"));
     stage.check("it was scraped throughout", answers.len() > 10, answers.len());
     let most = answers.iter().flatten().max().copied().unwrap_or_default();

@@ -252,8 +252,14 @@ impl Journal {
             self.entries.remove(index);
             self.speaking &= !last;
         } else {
-            entry.logged =
-                Logged { time_ns: taken.time_ns, lines: rest, counted, group, last_line_ns, ..Logged::default() };
+            entry.logged = Logged {
+                time_ns: taken.time_ns,
+                lines: rest,
+                counted,
+                group,
+                last_line_ns,
+                ..Logged::default()
+            };
         }
         Some(taken)
     }

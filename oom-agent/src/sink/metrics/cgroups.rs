@@ -141,7 +141,10 @@ impl Cgroups {
     pub(super) fn add_all(&mut self, others: &Self) {
         self.appear_all(others);
         for (label, cgroup) in &others.known {
-            add(self.known.get_mut(label).map_or(&mut self.other, |known| &mut known.victims), &cgroup.victims);
+            add(
+                self.known.get_mut(label).map_or(&mut self.other, |known| &mut known.victims),
+                &cgroup.victims,
+            );
         }
         add(&mut self.other, &others.other);
         add(&mut self.unknown, &others.unknown);

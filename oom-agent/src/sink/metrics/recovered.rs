@@ -1,4 +1,5 @@
-//! Incidents that happened while the agent did not run, and that the kernel's log still told of when it was started.
+//! Incidents that happened while the agent did not run, and that the kernel's log still told of when it was started; and
+//! those of the last run that no scrape has seen.
 //!
 //! They are counted with all others, but not at once: a counter that begins with what was recovered is no increase to
 //! Prometheus, and neither is one that was higher before the restart. So the first scrapes see the counters without them,
@@ -32,6 +33,11 @@ impl Recovered {
     /// One more. Once.
     pub fn incident(&mut self, incident: &Incident) {
         self.incidents += 1;
+        self.unseen(incident);
+    }
+
+    /// One that was stored in the last run, and that no scrape has seen.
+    pub fn unseen(&mut self, incident: &Incident) {
         let at = SCOPES.iter().position(|(kind, _)| *kind == incident.scope.kind);
         if let Some(scope) = at.and_then(|at| self.scopes.get_mut(at)) {
             *scope = Scope { incidents: scope.incidents + 1, last: Last::of(incident) };
@@ -54,23 +60,25 @@ impl Metrics {
     pub fn recovered(&mut self, recovered: Recovered) {
         self.recovered += recovered.incidents;
         self.cgroups.appear_all(&recovered.cgroups);
-        self.waiting = Waiting { recovered: Some(recovered), shown_ns: None };
+        let some = recovered.scopes.iter().any(|scope| scope.incidents > 0);
+        self.waiting = Waiting { recovered: Some(recovered).filter(|_| some), shown_ns: None };
     }
 
-    /// Somebody is about to scrape.
-    pub fn scrape(&mut self, now_ns: u64) {
+    /// Somebody is about to scrape. Whether all are counted.
+    pub fn scrape(&mut self, now_ns: u64) -> bool {
         let Waiting { recovered, shown_ns } = &mut self.waiting;
         let shown_ns = *shown_ns.get_or_insert(now_ns);
         if now_ns.saturating_sub(shown_ns) < SEEN_NS {
-            return;
+            return recovered.is_none();
         }
-        let Some(Recovered { scopes, cgroups, incidents: _ }) = recovered.take() else { return };
+        let Some(Recovered { scopes, cgroups, incidents: _ }) = recovered.take() else { return true };
         for (scope, more) in self.scopes.iter_mut().zip(scopes) {
             // What happened since is later.
             let last = if scope.incidents == 0 { more.last } else { scope.last };
             *scope = Scope { incidents: scope.incidents + more.incidents, last };
         }
         self.cgroups.add_all(&cgroups);
+        true
     }
 }
 

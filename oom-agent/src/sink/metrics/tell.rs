@@ -29,8 +29,9 @@ impl Metrics {
             "oom_incidents_total",
             "Decisions of the kernel's OOM killer that were told as incidents, by the limit that was hit: kills, and \
              decisions that found a process dying already or nothing to kill (of equal ones of these, one in 5 s). Those \
-             that happened while the agent did not run, after its first start ever, are counted from the first scrape that \
-             comes a minute after the first one, here and for victims: so they are an increase.",
+             that happened while the agent did not run, after its first start ever, and those that no scrape had seen when it \
+             ended, are counted from the first scrape that comes a minute after the first one, here and for victims: so \
+             they are an increase.",
             SCOPES.iter().zip(scopes).map(|((_, name), scope)| sample([("scope", *name)], scope.incidents)),
         );
         text.counter(

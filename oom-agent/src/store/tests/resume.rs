@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::incident::counted::Within;
+use crate::incident::model::Level;
 
 fn at(seq: u64) -> Resume {
     let counted = Counted { base: 3, told: Within { least: seq, most: seq + 1 } };
@@ -78,11 +79,37 @@ fn an_older_file_is_gone_on_with() {
     let mut store = open(&dir);
     store.put(&number(1));
     drop(store);
-    rusqlite::Connection::open(path(dir.path())).unwrap().execute_batch("DROP TABLE resume").unwrap();
-    assert!(Database::read(&path(dir.path())).unwrap().resume().is_none());
+    rusqlite::Connection::open(path(dir.path())).unwrap().execute_batch("DROP TABLE resume; DROP TABLE unseen").unwrap();
     let mut store = open(&dir);
     assert_eq!(store.resume(), None);
     store.resume_at(at(3));
     store.remember();
     assert_eq!((store.resume(), stored(&dir)), (Some(at(3)), vec![1]));
+}
+
+#[test]
+fn what_no_scrape_has_seen_is_known_after_a_restart() {
+    let dir = TestRoot::new();
+    let mut store = open(&dir);
+    let unseen = |store: &Store, since| {
+        let mut numbers = Vec::new();
+        store.unseen(since, &mut |incident| numbers.push(incident.victims[0].pid - 1));
+        numbers
+    };
+    store.put_all(&[number(1), number(2)]);
+    store.seen(true);
+    store.put_all(&[number(2), number(3), number(4)]);
+    let mut store = open_again(store, &dir);
+    assert_eq!(unseen(&store, 0), [3, 4]);
+    assert_eq!(unseen(&store, unix_ms(&number(4).id).unwrap()), [4], "the others are too old");
+    // They are counted later; what happens meanwhile is not.
+    store.wait();
+    store.put(&number(5));
+    store.seen(false);
+    store.put(&number(6));
+    let mut store = open_again(store, &dir);
+    assert_eq!(unseen(&store, 0), [3, 4, 6]);
+    store.wait();
+    store.seen(true);
+    assert_eq!(unseen(&store, 0), [0; 0]);
 }
