@@ -79,7 +79,10 @@ fn an_older_file_is_gone_on_with() {
     let mut store = open(&dir);
     store.put(&number(1));
     drop(store);
-    rusqlite::Connection::open(path(dir.path())).unwrap().execute_batch("DROP TABLE resume; DROP TABLE unseen").unwrap();
+    rusqlite::Connection::open(path(dir.path()))
+        .unwrap()
+        .execute_batch("DROP TABLE resume; DROP TABLE unseen")
+        .unwrap();
     let mut store = open(&dir);
     assert_eq!(store.resume(), None);
     store.resume_at(at(3));
