@@ -3,6 +3,7 @@
 use super::{
     calm::{Calm, Held},
     counted::Counted,
+    next::Next,
     recovery::Found,
     texts::Texts,
 };
@@ -14,16 +15,17 @@ use crate::{
     note::note,
     sink::{
         Tally,
-        metrics::{About, Bounds, CONTENT_TYPE, Counts, Metrics, Stored},
+        metrics::{About, Bounds, CONTENT_TYPE, Counts, Http, Metrics, Scrape, Stored},
         summary, terminal, units,
     },
-    source::cgroupfs::Tree,
+    source::{cgroupfs::Tree, own},
     startup::sees,
-    store::{self, Outcome, Resume, Status, Store},
-    web::{Answer, Ask},
+    store::{self, Outcome, Page, Resume, Status, Store},
+    web::{Answer, Ask, Counts as HttpCounts, List, News, Read},
 };
 use anyhow::Result;
 use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
+use tokio::sync::watch;
 
 /// The tree of cgroups is not looked at more often than this, however many ask.
 const LOOK_NS: u64 = 1_000_000_000;
@@ -56,6 +58,9 @@ pub(super) struct Daemon {
     /// Records of the log that were overwritten before the start.
     overwritten: u64,
     counted: Counted,
+    /// For who listens to events.
+    news: watch::Sender<Option<String>>,
+    pub(super) next: Next,
 }
 
 impl Daemon {
@@ -73,6 +78,8 @@ impl Daemon {
         if tree.is_none() {
             note("no memory cgroups can be seen here: their metrics begin with the first kill");
         }
+        // Where it cannot be read: everything that can be later is new.
+        let (news, _) = watch::channel(store.last_stored().unwrap_or_default());
         Ok(Self {
             metrics: Metrics::new(about, Bounds::default())?,
             texts: Texts::default(),
@@ -89,6 +96,8 @@ impl Daemon {
             position: None,
             overwritten: 0,
             counted: Counted::new(Path::new("/"), None),
+            news,
+            next: Next::default(),
         })
     }
 
@@ -145,6 +154,7 @@ impl Daemon {
             return;
         }
         self.counted.tell(incident);
+        self.news.send_replace(Some(incident.id.clone()));
         self.metrics.incident(incident);
         self.tally.count(incident);
         if self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64) {
@@ -152,21 +162,55 @@ impl Daemon {
         }
     }
 
-    /// Answers a question.
-    pub(super) fn answer(&mut self, ask: Ask, live: &mut Live) -> Answer {
+    /// Answers. Who asked may have lost patience.
+    pub(super) fn answer(&mut self, ask: Ask, live: &mut Live, http: HttpCounts) {
         match ask {
-            Ask::Healthy => Answer::text(true, "ok\n".to_owned()),
-            Ask::Ready => self.ready(live),
-            Ask::Metrics => {
+            Ask::Healthy(reply) => drop(reply.send(Answer::text(true, "ok\n".to_owned()))),
+            Ask::Ready(reply) => drop(reply.send(self.ready(live))),
+            Ask::Metrics(reply) => {
                 self.look(live);
-                self.count(live);
-                let all = self.metrics.scrape(clock::boottime_ns());
+                self.count(live, http);
+                let all = self.metrics.recount(clock::boottime_ns());
                 self.store.seen(all);
+                self.scrape(live);
                 let Self { texts, metrics, .. } = self;
                 let text = texts.get(|| metrics.text());
-                Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }
+                drop(reply.send(Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }));
             }
+            Ask::List(list, reply) => drop(reply.send(self.list(&list))),
+            Ask::Incident(id, reply) => drop(reply.send(self.find(&id))),
+            Ask::Next(id, reply) => drop(reply.send(self.next(id.as_deref()))),
         }
+    }
+
+    fn list(&self, list: &List) -> Read<Page> {
+        let List { selection, before, most } = list;
+        self.readable()?;
+        self.store
+            .list(before.as_deref(), *most, &mut |incident| selection.wants(incident))
+            .map_err(|error| unreadable(&error.to_string()))
+    }
+
+    fn find(&self, id: &str) -> Read<Option<String>> {
+        let found = self.store.get(id).map_err(|error| unreadable(&error.to_string()))?;
+        if found.is_none() {
+            // It may be on the disk.
+            self.readable()?;
+        }
+        Ok(found)
+    }
+
+    fn next(&self, id: Option<&str>) -> Read<Option<(String, String)>> {
+        self.store.following(id).map_err(|error| unreadable(&error.to_string()))
+    }
+
+    /// For who is told when something is stored.
+    pub(super) fn news(&self) -> News {
+        self.news.subscribe()
+    }
+
+    fn readable(&self) -> Read<()> {
+        self.store.unreadable().map_or(Ok(()), |why| Err(unreadable(why)))
     }
 
     fn ready(&self, live: &Live) -> Answer {
@@ -200,7 +244,7 @@ impl Daemon {
         }
     }
 
-    fn count(&mut self, live: &Live) {
+    fn count(&mut self, live: &Live, http: HttpCounts) {
         let (totals, dropped) = (live.totals(), live.dropped());
         self.metrics.counts(Counts {
             lost_events: dropped.events,
@@ -211,7 +255,23 @@ impl Daemon {
             overwritten_log_records: self.overwritten,
             kernel: self.counted.totals(),
             stored: self.stored(),
+            http: Http {
+                slow_readers: http.slow_readers,
+                refused_logins: http.refused_logins,
+                subscribers: http.subscribers,
+                refused_subscribers: http.refused_subscribers,
+            },
         });
+    }
+
+    fn scrape(&mut self, live: &mut Live) {
+        let scrape = Scrape {
+            reclaim: live.reclaim(),
+            next: self.next.asked(clock::boottime_ns()),
+            own: own::read(Path::new("/")),
+            standings: live.standings().collect(),
+        };
+        self.metrics.scrape(scrape);
     }
 
     fn stored(&self) -> Stored {
@@ -270,6 +330,10 @@ impl Daemon {
         self.tally.lost_records = totals.lost_records.max(live.dropped().events);
         note(&format!("ended: {}", summary(&self.tally, ran)));
     }
+}
+
+fn unreadable(why: &str) -> String {
+    format!("the store cannot be read: {why}")
 }
 
 /// A text that several may be sent.

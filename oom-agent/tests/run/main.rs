@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking, also in what it is made of")]
 
 mod disk;
+mod prometheus;
 mod restart;
 mod support;
 

@@ -5,6 +5,7 @@
 //! - [`demo`]: one kill to look at.
 //! - [`memcg`], [`wide`], [`rank`], [`again`]: one function a case.
 //! - [`why`]: what leads to a kill, one function a case.
+//! - [`totals`]: the daemon's metrics of reclaim.
 //! - [`hard`], [`hard_input`]: what goes wrong around the agent. [`since_boot`]: what was before it.
 //! - [`survive`]: what the daemon has to survive. [`daemon`]: one as a case holds it.
 //! - [`latency`]: how long incidents take to be told.
@@ -28,6 +29,7 @@ mod since_boot;
 mod stage;
 mod survive;
 mod table;
+mod totals;
 mod why;
 mod wide;
 

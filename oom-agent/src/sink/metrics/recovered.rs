@@ -65,7 +65,7 @@ impl Metrics {
     }
 
     /// Somebody is about to scrape. Whether all are counted.
-    pub fn scrape(&mut self, now_ns: u64) -> bool {
+    pub fn recount(&mut self, now_ns: u64) -> bool {
         let Waiting { recovered, shown_ns } = &mut self.waiting;
         let shown_ns = *shown_ns.get_or_insert(now_ns);
         if now_ns.saturating_sub(shown_ns) < SEEN_NS {
@@ -90,7 +90,7 @@ mod tests {
     const S: u64 = 1_000_000_000;
 
     fn text(metrics: &mut Metrics, now_ns: u64) -> String {
-        metrics.scrape(now_ns);
+        metrics.recount(now_ns);
         String::from_utf8(metrics.text()).unwrap()
     }
 
