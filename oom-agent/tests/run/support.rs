@@ -72,7 +72,11 @@ impl Daemon {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("run-{}-{number}", std::process::id());
-        let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        Self::start_in(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), args)
+    }
+
+    /// The same with this state directory, which goes with it.
+    pub(crate) fn start_in(state: PathBuf, args: &[&str]) -> Option<Self> {
         let mut command = command(&[&["--listen", "127.0.0.1:0"], args].concat());
         let mut child = command.arg("--state-dir").arg(&state).spawn().expect("starts");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
@@ -90,6 +94,13 @@ impl Daemon {
                 return Some(daemon);
             }
         }
+    }
+
+    /// Kills it as the kernel or an operator would, and gives its state directory to the next one.
+    pub(crate) fn kill(mut self) -> PathBuf {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+        std::mem::take(&mut self.state)
     }
 
     /// Sends something and reads nothing.
@@ -111,6 +122,11 @@ impl Daemon {
         metrics.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok())
     }
 
+    /// What it said until it listened.
+    pub(crate) fn said_at_start(&self) -> &str {
+        &self.said
+    }
+
     /// Everything that it said, when it has ended.
     pub(crate) fn said(&mut self) -> String {
         self.stderr.read_to_string(&mut self.said).expect("text");
@@ -122,7 +138,9 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.state);
+        if !self.state.as_os_str().is_empty() {
+            let _ = fs::remove_dir_all(&self.state);
+        }
     }
 }
 

@@ -6,15 +6,21 @@
 //! # Layout
 //! - [`Metrics`]: what is counted.
 //! - `cgroups`: which of them have series, and until when.
+//! - [`KernelKills`]: the kernel's own counters.
+//! - [`Recovered`]: what happened while the agent did not run.
 //! - `tell`: names, help and samples. [`Scrape`]: of what is read when somebody scrapes.
 //! - `text`: the format.
 
 mod cgroups;
+mod kernel_kills;
+mod recovered;
 mod scrape;
 mod tell;
 mod text;
 
 pub use cgroups::Bounds;
+pub use kernel_kills::KernelKills;
+pub use recovered::Recovered;
 pub use scrape::Scrape;
 
 use crate::incident::model::{Decision, Incident, Level, Rule, ScopeKind};
@@ -57,6 +63,10 @@ pub struct Counts {
     pub none_killable: u64,
     /// The kernel's log is read.
     pub reads_log: bool,
+    /// Records of the kernel's log that were overwritten between the agent's last run and this one.
+    pub overwritten_log_records: u64,
+    /// The kernel's own counters.
+    pub kernel: KernelKills,
     /// The store, see [`Stored`].
     pub stored: Stored,
     /// Who asks by HTTP, see [`Http`].
@@ -104,6 +114,9 @@ pub struct Metrics {
     oom_path: Histogram,
     exit: Histogram,
     stall: Histogram,
+    waiting: recovered::Waiting,
+    /// Incidents that were recovered at the start.
+    recovered: u64,
     /// Bytes of the last text.
     length: usize,
 }
@@ -157,6 +170,8 @@ impl Metrics {
                  killer was called, of incidents for which it was seen.",
                 &[1e-4, 1e-3, 0.01, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 60.0],
             )?,
+            waiting: recovered::Waiting::default(),
+            recovered: 0,
             length: 0,
         })
     }
