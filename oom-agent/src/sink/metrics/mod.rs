@@ -6,10 +6,12 @@
 //! # Layout
 //! - [`Metrics`]: what is counted.
 //! - `cgroups`: which of them have series, and until when.
+//! - `diagnoses`: which explanations were given.
 //! - `tell`: names, help and samples.
 //! - `text`: the format.
 
 mod cgroups;
+mod diagnoses;
 mod tell;
 mod text;
 
@@ -17,6 +19,7 @@ pub use cgroups::Bounds;
 
 use crate::incident::model::{Decision, Incident, Level, Rule, ScopeKind};
 use cgroups::Cgroups;
+use diagnoses::Diagnoses;
 use jiff::Timestamp;
 use prometheus::{Histogram, HistogramOpts};
 
@@ -83,6 +86,7 @@ pub struct Metrics {
     counts: Counts,
     scopes: [Scope; SCOPES.len()],
     cgroups: Cgroups,
+    diagnoses: Diagnoses,
     oom_path: Histogram,
     exit: Histogram,
     stall: Histogram,
@@ -120,6 +124,7 @@ impl Metrics {
             counts: Counts::default(),
             scopes: Default::default(),
             cgroups: Cgroups::new(bounds),
+            diagnoses: Diagnoses::new(),
             oom_path: histogram(
                 "oom_path_seconds",
                 "Time from entry into to return from out_of_memory, the kernel's OOM killer, of incidents. During it \
@@ -152,6 +157,9 @@ impl Metrics {
         for victim in &incident.victims {
             self.cgroups.victim(victim.cgroup.as_deref(), victim.role);
             observe(&self.exit, victim.exit_after_ns);
+        }
+        for diagnosis in &incident.diagnosis {
+            self.diagnoses.given(diagnosis);
         }
         observe(&self.oom_path, incident.oom_path_ns);
         let reclaim = incident.escalation.as_ref();
