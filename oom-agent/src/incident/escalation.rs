@@ -108,3 +108,24 @@ pub struct RetryZone {
     /// Whether all of `available` would have been enough.
     pub enough: bool,
 }
+
+/// Reclaim on the machine since the agent attached to it: the same sums as in a [`Window`], for ever. `None`: not seen here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Direct reclaim.
+    pub direct: Option<Work>,
+    /// Reclaim for the limits of memory cgroups.
+    pub memcg: Option<Work>,
+    /// kswapd.
+    pub kswapd: Option<Kswapd>,
+    /// Waits in reclaim.
+    pub throttled: Option<u64>,
+    /// Time in them.
+    pub throttled_ns: Option<u64>,
+    /// Zones that the page allocator looked at after a round of direct reclaim (`should_reclaim_retry`).
+    pub retry_zones: Option<u64>,
+    /// Times that an allocation asked whether to compact once more (`should_compact_retry`).
+    pub compact_retries: Option<u64>,
+    /// Rounds that could not be counted.
+    pub missed_rounds: u64,
+}

@@ -2,6 +2,7 @@
 
 use super::{
     calm::{Calm, Held},
+    next::Next,
     texts::Texts,
 };
 use crate::{
@@ -12,10 +13,10 @@ use crate::{
     note::note,
     sink::{
         Tally,
-        metrics::{About, Bounds, CONTENT_TYPE, Counts, Metrics, Stored},
+        metrics::{About, Bounds, CONTENT_TYPE, Counts, Metrics, Scrape, Stored},
         summary, terminal, units,
     },
-    source::cgroupfs::Tree,
+    source::{cgroupfs::Tree, own},
     startup::sees,
     store::{Outcome, Status, Store},
     web::{Answer, Ask},
@@ -39,6 +40,7 @@ pub(super) struct Daemon {
     /// For `/readyz`: a line for each hook.
     hooks: String,
     store: Store,
+    pub(super) next: Next,
 }
 
 impl Daemon {
@@ -66,6 +68,7 @@ impl Daemon {
             level: start.level,
             hooks,
             store,
+            next: Next::default(),
         };
         daemon.look();
         Ok(daemon)
@@ -87,13 +90,14 @@ impl Daemon {
     }
 
     /// Answers a question.
-    pub(super) fn answer(&mut self, ask: Ask, live: &Live) -> Answer {
+    pub(super) fn answer(&mut self, ask: Ask, live: &mut Live) -> Answer {
         match ask {
             Ask::Healthy => Answer::text(true, "ok\n".to_owned()),
             Ask::Ready => self.ready(live),
             Ask::Metrics => {
                 self.look();
                 self.count(live);
+                self.scrape(live);
                 let Self { texts, metrics, .. } = self;
                 let text = texts.get(|| metrics.text());
                 Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }
@@ -131,6 +135,16 @@ impl Daemon {
             reads_log: live.reads_log(),
             stored: self.stored(),
         });
+    }
+
+    fn scrape(&mut self, live: &mut Live) {
+        let scrape = Scrape {
+            reclaim: live.reclaim(),
+            next: self.next.asked(clock::boottime_ns()),
+            own: own::read(Path::new("/")),
+            standings: live.standings().collect(),
+        };
+        self.metrics.scrape(scrape);
     }
 
     fn stored(&self) -> Stored {

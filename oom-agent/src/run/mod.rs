@@ -6,11 +6,13 @@
 //! # Layout
 //! - [`RunArgs`]: its arguments.
 //! - `daemon`: what is done with an incident and answered to a question.
+//! - `next`: who would be killed next.
 //! - `calm`: a storm is not a storm of log lines.
 //! - `texts`: how many texts may wait for slow readers.
 
 mod calm;
 mod daemon;
+mod next;
 mod texts;
 
 use crate::{
@@ -131,6 +133,7 @@ async fn watch(live: &mut Live, daemon: &mut Daemon, listener: TcpListener, end:
                 let _ = answer.send(daemon.answer(ask, live));
             }
             () = daemon.held_back() => daemon.say_held_back(),
+            () = daemon.next.due() => daemon.next.step(),
             () = daemon.store_due() => daemon.retry_store(),
             () = end.signal() => return Ok(()),
         }

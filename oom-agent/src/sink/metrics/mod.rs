@@ -7,15 +7,17 @@
 //! - [`Metrics`]: what is counted.
 //! - `cgroups`: which of them have series, and until when.
 //! - `diagnoses`: which explanations were given.
-//! - `tell`: names, help and samples.
+//! - `tell`: names, help and samples. [`Scrape`]: of what is read when somebody scrapes.
 //! - `text`: the format.
 
 mod cgroups;
 mod diagnoses;
+mod scrape;
 mod tell;
 mod text;
 
 pub use cgroups::Bounds;
+pub use scrape::Scrape;
 
 use crate::incident::model::{Decision, Incident, Level, Rule, ScopeKind};
 use cgroups::Cgroups;
@@ -87,6 +89,7 @@ pub struct Metrics {
     scopes: [Scope; SCOPES.len()],
     cgroups: Cgroups,
     diagnoses: Diagnoses,
+    scrape: Scrape,
     oom_path: Histogram,
     exit: Histogram,
     stall: Histogram,
@@ -125,6 +128,7 @@ impl Metrics {
             scopes: Default::default(),
             cgroups: Cgroups::new(bounds),
             diagnoses: Diagnoses::new(),
+            scrape: Scrape::default(),
             oom_path: histogram(
                 "oom_path_seconds",
                 "Time from entry into to return from out_of_memory, the kernel's OOM killer, of incidents. During it \

@@ -2,8 +2,8 @@
 
 use super::{
     Metrics, SCOPES,
-    cgroups::ROLES,
-    text::{Text, plain, sample},
+    cgroups::{self, ROLES},
+    text::{Text, labelled, plain, sample},
 };
 use crate::incident::model::Level;
 use prometheus::core::Collector as _;
@@ -13,10 +13,14 @@ impl Metrics {
     pub fn text(&mut self) -> Vec<u8> {
         let mut text = Text::with_room(self.length + self.length / 16);
         self.kills(&mut text);
+        self.reclaim(&mut text);
         self.last(&mut text);
+        self.next(&mut text);
+        self.limits(&mut text);
         self.agent(&mut text);
         self.lost(&mut text);
         self.stored(&mut text);
+        self.own(&mut text);
         let bytes = text.into_bytes();
         self.length = bytes.len();
         bytes
@@ -36,7 +40,11 @@ impl Metrics {
              \"(other)\": cgroups beyond the bound on series; \"(unknown)\": the cgroup was not seen.",
             cgroups.victims().flat_map(|(cgroup, victims)| {
                 let roles = ROLES.iter().zip(victims);
-                roles.map(move |((_, role), count)| sample([("cgroup", cgroup), ("role", *role)], *count))
+                roles.map(move |((_, role), count)| {
+                    let mut labels = cgroups::labels(cgroup);
+                    labels.push(("role", *role));
+                    labelled(&labels, *count)
+                })
             }),
         );
         text.counter(
@@ -53,7 +61,6 @@ impl Metrics {
         for histogram in [&self.oom_path, &self.exit, &self.stall] {
             text.families(&histogram.collect());
         }
-        // Totals of reclaim (`pgscan_direct` and the like) come with the agent's source for them.
     }
 
     /// Absent as long as there was none, or while it is not known of the last one.
@@ -87,8 +94,8 @@ impl Metrics {
         let Self { about, counts, cgroups, .. } = self;
         text.gauge(
             "oom_agent_build_info",
-            "Always 1; the agent's version.",
-            std::iter::once(sample([("version", env!("CARGO_PKG_VERSION"))], 1_u64)),
+            "Always 1; the agent's version, and the revision of its source where whoever built it has told.",
+            std::iter::once(labelled(&build(), 1_u64)),
         );
         let levels = [(Level::Full, "full"), (Level::Tracepoint, "tracepoint"), (Level::Kmsg, "kmsg")];
         text.gauge(
@@ -176,4 +183,11 @@ impl Metrics {
             plain(stored.set_aside),
         );
     }
+}
+
+/// Whoever builds it may set `OOM_AGENT_REVISION` (`git rev-parse HEAD`).
+fn build() -> Vec<(&'static str, &'static str)> {
+    let revision = option_env!("OOM_AGENT_REVISION").filter(|revision| !revision.is_empty());
+    let version = Some(("version", env!("CARGO_PKG_VERSION")));
+    version.into_iter().chain(revision.map(|revision| ("revision", revision))).collect()
 }
