@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking, also in what it is made of")]
 
+mod dashboards;
 mod prometheus;
 mod support;
 
