@@ -95,6 +95,7 @@ fn filled(expr: &str, node: &str) -> String {
     let pairs = [
         ("$__rate_interval", "4s"),
         ("$__interval", "2s"),
+        ("$__range_s", "60"),
         ("$__range", "60s"),
         ("$cluster", ".*"),
         ("$job", ".*"),

@@ -178,12 +178,14 @@ pub(super) fn link(title: &str, tooltip: &str, icon: &str, url: &str, keep_time:
     })
 }
 
-/// How much a counter has grown over the whole time that is shown, also where it was not there at the begin while its agent
-/// was: a cgroup that is made and killed between two scrapes begins with 1, which `increase()` does not see.
+/// How much a counter has grown over the whole time that is shown, also where it was not there at the begin: a cgroup that is
+/// made and killed between two scrapes begins with 1, which `increase()` does not see. That counts if its agent was scraped
+/// before, or has been started since.
 pub(super) fn in_range(series: &str) -> String {
     let began = format!(
         "((min_over_time({series}[$__range]) unless {series} offset $__range) \
-         and on (cluster, job, instance) (oom_agent_build_info offset $__range))"
+         and on (cluster, job, instance) \
+         (oom_agent_build_info offset $__range or process_start_time_seconds > time() - $__range_s))"
     );
     format!("((increase({series}[$__range]) + {began}) or increase({series}[$__range]) or {began})")
 }

@@ -38,37 +38,74 @@ fn glance() -> Vec<Panel> {
     let lost = |name: &str, more: &str| format!("sum(increase({name}{{{NODES}{more}}}[$__range]))");
     vec![
         stat("Agents", "Agents that are scraped.", "short").query("", format!("count({agent})")).decimals(0),
-        bad("Not answering", "Targets of these jobs whose last scrape failed.", format!("count(up{{{NODES}}} == 0 and on (job) group by (job) ({agent})) or vector(0)")),
-        bad("Below full", "Agents that do not see everything: an old or locked kernel, or a permission that is missing. oom-agent doctor says which.", format!(r#"count(oom_agent_level{{{NODES}, level="full"}} == 0) or vector(0)"#)).steps("green", &[(0.5, "yellow")]),
-        bad("Records of kills lost", "Records of calls, decisions, victims and exits that found no room in the ring of the BPF programs, in the time shown.", lost("oom_agent_lost_records_total", r#", ring="events""#)),
-        bad("Log records missed", "Records of the kernel's log that were overwritten before they were read, in the time shown.", lost("oom_agent_kmsg_missed_records_total", "")),
-        bad("Store not writable", "Agents that keep incidents in memory, since the disk cannot be used.", format!("count(oom_agent_store_writable{{{NODES}}} == 0) or vector(0)")),
+        bad(
+            "Not answering",
+            "Targets of these jobs whose last scrape failed.",
+            format!("count(up{{{NODES}}} == 0 and on (job) group by (job) ({agent})) or vector(0)"),
+        ),
+        bad(
+            "Below full",
+            "Agents that do not see everything: an old or locked kernel, or a permission that is \
+             missing. oom-agent doctor says which.",
+            format!(r#"count(oom_agent_level{{{NODES}, level="full"}} == 0) or vector(0)"#),
+        )
+        .steps("green", &[(0.5, "yellow")]),
+        bad(
+            "Records of kills lost",
+            "Records of calls, decisions, victims and exits that found no room in the ring of the BPF \
+             programs, in the time shown.",
+            lost("oom_agent_lost_records_total", r#", ring="events""#),
+        ),
+        bad(
+            "Log records missed",
+            "Records of the kernel's log that were overwritten before they were read, in the time \
+             shown.",
+            lost("oom_agent_kmsg_missed_records_total", ""),
+        ),
+        bad(
+            "Store not writable",
+            "Agents that keep incidents in memory, since the disk cannot be used.",
+            format!("count(oom_agent_store_writable{{{NODES}}} == 0) or vector(0)"),
+        ),
     ]
 }
 
 fn seen() -> Vec<Panel> {
     vec![
-        lines("Agents by level", "How much the kernels let them see: everything by BPF (full), victims by BPF and the rest by the kernel's log (tracepoint), only the log (kmsg).", "short")
-            .query("{{level}}", format!("sum by (level) (oom_agent_level{{{NODES}}})"))
-            .decimals(0)
-            .range(0.0, None)
-            .size(12, 8),
+        lines(
+            "Agents by level",
+            "How much the kernels let them see: everything by BPF (full), victims by BPF and the rest \
+             by the kernel's log (tracepoint), only the log (kmsg).",
+            "short",
+        )
+        .query("{{level}}", format!("sum by (level) (oom_agent_level{{{NODES}}})"))
+        .decimals(0)
+        .range(0.0, None)
+        .size(12, 8),
         table("Agents by version", "Which versions run.")
             .query("", format!("count by (version) (oom_agent_build_info{{{NODES}}})"))
             .column("version", "Version")
             .value("Value", "Agents", "short")
             .sort_by("Agents", true)
             .size(12, 8),
-        table("Hooks", "How many agents have a hook in the kernel, by how it is attached. none: the kernel does not allow it or does not have it. None at all at the level kmsg.")
-            .query("", format!("count by (hook, kind) (oom_agent_hook_attached{{{NODES}}})"))
-            .column("hook", "Hook")
-            .column("kind", "Attached as")
-            .value("Value", "Agents", "short")
-            .property("Attached as", "mappings", &json!([{"type": "value", "options": {"none": {"text": "none", "color": "orange", "index": 0}}}]))
-            .property("Attached as", "custom.cellOptions", &json!({"type": "color-text"}))
-            .sort_by("Hook", false)
-            .size(12, 9)
-            .nothing("no hooks"),
+        table(
+            "Hooks",
+            "How many agents have a hook in the kernel, by how it is attached. none: the kernel does \
+             not allow it or does not have it. None at all at the level kmsg.",
+        )
+        .query("", format!("count by (hook, kind) (oom_agent_hook_attached{{{NODES}}})"))
+        .column("hook", "Hook")
+        .column("kind", "Attached as")
+        .value("Value", "Agents", "short")
+        .property(
+            "Attached as",
+            "mappings",
+            &json!([{"type": "value", "options": {"none": {"text": "none", "color": "orange", "index": 0}}}]),
+        )
+        .property("Attached as", "custom.cellOptions", &json!({"type": "color-text"}))
+        .sort_by("Hook", false)
+        .size(12, 9)
+        .nothing("no hooks"),
         table("Nodes below full", "Which nodes, and what they have instead.")
             .query("", format!(r#"(oom_agent_level{{{NODES}, level!="full"}} == 1)"#))
             .column("cluster", "Cluster")
@@ -83,18 +120,33 @@ fn seen() -> Vec<Panel> {
 fn lost() -> Vec<Panel> {
     let rate = |name: &str| format!("rate({name}{{{NODES}}}[$__rate_interval])");
     vec![
-        lines("Lost records", "Records of the BPF programs that found no room. events: of calls, decisions, victims and exits; bulk: of candidates and cgroup names.", "cps")
-            .query("{{ring}}", format!("sum by (ring) ({})", rate("oom_agent_lost_records_total")))
-            .range(0.0, None)
-            .size(8, 7),
-        lines("Missed log records", "Records of the kernel's log that were overwritten before they were read, of the five nodes with most.", "cps")
-            .query("{{instance}}", format!("topk(5, {})", rate("oom_agent_kmsg_missed_records_total")))
-            .range(0.0, None)
-            .size(8, 7),
-        lines("Missed rounds of reclaim", "Rounds that could not be counted, since another task's was under way in the same place. The totals of reclaim are too small by them.", "cps")
-            .query("{{instance}}", format!("topk(5, {})", rate("oom_agent_missed_reclaim_rounds_total")))
-            .range(0.0, None)
-            .size(8, 7),
+        lines(
+            "Lost records",
+            "Records of the BPF programs that found no room. events: of calls, decisions, victims and \
+             exits; bulk: of candidates and cgroup names.",
+            "cps",
+        )
+        .query("{{ring}}", format!("sum by (ring) ({})", rate("oom_agent_lost_records_total")))
+        .range(0.0, None)
+        .size(8, 7),
+        lines(
+            "Missed log records",
+            "Records of the kernel's log that were overwritten before they were read, of the five \
+             nodes with most.",
+            "cps",
+        )
+        .query("{{instance}}", format!("topk(5, {})", rate("oom_agent_kmsg_missed_records_total")))
+        .range(0.0, None)
+        .size(8, 7),
+        lines(
+            "Missed rounds of reclaim",
+            "Rounds that could not be counted, since another task's was under way in the same place. \
+             The totals of reclaim are too small by them.",
+            "cps",
+        )
+        .query("{{instance}}", format!("topk(5, {})", rate("oom_agent_missed_reclaim_rounds_total")))
+        .range(0.0, None)
+        .size(8, 7),
     ]
 }
 
@@ -113,7 +165,8 @@ fn store() -> Vec<Panel> {
             .size(8, 7),
         lines(
             "Cgroups with series",
-            "The five nodes that are nearest to the bound. Beyond it, kills are counted under (other).",
+            "The five nodes that are nearest to the bound. Beyond it, kills are counted under \
+             (other).",
             "percentunit",
         )
         .query(
@@ -132,11 +185,19 @@ fn costs() -> Vec<Panel> {
             .query("{{instance}}", format!("topk(5, process_resident_memory_bytes{{{NODES}}} {scraped})"))
             .range(0.0, None)
             .size(8, 7),
-        lines("Processor time", "Of the agents, the five busiest: 1 is one processor all the time. What their BPF programs cost is in the time of others.", "percentunit")
-            .query("{{instance}}", format!("topk(5, rate(process_cpu_seconds_total{{{NODES}}}[$__rate_interval]) {scraped})"))
-            .range(0.0, None)
-            .decimals(2)
-            .size(8, 7),
+        lines(
+            "Processor time",
+            "Of the agents, the five busiest: 1 is one processor all the time. What their BPF \
+             programs cost is in the time of others.",
+            "percentunit",
+        )
+        .query(
+            "{{instance}}",
+            format!("topk(5, rate(process_cpu_seconds_total{{{NODES}}}[$__rate_interval]) {scraped})"),
+        )
+        .range(0.0, None)
+        .decimals(2)
+        .size(8, 7),
         lines("Time of a scrape", "How long Prometheus waited, the five slowest.", "s")
             .query("{{instance}}", format!("topk(5, scrape_duration_seconds{{{NODES}}} {scraped})"))
             .range(0.0, None)

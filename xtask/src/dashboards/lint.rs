@@ -7,8 +7,17 @@ use serde_json::Value;
 use std::{collections::BTreeSet, fs};
 
 /// Variables that Grafana has itself.
-const BUILT_IN: &[&str] =
-    &["__range", "__interval", "__rate_interval", "__value", "__all", "__from", "__to", "__url_time_range"];
+const BUILT_IN: &[&str] = &[
+    "__range",
+    "__range_s",
+    "__interval",
+    "__rate_interval",
+    "__value",
+    "__all",
+    "__from",
+    "__to",
+    "__url_time_range",
+];
 /// Metrics of others than the agent, where they are scraped.
 const OF_OTHERS: &[&str] =
     &["container_memory_working_set_bytes", "container_spec_memory_limit_bytes", "scrape_duration_seconds"];

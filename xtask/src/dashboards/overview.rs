@@ -14,7 +14,8 @@ pub(super) fn board() -> Board {
     Board {
         uid: "oom-overview",
         title: "OOM overview",
-        description: "What Linux killed for lack of memory, on all nodes: where, how often, why, and what is next.",
+        description: "What Linux killed for lack of memory, on all nodes: where, how often, why, and what is \
+             next.",
         from: "now-24h",
         variables,
         annotations: vec![annotation(
@@ -40,29 +41,50 @@ fn glance() -> Vec<Panel> {
     let incidents = format!("oom_incidents_total{{{NODES}}}");
     let wide = format!(r#"oom_incidents_total{{{NODES}, scope=~"global|cpuset|memory_policy"}}"#);
     vec![
-        stat("OOM kills", "Decisions of the OOM killer on these nodes in the time shown, whoever they hit.", KILLS)
-            .query("", format!("sum({})", in_range(&incidents)))
-            .decimals(0)
-            .steps("green", &[(0.5, "orange")]),
+        stat(
+            "OOM kills",
+            "Decisions of the OOM killer on these nodes in the time shown, whoever they hit.",
+            KILLS,
+        )
+        .query("", format!("sum({})", in_range(&incidents)))
+        .decimals(0)
+        .steps("green", &[(0.5, "orange")]),
         stat("Processes killed", "All victims in the time shown: a group kill takes several.", KILLS)
             .query("", format!("sum({})", in_range(&victims)))
             .decimals(0)
             .steps("green", &[(0.5, "orange")]),
-        stat("Machine out of memory", "Kills for the machine's own memory, not for a cgroup's limit: anything on the node may be hit.", KILLS)
-            .query("", format!("sum({})", in_range(&wide)))
-            .decimals(0)
-            .steps("green", &[(0.5, "red")]),
+        stat(
+            "Machine out of memory",
+            "Kills for the machine's own memory, not for a cgroup's limit: anything on the node may \
+             be hit.",
+            KILLS,
+        )
+        .query("", format!("sum({})", in_range(&wide)))
+        .decimals(0)
+        .steps("green", &[(0.5, "red")]),
         stat("Nodes with kills", "Nodes on which the OOM killer decided in the time shown.", KILLS)
-            .query("", format!("count(sum by (cluster, job, instance) ({}) > 0) or vector(0)", in_range(&incidents)))
+            .query(
+                "",
+                format!("count(sum by (cluster, job, instance) ({}) > 0) or vector(0)", in_range(&incidents)),
+            )
             .decimals(0)
             .steps("green", &[(0.5, "orange")]),
-        stat("Nearly full cgroups", "Memory cgroups with less than 10 % of their limit left. Page cache counts as used, and is taken back when needed.", KILLS)
-            .query("", format!("count({} < 0.1) or vector(0)", headroom()))
-            .decimals(0)
-            .steps("green", &[(0.5, "yellow")]),
-        stat("Nodes watched", "Agents that were scraped. What is not watched tells nothing: see OOM agent health.", KILLS)
-            .query("", format!("count(oom_agent_build_info{{{NODES}}})"))
-            .decimals(0),
+        stat(
+            "Nearly full cgroups",
+            "Memory cgroups with less than 10 % of their limit left. Page cache counts as used, and \
+             is taken back when needed.",
+            KILLS,
+        )
+        .query("", format!("count({} < 0.1) or vector(0)", headroom()))
+        .decimals(0)
+        .steps("green", &[(0.5, "yellow")]),
+        stat(
+            "Nodes watched",
+            "Agents that were scraped. What is not watched tells nothing: see OOM agent health.",
+            KILLS,
+        )
+        .query("", format!("count(oom_agent_build_info{{{NODES}}})"))
+        .decimals(0),
     ]
 }
 
@@ -71,24 +93,53 @@ fn places() -> Vec<Panel> {
     let incidents = format!("oom_incidents_total{{{NODES}}}");
     let diagnoses = format!("oom_diagnoses_total{{{NODES}}}");
     vec![
-        bars("Processes killed by namespace", "Victims by the namespace of their pod. (no pod): services and containers that are not Kubernetes'.", KILLS)
-            .query("{{namespace}}", named(&format!("sum by (namespace) ({}) > 0", by_point(&victims)), "namespace"))
-            .decimals(0)
-            .nothing("no kills"),
-        bars("OOM kills by scope", "Whose memory was full: the machine's (global), a memory cgroup's at its limit (memcg), the nodes of a cpuset or of a NUMA policy; or an operator's sysrq-f.", KILLS)
-            .query("{{scope}}", format!("sum by (scope) ({}) > 0", by_point(&incidents)))
-            .decimals(0)
-            .nothing("no kills"),
-        bar_gauge("Processes killed by workload", "The ten with most victims in the time shown. A workload is a pod's name without what its controller appends, or the cgroup of what is not in a pod.", KILLS)
-            .query("{{namespace}} {{workload}}", format!("sort_desc(topk(10, sum by (namespace, workload) ({}) > 0.5))", workload(&in_range(&victims))))
-            .decimals(0)
-            .size(12, 9)
-            .nothing("no kills"),
-        bar_gauge("Diagnoses", "How many incidents in the time shown were explained so (docs/oom-killer.md). An incident may have several explanations, so they add up to more than the kills.", KILLS)
-            .query("{{code}}", format!("sort_desc(topk(12, sum by (code) ({}) > 0.5))", in_range(&diagnoses)))
-            .decimals(0)
-            .size(12, 9)
-            .nothing("no kills"),
+        bars(
+            "Processes killed by namespace",
+            "Victims by the namespace of their pod. (no pod): services and containers that are not \
+             Kubernetes'.",
+            KILLS,
+        )
+        .query(
+            "{{namespace}}",
+            named(&format!("sum by (namespace) ({}) > 0", by_point(&victims)), "namespace"),
+        )
+        .decimals(0)
+        .nothing("no kills"),
+        bars(
+            "OOM kills by scope",
+            "Whose memory was full: the machine's (global), a memory cgroup's at its limit (memcg), \
+             the nodes of a cpuset or of a NUMA policy; or an operator's sysrq-f.",
+            KILLS,
+        )
+        .query("{{scope}}", format!("sum by (scope) ({}) > 0", by_point(&incidents)))
+        .decimals(0)
+        .nothing("no kills"),
+        bar_gauge(
+            "Processes killed by workload",
+            "The ten with most victims in the time shown. A workload is a pod's name without what its \
+             controller appends, or the cgroup of what is not in a pod.",
+            KILLS,
+        )
+        .query(
+            "{{namespace}} {{workload}}",
+            format!(
+                "sort_desc(topk(10, sum by (namespace, workload) ({}) > 0.5))",
+                workload(&in_range(&victims))
+            ),
+        )
+        .decimals(0)
+        .size(12, 9)
+        .nothing("no kills"),
+        bar_gauge(
+            "Diagnoses",
+            "How many incidents in the time shown were explained so (docs/oom-killer.md). An incident \
+             may have several explanations, so they add up to more than the kills.",
+            KILLS,
+        )
+        .query("{{code}}", format!("sort_desc(topk(12, sum by (code) ({}) > 0.5))", in_range(&diagnoses)))
+        .decimals(0)
+        .size(12, 9)
+        .nothing("no kills"),
     ]
 }
 
@@ -100,14 +151,16 @@ fn next() -> Vec<Panel> {
     let near = format!("bottomk(20, {})", headroom());
     let of = |what: &str| {
         format!(
-            "max by (cluster, instance, namespace, pod, container, cgroup) ({what}) and on (cluster, instance, cgroup) {near}"
+            "max by (cluster, instance, namespace, pod, container, cgroup) ({what}) and on (cluster, \
+             instance, cgroup) {near}"
         )
     };
     let usage = format!("oom_cgroup_memory_usage_bytes{{{PODS}}}");
     let limit = format!("oom_cgroup_memory_limit_bytes{{{PODS}}}");
     let growth = format!("oom_cgroup_memory_growth_bytes_per_second{{{PODS}}}");
     vec![
-        table("Repeat offenders", "Where the OOM killer decided more than once in the time shown. A pod's container that is started again counts as the same.")
+        table("Repeat offenders", "Where the OOM killer decided more than once in the time shown. A pod's container that is \
+             started again counts as the same.")
             .query("", repeated)
             .column("instance", "Node")
             .column("namespace", "Namespace")
@@ -115,12 +168,12 @@ fn next() -> Vec<Panel> {
             .column("container", "Container")
             .column("place", "Cgroup")
             .value("Value", "Kills", "short")
-            .property("Kills", "custom.width", &json!(70))
             .property("Node", "links", &to_incident())
             .sort_by("Kills", true)
             .size(24, 8)
             .nothing("nothing was killed twice"),
-        table("Least headroom", "The twenty memory cgroups that are nearest to their limit. Page cache counts as used, and is taken back when needed. Full in: at the rate of the last 10 minutes.")
+        table("Least headroom", "The twenty memory cgroups that are nearest to their limit. Page cache counts as used, \
+             and is taken back when needed. Full in: at the rate of the last 10 minutes.")
             .query("", of(&headroom()))
             .query("", of(&usage))
             .query("", of(&limit))
@@ -144,11 +197,13 @@ fn next() -> Vec<Panel> {
             .sort_by("Headroom", false)
             .size(24, 9)
             .nothing("no memory cgroup has a limit"),
-        bars("Storms", "OOM kills by node, of the five with most at each point. More than 20 within 5 minutes is an alert.", KILLS)
+        bars("Storms", "OOM kills by node, of the five with most at each point. More than 20 within 5 minutes is \
+             an alert.", KILLS)
             .query("{{instance}}", format!("topk(5, sum by (instance) ({}) > 0)", by_point(&incidents)))
             .decimals(0)
             .nothing("no kills"),
-        bars("Nothing could be killed", "Calls of the OOM killer that found no process that it may kill. The one that asked tries again, or fails.", KILLS)
+        bars("Nothing could be killed", "Calls of the OOM killer that found no process that it may kill. The one that asked tries \
+             again, or fails.", KILLS)
             .query("{{instance}}", format!("topk(5, sum by (instance) ({}) > 0)", by_point(&format!("oom_none_killable_calls_total{{{NODES}}}"))))
             .decimals(0)
             .nothing("none"),

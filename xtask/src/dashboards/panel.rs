@@ -58,7 +58,7 @@ fn panel(kind: Kind, title: &'static str, description: &'static str, unit: &'sta
         width,
         height,
         targets: Vec::new(),
-        steps: vec![(None, "text")],
+        steps: vec![(None, if matches!(kind, Kind::BarGauge) { "semi-dark-blue" } else { "text" })],
         columns: Vec::new(),
         overrides: Vec::new(),
         least: None,
@@ -151,9 +151,16 @@ impl Panel {
         self
     }
 
-    /// A column with a unit of its own.
+    /// A column of numbers.
     pub(super) fn value(mut self, from: &'static str, name: &'static str, unit: &'static str) -> Self {
-        self.overrides.push(by_name(name, &[("unit", json!(unit)), ("decimals", json!(decimals(unit)))]));
+        let properties = [
+            ("unit", json!(unit)),
+            ("decimals", json!(decimals(unit))),
+            // Else what is said of the whole table.
+            ("noValue", json!("-")),
+            ("custom.width", json!(110)),
+        ];
+        self.overrides.push(by_name(name, &properties));
         self.column(from, name)
     }
 
@@ -259,7 +266,7 @@ impl Panel {
             Kind::BarGauge => json!({
                 "reduceOptions": last, "orientation": "horizontal", "displayMode": "basic", "showUnfilled": true,
                 "valueMode": "color", "namePlacement": "left", "sizing": "auto",
-                "minVizWidth": 8, "minVizHeight": 16, "maxVizHeight": 300,
+                "minVizWidth": 8, "minVizHeight": 16, "maxVizHeight": 32,
                 "legend": {"displayMode": "list", "placement": "bottom", "showLegend": false, "calcs": []},
             }),
             Kind::Table => {

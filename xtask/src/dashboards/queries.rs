@@ -48,9 +48,11 @@ pub(super) fn variables(text: &str) -> impl Iterator<Item = &str> {
 
 /// The query as Prometheus gets it.
 pub(super) fn filled(expr: &str) -> String {
-    ["$__rate_interval", "$__interval", "$__range"]
+    ["$__rate_interval", "$__interval", "$__range_s", "$__range"]
         .into_iter()
-        .fold(expr.to_owned(), |expr, name| expr.replace(name, "5m"))
+        .fold(expr.to_owned(), |expr, name| {
+            expr.replace(name, if name.ends_with("_s") { "300" } else { "5m" })
+        })
         .replace("$cluster", ".*")
         .replace("$job", ".*")
         .replace("$node", ".*")
