@@ -288,6 +288,9 @@ impl Live {
         for files in self.watch.read(clock::boottime_ns) {
             self.assembler.push(clock::boottime_ns(), Fact::Files(Box::new(files)));
         }
+        for zones in self.watch.zones(clock::boottime_ns) {
+            self.assembler.push(clock::boottime_ns(), Fact::Zones(Box::new(zones)));
+        }
     }
 }
 

@@ -62,6 +62,21 @@ pub struct Counts {
     pub reads_log: bool,
     /// The store, see [`Stored`].
     pub stored: Stored,
+    /// Who asks by HTTP, see [`Http`].
+    pub http: Http,
+}
+
+/// Who asks by HTTP.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Http {
+    /// Connections that were closed since what they had asked for was not read in time.
+    pub slow_readers: u64,
+    /// Requests without a right password or token.
+    pub refused_logins: u64,
+    /// Who listens to events now.
+    pub subscribers: u64,
+    /// Who wanted to, and found no room.
+    pub refused_subscribers: u64,
 }
 
 /// How the store of incidents does.

@@ -20,6 +20,7 @@ impl Metrics {
         self.agent(&mut text);
         self.lost(&mut text);
         self.stored(&mut text);
+        self.http(&mut text);
         self.own(&mut text);
         let bytes = text.into_bytes();
         self.length = bytes.len();
@@ -147,6 +148,30 @@ impl Metrics {
             "oom_agent_kmsg_missed_records_total",
             "Records of the kernel's log that were overwritten before the agent had read them.",
             plain(counts.missed_log_records),
+        );
+    }
+
+    fn http(&self, text: &mut Text) {
+        let http = &self.counts.http;
+        text.counter(
+            "oom_agent_http_slow_readers_total",
+            "Connections that were closed since what they had asked for was not read in time.",
+            plain(http.slow_readers),
+        );
+        text.counter(
+            "oom_agent_http_refused_logins_total",
+            "Requests that were refused for want of a right password or token.",
+            plain(http.refused_logins),
+        );
+        text.gauge(
+            "oom_agent_http_event_subscribers",
+            "Who listens to incidents as server-sent events now.",
+            plain(http.subscribers),
+        );
+        text.counter(
+            "oom_agent_http_refused_event_subscribers_total",
+            "Who wanted to listen to server-sent events, and found no room.",
+            plain(http.refused_subscribers),
         );
     }
 

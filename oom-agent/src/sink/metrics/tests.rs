@@ -74,6 +74,7 @@ fn all() -> Metrics {
         none_killable: 42,
         reads_log: true,
         stored: Stored { on_disk: true, bytes: Some(81_920), held: 2, lost: 3, expired: 4, set_aside: 1 },
+        http: Http { slow_readers: 5, refused_logins: 6, subscribers: 7, refused_subscribers: 8 },
     });
     metrics.scrape(scrape());
     metrics
