@@ -179,6 +179,7 @@ fn store() -> Vec<Panel> {
 }
 
 fn costs() -> Vec<Panel> {
+    let http = |name: &str| format!("sum(rate(oom_agent_http_{name}_total{{{NODES}}}[$__rate_interval]))");
     let scraped = format!("and on (cluster, job, instance) oom_agent_build_info{{{NODES}}}");
     vec![
         lines("Memory", "Of the agents in RAM, the five largest.", "bytes")
@@ -201,6 +202,29 @@ fn costs() -> Vec<Panel> {
         lines("Time of a scrape", "How long Prometheus waited, the five slowest.", "s")
             .query("{{instance}}", format!("topk(5, scrape_duration_seconds{{{NODES}}} {scraped})"))
             .range(0.0, None)
+            .size(8, 7),
+        lines("Readers of events", "Connections to /api/v1/events, of the five nodes with most.", "short")
+            .query("{{instance}}", format!("topk(5, oom_agent_http_event_subscribers{{{NODES}}})"))
+            .decimals(0)
+            .range(0.0, None)
+            .size(8, 7),
+        lines(
+            "Refused over HTTP",
+            "Wrong passwords or tokens, readers of events beyond the bound, and readers that were so \
+             slow that they were dropped.",
+            "cps",
+        )
+        .query("logins", http("refused_logins"))
+        .query("readers of events", http("refused_event_subscribers"))
+        .query("slow readers", http("slow_readers"))
+        .range(0.0, None)
+        .size(8, 7),
+        lines("Open files", "By what the agents may open, the five nearest to it.", "percentunit")
+            .query(
+                "{{instance}}",
+                format!("topk(5, process_open_fds{{{NODES}}} / process_max_fds{{{NODES}}} {scraped})"),
+            )
+            .range(0.0, Some(1.0))
             .size(8, 7),
     ]
 }
