@@ -5,7 +5,7 @@ compile_error!(
     "the BPF programs cannot be compiled on this machine yet: run `cargo xtask setup` once, it installs what is missing"
 );
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use oom_agent::{
     doctor::{self, DoctorArgs},
     explain::{self, ExplainArgs, Usage},
@@ -43,13 +43,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches();
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(answer) => return show(&answer),
     };
     let done = match cli.command {
         Command::Trace(args) => trace::run(&args),
-        Command::Run(args) => run::run(&args),
+        // It puts them together with a file.
+        Command::Run(_) => run::run(matches.subcommand_matches("run").unwrap_or(&matches)),
         Command::Explain(args) => explain::run(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Rank(args) => rank::run(&args),

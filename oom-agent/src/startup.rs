@@ -13,7 +13,7 @@ use crate::{
     note::note,
 };
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use std::time::Duration;
 
 /// This process or this machine does not allow it: exit status 3.
@@ -54,10 +54,12 @@ pub struct UseArgs {
     #[arg(long, value_enum, default_value_t = MaxLevel::Full, help_heading = "Debugging")]
     pub max_level: MaxLevel,
     /// Use kprobes instead of trampolines (fentry, fexit).
-    #[arg(long, help_heading = "Debugging")]
+    #[arg(long, help_heading = "Debugging", action = ArgAction::Set, value_name = "true|false", num_args = 0..=1,
+        require_equals = true, default_missing_value = "true", default_value = "false", hide_possible_values = true)]
     pub no_trampolines: bool,
     /// Show on stderr what the BPF programs themselves say.
-    #[arg(long, help_heading = "Debugging")]
+    #[arg(long, help_heading = "Debugging", action = ArgAction::Set, value_name = "true|false", num_args = 0..=1,
+        require_equals = true, default_missing_value = "true", default_value = "false", hide_possible_values = true)]
     pub bpf_log: bool,
 }
 

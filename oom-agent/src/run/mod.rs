@@ -4,12 +4,13 @@
 //! the clock; timers besides are for lines held back in a storm, for a disk that refuses, and for connections.
 //!
 //! # Layout
-//! - [`RunArgs`]: its arguments.
+//! - [`RunArgs`]: its arguments. `config`: the same from a file.
 //! - `daemon`: what is done with an incident and answered to a question.
 //! - `calm`: a storm is not a storm of log lines.
 //! - `texts`: how many texts may wait for slow readers.
 
 mod calm;
+mod config;
 mod daemon;
 mod texts;
 
@@ -18,13 +19,14 @@ use crate::{
     kernel::host::Host,
     live::Live,
     note::{log_to_stderr, note},
-    resident,
+    print, resident,
     startup::{NotPermitted, UseArgs, announce, duration},
     store::{Retention, STATE_DIR, Store},
     web::{self, Patience, Question},
 };
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{ArgMatches, Args};
+use config::Config;
 use daemon::Daemon;
 use std::{
     net::SocketAddr,
@@ -48,6 +50,12 @@ HTTP: /metrics for Prometheus, /healthz (it is alive), /readyz (it sees OOM kill
 
 Exit status: 0 ended by SIGTERM or SIGINT, 1 failed, 2 usage, 3 not permitted or not supported here.")]
 pub struct RunArgs {
+    /// A TOML file whose keys are the names of these flags; flags win. It is read again at SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print what is in effect, as such a file, and end.
+    #[arg(long)]
+    pub print_config: bool,
     /// Where HTTP is answered. Port 0: one that is free; stderr says which.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9758")]
     pub listen: SocketAddr,
@@ -65,11 +73,18 @@ pub struct RunArgs {
     pub uses: UseArgs,
 }
 
-/// Runs the command until its end.
+/// Runs the command until its end. `matches`: those of [`RunArgs`].
 ///
 /// # Errors
-/// [`NotPermitted`] where privileges are missing or neither BPF nor the kernel's log can be used; anything else failed.
-pub fn run(args: &RunArgs) -> Result<()> {
+/// [`Usage`](crate::explain::Usage) for a configuration that cannot be used, [`NotPermitted`] where privileges are missing or neither BPF nor the kernel's log can be used; anything else failed.
+pub fn run(matches: &ArgMatches) -> Result<()> {
+    let config = Config::new(matches)?;
+    if matches.get_flag("print_config") {
+        // Whoever reads it may stop early.
+        let _ = print::write(&config.print())?;
+        return Ok(());
+    }
+    let args = &config.args;
     let host = Host::read(Path::new("/"));
     args.uses.permitted(&host, "run")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
