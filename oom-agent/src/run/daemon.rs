@@ -71,19 +71,28 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Does all that is done with an incident. Once, in the order of their being told.
-    pub(super) fn incident(&mut self, incident: &Incident) {
+    /// How it does, for the service manager.
+    pub(super) fn status(&self) -> String {
+        let Tally { incidents, victims, .. } = self.tally;
+        let incidents = units::plural(incidents, "incident", "incidents");
+        format!("sees {}; {incidents}, {}", sees(self.level), units::plural(victims, "victim", "victims"))
+    }
+
+    /// Does all that is done with an incident. Once, in the order of their being told. Whether it got a line of its own.
+    pub(super) fn incident(&mut self, incident: &Incident) -> bool {
         // Durable before anything below announces it.
         let outcome = self.store.put(incident);
         self.say_of_store();
         if outcome == Outcome::Known {
-            return;
+            return false;
         }
         self.metrics.incident(incident);
         self.tally.count(incident);
-        if self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64) {
+        let said = self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64);
+        if said {
             note(&format!("{} {}", incident.id, terminal::headline(incident)));
         }
+        said
     }
 
     /// Answers a question.

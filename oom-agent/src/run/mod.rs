@@ -6,12 +6,14 @@
 //! # Layout
 //! - [`RunArgs`]: its arguments. `config`: the same from a file.
 //! - `daemon`: what is done with an incident and answered to a question.
+//! - `notify`: what the service manager is told.
 //! - `calm`: a storm is not a storm of log lines.
 //! - `texts`: how many texts may wait for slow readers.
 
 mod calm;
 mod config;
 mod daemon;
+mod notify;
 mod texts;
 
 use crate::{
@@ -28,6 +30,7 @@ use anyhow::{Context as _, Result};
 use clap::{ArgMatches, Args};
 use config::Config;
 use daemon::Daemon;
+use notify::Manager;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -105,6 +108,7 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
         interrupt: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
         terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
     };
+    let manager = Manager::find()?;
     // Then what a second agent fails at, before it has attached anything. Who connects now is answered after the start.
     let listener = web::listen(args.listen)?;
     let address = web::address(&listener)?;
@@ -115,12 +119,16 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     let mut daemon = Daemon::new(&start, host, store)?;
     resident::settle();
+    resident::reserve();
+    let unprotected = [resident::lock(), resident::exempt()];
     announce(&start, host, began.elapsed(), "SIGTERM ends");
-    for message in &messages {
+    for message in messages.iter().chain(unprotected.iter().filter_map(|it| it.as_ref().err())) {
         note(message);
     }
     note(&format!("listening on http://{address}: /metrics, /healthz, /readyz"));
-    let done = watch(&mut live, &mut daemon, listener, &mut end).await;
+    manager.ready(&daemon.status());
+    let done = watch(&mut live, &mut daemon, listener, &mut end, &manager).await;
+    manager.stopping();
     let pending = live.finish();
     for incident in &pending {
         daemon.incident(incident);
@@ -130,14 +138,24 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
 }
 
 /// Until a signal comes, or a source breaks.
-async fn watch(live: &mut Live, daemon: &mut Daemon, listener: TcpListener, end: &mut End) -> Result<()> {
+async fn watch(
+    live: &mut Live,
+    daemon: &mut Daemon,
+    listener: TcpListener,
+    end: &mut End,
+    manager: &Manager,
+) -> Result<()> {
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
     tokio::spawn(web::serve(listener, sender, Patience::default()));
+    // This loop is what has to be alive, so nobody else says so.
+    let mut alive = Instant::now();
     loop {
         tokio::select! {
             incident = live.next() => {
                 let incident: Incident = incident?;
-                daemon.incident(&incident);
+                if daemon.incident(&incident) {
+                    manager.status(&daemon.status());
+                }
                 // In a storm the next one is there already: connections have their turn too.
                 yield_now().await;
             }
@@ -145,7 +163,14 @@ async fn watch(live: &mut Live, daemon: &mut Daemon, listener: TcpListener, end:
                 // Who asked may have lost patience.
                 let _ = answer.send(daemon.answer(ask, live));
             }
-            () = daemon.held_back() => daemon.say_held_back(),
+            () = manager.pulse(alive) => {
+                manager.alive();
+                alive = Instant::now();
+            }
+            () = daemon.held_back() => {
+                daemon.say_held_back();
+                manager.status(&daemon.status());
+            }
             () = daemon.store_due() => daemon.retry_store(),
             () = end.signal() => return Ok(()),
         }

@@ -1,6 +1,7 @@
 //! A daemon, a memory cgroup, and HTTP by hand.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
@@ -58,11 +59,17 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// `None`: not permitted here.
     pub(crate) fn start(args: &[&str]) -> Option<Self> {
+        Self::start_in(args, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn start_in(args: &[&str], environment: &[(&str, &OsStr)]) -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("run-{}-{number}", std::process::id());
         let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let mut command = command(&[&["--listen", "127.0.0.1:0"], args].concat());
+        command.envs(environment.iter().copied());
         let mut child = command.arg("--state-dir").arg(&state).spawn().expect("starts");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut daemon = Self { child, address: String::new(), state, stderr, said: String::new() };
