@@ -216,6 +216,11 @@ impl Live {
         self.rings.is_some()
     }
 
+    /// Whether what BPF programs count can be read: it may need a privilege that is not there any more.
+    pub fn reads_maps(&self) -> bool {
+        self.rings.as_ref().is_none_or(Rings::reads_maps)
+    }
+
     /// Records that found no room in the BPF rings since the start.
     pub fn dropped(&self) -> Dropped {
         self.rings.as_ref().map(Rings::dropped).unwrap_or_default()

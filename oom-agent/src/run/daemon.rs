@@ -39,6 +39,8 @@ pub(super) struct Daemon {
     /// For `/readyz`: a line for each hook.
     hooks: String,
     store: Store,
+    /// What it has given up, for `/readyz`.
+    pub(super) confined: String,
 }
 
 impl Daemon {
@@ -66,6 +68,7 @@ impl Daemon {
             level: start.level,
             hooks,
             store,
+            confined: String::new(),
         };
         daemon.look();
         Ok(daemon)
@@ -115,8 +118,8 @@ impl Daemon {
         let good = live.has_bpf() || live.reads_log();
         let word = if good { "ready" } else { "not ready" };
         let log = if live.reads_log() { "read" } else { "not read" };
-        let Self { hooks, level, .. } = self;
-        Answer::text(good, format!("{word}: {}\n\nkernel log: {log}\n{hooks}", sees(*level)))
+        let Self { hooks, level, confined, .. } = self;
+        Answer::text(good, format!("{word}: {}\n\n{confined}\nkernel log: {log}\n{hooks}", sees(*level)))
     }
 
     /// Cgroups have series from when they are seen, so that their first kill is an increase. Whoever scrapes sees what

@@ -22,12 +22,13 @@ use crate::{
     live::Live,
     note::{log_to_stderr, note},
     print, resident,
+    sandbox::{Files, confine},
     startup::{NotPermitted, UseArgs, announce, duration},
     store::{Retention, STATE_DIR, Store},
     web::{self, Patience, Question},
 };
 use anyhow::{Context as _, Result};
-use clap::{ArgMatches, Args};
+use clap::{ArgAction, ArgMatches, Args};
 use config::Config;
 use daemon::Daemon;
 use notify::Manager;
@@ -74,6 +75,10 @@ pub struct RunArgs {
     /// What is used.
     #[command(flatten)]
     pub uses: UseArgs,
+    /// Keep privileges, and access to all files and system calls, after the start.
+    #[arg(long, help_heading = "Debugging", action = ArgAction::Set, value_name = "true|false", num_args = 0..=1,
+        require_equals = true, default_missing_value = "true", default_value = "false", hide_possible_values = true)]
+    pub no_sandbox: bool,
 }
 
 /// Runs the command until its end. `matches`: those of [`RunArgs`].
@@ -113,7 +118,7 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
     let listener = web::listen(args.listen)?;
     let address = web::address(&listener)?;
     let retention = Retention { max_age: args.keep, max_bytes: args.keep_mib << 20 };
-    let (store, messages) = Store::open(&args.state_dir, retention)
+    let (store, mut messages) = Store::open(&args.state_dir, retention)
         .with_context(|| format!("cannot use the store in {}", args.state_dir.display()))?;
     let (mut live, start) = Live::start(host, &args.uses.options(), false, args.uses.sample_every.0)
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
@@ -121,7 +126,15 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
     resident::settle();
     resident::reserve();
     let unprotected = [resident::lock(), resident::exempt()];
+    daemon.confined = if args.no_sandbox {
+        "not confined (no-sandbox)".to_owned()
+    } else {
+        let confined = confine(&files(args), || live.reads_maps());
+        messages.extend(confined.lacks());
+        format!("confined: {confined}")
+    };
     announce(&start, host, began.elapsed(), "SIGTERM ends");
+    note(&daemon.confined);
     for message in messages.iter().chain(unprotected.iter().filter_map(|it| it.as_ref().err())) {
         note(message);
     }
@@ -175,6 +188,13 @@ async fn watch(
             () = end.signal() => return Ok(()),
         }
     }
+}
+
+/// What the daemon opens after its start.
+fn files(args: &RunArgs) -> Files<'_> {
+    // Files are replaced rather than written: whoever may read one may read its directory.
+    let above = |file: &PathBuf| Path::new(".").join(file.parent().unwrap_or(file));
+    Files { state_dir: &args.state_dir, read: args.config.iter().map(above).collect() }
 }
 
 fn age(text: &str) -> Result<Duration, String> {
