@@ -14,7 +14,7 @@ use crate::{
         load::{self, HookStatus, Logger, Options},
         rings::{Dropped, Rings},
     },
-    note::note,
+    note::{note, warn},
     report::{Event, Outcome, What},
     source::{
         kmsg::{From, Kmsg},
@@ -122,8 +122,7 @@ impl Live {
         }
         let config = config(host, level, &hooks, kmsg.is_some());
         let logger = loaded.as_mut().and_then(|loaded| loaded.logger.take()).map(register).transpose()?;
-        let memory = host.cgroups.value().map(|cgroups| &cgroups.memory);
-        let sampler = sample_every.map(|every| Sampler::start(Path::new("/"), memory, every)).transpose()?;
+        let sampler = sampler(host, sample_every)?;
         let mut live = Self {
             rings: loaded.map(Rings::new).transpose()?,
             kmsg,
@@ -183,7 +182,7 @@ impl Live {
     /// What is pending, marked as such.
     pub fn finish(&mut self) -> Vec<Incident> {
         if let Err(error) = self.read_all(Ok(())) {
-            note(&format!("{error:#}"));
+            warn(&format!("{error:#}"));
         }
         if let Some(kmsg) = &mut self.kmsg {
             kmsg.finish(&mut self.events);
@@ -199,6 +198,15 @@ impl Live {
         let growth = self.sampler.as_ref().and_then(|sampler| sampler.growth(&incident));
         self.story.complete(&mut incident, growth);
         incident
+    }
+
+    /// Samples the use of memory that often from here on. What was sampled before is forgotten.
+    ///
+    /// # Errors
+    /// If there is no timer to be had.
+    pub fn sample_every(&mut self, host: &Host, every: Option<Duration>) -> Result<()> {
+        self.sampler = sampler(host, every)?;
+        Ok(())
     }
 
     /// Counts since the start.
@@ -242,7 +250,7 @@ impl Live {
             && let Err(error) = log.and_then(|()| source.read_available(events))
         {
             // Without the log incidents still stand; they say what they lack.
-            note(&format!("the kernel's log is not read any more: {error:#}"));
+            warn(&format!("the kernel's log is not read any more: {error:#}"));
             *kmsg = None;
             assembler.without_log();
         }
@@ -255,10 +263,10 @@ impl Live {
     fn sample(&mut self, due: Result<()>) {
         let Some(sampler) = &mut self.sampler else { return };
         if let Err(error) = due.and_then(|()| sampler.sample(clock::boottime_ns())) {
-            note(&format!("the use of memory is not sampled any more: {error:#}"));
+            warn(&format!("the use of memory is not sampled any more: {error:#}"));
             self.sampler = None;
         } else if let Some(warning) = sampler.warning() {
-            note(&warning);
+            warn(&warning);
         }
     }
 
@@ -380,6 +388,11 @@ fn config(host: &Host, level: Level, hooks: &[HookStatus], log: bool) -> Config 
         cpus: host::online_cpus(Path::new("/")).unwrap_or(1),
         ..Config::new(level)
     }
+}
+
+fn sampler(host: &Host, every: Option<Duration>) -> Result<Option<Sampler>> {
+    let memory = host.cgroups.value().map(|cgroups| &cgroups.memory);
+    every.map(|every| Sampler::start(Path::new("/"), memory, every)).transpose()
 }
 
 fn register(logger: Logger) -> Result<AsyncFd<Logger>> {

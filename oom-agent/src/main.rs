@@ -10,7 +10,7 @@ use oom_agent::{
     doctor::{self, DoctorArgs},
     explain::{self, ExplainArgs, Usage},
     incidents::{self, IncidentsArgs},
-    note::note,
+    note::{fail, listen},
     rank::{self, RankArgs},
     run::{self, RunArgs},
     startup::NotPermitted,
@@ -43,6 +43,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    listen();
     let parsed = Cli::command().try_get_matches();
     let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            note(&format!("{error:#}"));
+            fail(&format!("{error:#}"));
             ExitCode::from(match () {
                 () if error.is::<NotPermitted>() => 3,
                 () if error.is::<Usage>() => 2,
@@ -75,7 +76,7 @@ fn main() -> ExitCode {
 fn show(answer: &clap::Error) -> ExitCode {
     match answer.print() {
         Err(error) if error.kind() != ErrorKind::BrokenPipe && !answer.use_stderr() => {
-            note(&format!("cannot write to stdout: {error}"));
+            fail(&format!("cannot write to stdout: {error}"));
             ExitCode::FAILURE
         }
         _ => ExitCode::from(if answer.use_stderr() { 2 } else { 0 }),

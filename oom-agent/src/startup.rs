@@ -10,7 +10,7 @@ use crate::{
         load::{HookStatus, Options},
     },
     live::Start,
-    note::note,
+    note::{note, warn},
 };
 use anyhow::Result;
 use clap::{ArgAction, Args, ValueEnum};
@@ -113,7 +113,7 @@ pub fn announce(start: &Start, host: &Host, after: Duration, how_to_end: &str) {
         after.as_millis()
     ));
     for warning in &start.warnings {
-        note(warning);
+        warn(warning);
     }
     if start.level != Level::Full {
         note("`oom-agent doctor` says why not more");

@@ -9,7 +9,7 @@ use crate::{
     incident::model::{Incident, Level},
     kernel::host::Host,
     live::{Live, Start},
-    note::note,
+    note::{note, warn},
     sink::{
         Tally,
         metrics::{About, Bounds, CONTENT_TYPE, Counts, Metrics, Stored},
@@ -17,7 +17,7 @@ use crate::{
     },
     source::cgroupfs::Tree,
     startup::sees,
-    store::{Outcome, Status, Store},
+    store::{Outcome, Retention, Status, Store},
     web::{Answer, Ask},
 };
 use anyhow::Result;
@@ -56,7 +56,7 @@ impl Daemon {
         }
         let tree = host.cgroups.value().and_then(|cgroups| Tree::find(Path::new("/"), cgroups));
         if tree.is_none() {
-            note("no memory cgroups can be seen here: their metrics begin with the first kill");
+            warn("no memory cgroups can be seen here: their metrics begin with the first kill");
         }
         let mut daemon = Self {
             metrics: Metrics::new(about, Bounds::default())?,
@@ -93,7 +93,7 @@ impl Daemon {
         self.tally.count(incident);
         let said = self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64);
         if said {
-            note(&format!("{} {}", incident.id, terminal::headline(incident)));
+            tracing::info!(incident = %incident.id, "{}", terminal::headline(incident));
         }
         said
     }
@@ -159,13 +159,19 @@ impl Daemon {
 
     fn say_of_store(&mut self) {
         for message in self.store.messages() {
-            note(&message);
+            warn(&message);
         }
     }
 
     /// Waits until a disk that could not be used is to be tried again. For ever, if it can.
     pub(super) fn store_due(&self) -> impl Future<Output = ()> + use<> {
         clock::after(self.store.retry_after())
+    }
+
+    /// Keeps incidents for another time, up to another size.
+    pub(super) fn retain(&mut self, retention: Retention) {
+        self.store.retain(retention);
+        self.say_of_store();
     }
 
     pub(super) fn retry_store(&mut self) {

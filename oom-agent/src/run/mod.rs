@@ -7,6 +7,7 @@
 //! - [`RunArgs`]: its arguments. `config`: the same from a file.
 //! - `daemon`: what is done with an incident and answered to a question.
 //! - `notify`: what the service manager is told.
+//! - `reload`: what a reload changes.
 //! - `calm`: a storm is not a storm of log lines.
 //! - `texts`: how many texts may wait for slow readers.
 
@@ -14,13 +15,14 @@ mod calm;
 mod config;
 mod daemon;
 mod notify;
+mod reload;
 mod texts;
 
 use crate::{
     incident::model::Incident,
     kernel::host::Host,
     live::Live,
-    note::{log_to_stderr, note},
+    note::{self, LogFormat, LogLevel, log_to_stderr, note, warn},
     print, resident,
     sandbox::{Files, confine},
     startup::{NotPermitted, UseArgs, announce, duration},
@@ -32,6 +34,7 @@ use clap::{ArgAction, ArgMatches, Args};
 use config::Config;
 use daemon::Daemon;
 use notify::Manager;
+use reload::reload;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -72,6 +75,12 @@ pub struct RunArgs {
     /// The store is kept below so many MiB; the oldest incidents are dropped.
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1_048_576), default_value_t = 64)]
     pub keep_mib: u64,
+    /// How lines of the log on stderr are written.
+    #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
+    pub log_format: LogFormat,
+    /// How much of it.
+    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    pub log_level: LogLevel,
     /// What is used.
     #[command(flatten)]
     pub uses: UseArgs,
@@ -93,18 +102,20 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
         return Ok(());
     }
     let args = &config.args;
+    note::set(args.log_format, args.log_level);
     let host = Host::read(Path::new("/"));
     args.uses.permitted(&host, "run")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let done = runtime.block_on(start(args, &host));
+    let done = runtime.block_on(start(config, &host));
     // Without waiting for whoever is still connected.
     runtime.shutdown_background();
     done
 }
 
-async fn start(args: &RunArgs, host: &Host) -> Result<()> {
+async fn start(mut config: Config, host: &Host) -> Result<()> {
     let began = Instant::now();
+    let args = &config.args;
     if args.uses.bpf_log {
         log_to_stderr();
     }
@@ -113,12 +124,12 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
         interrupt: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
         terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
     };
+    let mut hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let manager = Manager::find()?;
     // Then what a second agent fails at, before it has attached anything. Who connects now is answered after the start.
     let listener = web::listen(args.listen)?;
     let address = web::address(&listener)?;
-    let retention = Retention { max_age: args.keep, max_bytes: args.keep_mib << 20 };
-    let (store, mut messages) = Store::open(&args.state_dir, retention)
+    let (store, mut messages) = Store::open(&args.state_dir, retention(args))
         .with_context(|| format!("cannot use the store in {}", args.state_dir.display()))?;
     let (mut live, start) = Live::start(host, &args.uses.options(), false, args.uses.sample_every.0)
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
@@ -136,11 +147,12 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
     announce(&start, host, began.elapsed(), "SIGTERM ends");
     note(&daemon.confined);
     for message in messages.iter().chain(unprotected.iter().filter_map(|it| it.as_ref().err())) {
-        note(message);
+        warn(message);
     }
     note(&format!("listening on http://{address}: /metrics, /healthz, /readyz"));
     manager.ready(&daemon.status());
-    let done = watch(&mut live, &mut daemon, listener, &mut end, &manager).await;
+    let mut reload = |daemon: &mut Daemon, live: &mut Live| reload(&mut config, daemon, live, host);
+    let done = watch(&mut live, &mut daemon, listener, &mut end, (&mut hangup, &mut reload), &manager).await;
     manager.stopping();
     let pending = live.finish();
     for incident in &pending {
@@ -156,6 +168,7 @@ async fn watch(
     daemon: &mut Daemon,
     listener: TcpListener,
     end: &mut End,
+    (hangup, reload): (&mut Signal, &mut dyn FnMut(&mut Daemon, &mut Live)),
     manager: &Manager,
 ) -> Result<()> {
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
@@ -185,9 +198,18 @@ async fn watch(
                 manager.status(&daemon.status());
             }
             () = daemon.store_due() => daemon.retry_store(),
+            _ = hangup.recv() => {
+                manager.reloading();
+                reload(daemon, live);
+                manager.ready(&daemon.status());
+            }
             () = end.signal() => return Ok(()),
         }
     }
+}
+
+fn retention(args: &RunArgs) -> Retention {
+    Retention { max_age: args.keep, max_bytes: args.keep_mib << 20 }
 }
 
 /// What the daemon opens after its start.

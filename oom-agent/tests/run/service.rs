@@ -74,3 +74,42 @@ fn a_configuration_that_is_wrong_is_a_wrong_use() {
     assert!(said.contains(".toml:2: unknown key keep_mib; keep-mib is one"), "{said}");
     fs::remove_file(path).expect("it is there");
 }
+
+#[test]
+fn a_reload_changes_what_can_change_and_a_broken_file_nothing() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("reload-{}.toml", std::process::id()));
+    let write = |text: &str| {
+        // As editors do: another file of the same name.
+        let other = path.with_extension("new");
+        fs::write(&other, text).and_then(|()| fs::rename(&other, &path)).expect("a file");
+    };
+    write("max-level = \"tracepoint\"\nlog-format = \"json\"\n");
+    let manager = Manager::new("reload");
+    let environment = [("NOTIFY_SOCKET", manager.path.as_os_str())];
+    let file = path.to_str().expect("a path");
+    let Some(mut daemon) = Daemon::start_in(&["--config", file], &environment) else { return };
+    manager.hears_until("READY=1");
+    let reload = |text: &str| {
+        write(text);
+        kill_process(Pid::from_child(&daemon.child), Signal::HUP).expect("it runs");
+        let heard = manager.hears_until("RELOADING=1\nMONOTONIC_USEC=");
+        assert!(heard.len() <= 2, "{heard:?}");
+        manager.hears_until("READY=1");
+    };
+    reload("max-level = \"kmsg\"\nlog-format = \"text\"\nkeep = \"1h\"\nsample-every = \"off\"\n");
+    reload("max-level = \"kmsg\"\nlog-format = \"text\"\nkeep = \"soon\"\n");
+    reload("max-level = \"kmsg\"\nlog-format = \"text\"\nkeep = \"1h\"\nsample-every = \"2s\"\n");
+    kill_process(Pid::from_child(&daemon.child), Signal::TERM).expect("it runs");
+    assert_eq!(daemon.child.wait().expect("it ends").code(), Some(0));
+    let said = daemon.said();
+    fs::remove_file(&path).expect("it is there");
+    let lines: Vec<&str> = said.lines().collect();
+    let at = |words: &str| {
+        lines.iter().position(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {said}"))
+    };
+    let first = at(": keep, log-format, sample-every changed; max-level at the next start");
+    assert!(lines[first - 1].starts_with('{') && !lines[first].starts_with('{'), "{said}");
+    let second = at(".toml:3: keep = \"soon\" cannot be: not a time");
+    let third = at(": sample-every changed; max-level at the next start");
+    assert!(first < second && second < third && lines[second].contains("not reloaded"), "{said}");
+}

@@ -89,6 +89,16 @@ impl Config {
         pairs.filter(|(one, other)| one.values != other.values).map(|(one, _)| one.key.as_str()).collect()
     }
 
+    /// Has the values of another one for these keys from here on.
+    pub(super) fn take(&mut self, other: Self, keys: &[&str]) {
+        // What is in effect is what the next one is compared with.
+        let kept = std::mem::replace(self, other);
+        let settings = self.settings.iter_mut().zip(kept.settings);
+        for (setting, old) in settings.filter(|(setting, _)| !keys.contains(&setting.key.as_str())) {
+            *setting = old;
+        }
+    }
+
     fn combine(given: Vec<Setting>, file: Option<PathBuf>) -> Result<Self, Usage> {
         let command = command();
         let read = file.as_deref().map(|path| file::read(path, &command)).transpose()?.unwrap_or_default();
@@ -119,7 +129,7 @@ impl Config {
 }
 
 /// `run` as clap knows it, for arguments without the program's name.
-fn command() -> Command {
+pub(super) fn command() -> Command {
     RunArgs::augment_args(Command::new("run").no_binary_name(true))
 }
 

@@ -101,6 +101,10 @@ fn a_file_that_changed_is_read_again_below_the_same_flags() {
     let after = before.again().unwrap();
     assert_eq!((after.args.keep_mib, after.args.keep), (7, Duration::from_hours(2)));
     assert_eq!(before.differences(&after), ["listen", "keep"]);
+    let mut running = before.clone();
+    running.take(after.clone(), &["keep"]);
+    assert_eq!(running.args.keep, Duration::from_hours(2));
+    assert_eq!(running.differences(&after), ["listen"], "it is not in effect yet");
     fs::write(&file.0, "keep-mib = ").unwrap();
     let Usage(why) = before.again().unwrap_err();
     assert!(why.contains(".toml:1: "), "{why}");
