@@ -34,7 +34,7 @@ use clap::{ArgAction, ArgMatches, Args};
 use config::Config;
 use daemon::Daemon;
 use notify::Manager;
-use reload::reload;
+use reload::Reload;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -113,9 +113,10 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
     done
 }
 
-async fn start(mut config: Config, host: &Host) -> Result<()> {
+async fn start(config: Config, host: &Host) -> Result<()> {
     let began = Instant::now();
-    let args = &config.args;
+    let mut reload = Reload::new(config, host)?;
+    let args = &reload.config.args;
     if args.uses.bpf_log {
         log_to_stderr();
     }
@@ -124,7 +125,6 @@ async fn start(mut config: Config, host: &Host) -> Result<()> {
         interrupt: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
         terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
     };
-    let mut hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let manager = Manager::find()?;
     // Then what a second agent fails at, before it has attached anything. Who connects now is answered after the start.
     let listener = web::listen(args.listen)?;
@@ -151,8 +151,7 @@ async fn start(mut config: Config, host: &Host) -> Result<()> {
     }
     note(&format!("listening on http://{address}: /metrics, /healthz, /readyz"));
     manager.ready(&daemon.status());
-    let mut reload = |daemon: &mut Daemon, live: &mut Live| reload(&mut config, daemon, live, host);
-    let done = watch(&mut live, &mut daemon, listener, &mut end, (&mut hangup, &mut reload), &manager).await;
+    let done = watch(&mut live, &mut daemon, listener, &mut end, &mut reload, &manager).await;
     manager.stopping();
     let pending = live.finish();
     for incident in &pending {
@@ -168,7 +167,7 @@ async fn watch(
     daemon: &mut Daemon,
     listener: TcpListener,
     end: &mut End,
-    (hangup, reload): (&mut Signal, &mut dyn FnMut(&mut Daemon, &mut Live)),
+    reload: &mut Reload<'_>,
     manager: &Manager,
 ) -> Result<()> {
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
@@ -198,9 +197,9 @@ async fn watch(
                 manager.status(&daemon.status());
             }
             () = daemon.store_due() => daemon.retry_store(),
-            _ = hangup.recv() => {
+            () = reload.asked() => {
                 manager.reloading();
-                reload(daemon, live);
+                reload.reload(daemon, live);
                 manager.ready(&daemon.status());
             }
             () = end.signal() => return Ok(()),

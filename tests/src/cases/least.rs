@@ -50,7 +50,8 @@ pub(super) fn privilege(stage: &mut Stage<'_>) -> Result<()> {
         match missing {
             "CAP_BPF" | "CAP_PERFMON" => {
                 let says = format!("not permitted: {missing} missing.");
-                let mut command = command(stage, Some((NOBODY, &rest)), &state(&what, Some(NOBODY))?, &[])?;
+                let mut command =
+                    command(stage, Some((NOBODY, &rest)), &directory(&what, Some(NOBODY))?, &[])?;
                 ends(stage, &what, &mut command, 3, &says)?;
             }
             // At the full level it gives more, so only that is missing.
@@ -58,7 +59,7 @@ pub(super) fn privilege(stage: &mut Stage<'_>) -> Result<()> {
                 let level = ["--max-level=kmsg"];
                 let says = format!("not permitted: {missing} missing.");
                 let mut command =
-                    command(stage, Some((NOBODY, &rest)), &state(&what, Some(NOBODY))?, &level)?;
+                    command(stage, Some((NOBODY, &rest)), &directory(&what, Some(NOBODY))?, &level)?;
                 ends(stage, &what, &mut command, 3, &says)?;
                 names(stage, &what, &rest, "no break-down of the memory: cannot open /dev/kmsg", missing)?;
             }
@@ -82,14 +83,14 @@ fn names(stage: &mut Stage<'_>, what: &str, only: &[&str], lacks: &str, missing:
 }
 
 /// A state directory of its own.
-fn state(name: &str, uid: Option<u32>) -> Result<String> {
+fn directory(name: &str, uid: Option<u32>) -> Result<String> {
     let dir = format!("/tmp/least-{}", name.replace(' ', "-"));
     fs::create_dir_all(&dir).with_context(|| format!("making {dir}"))?;
     chown(&dir, uid, uid).with_context(|| format!("giving {dir} away"))?;
     Ok(dir)
 }
 
-fn command(stage: &Stage<'_>, user: Option<(u32, &[&str])>, state: &str, args: &[&str]) -> Result<Command> {
+fn command(stage: &Stage<'_>, user: Option<(u32, &[&str])>, dir: &str, args: &[&str]) -> Result<Command> {
     let mut command = Command::new("/proc/self/exe");
     // The runner, and whoever it starts, may be protected already.
     command.args(["work", "bare", "--adj=0"]);
@@ -97,26 +98,26 @@ fn command(stage: &Stage<'_>, user: Option<(u32, &[&str])>, state: &str, args: &
         command.arg(format!("--uid={uid}")).args(only.iter().map(|number| format!("--only={number}")));
     }
     command.arg("--").arg(&stage.binary()?.path);
-    command.args(["run", "--listen=127.0.0.1:0", "--state-dir", state]).args(args);
+    command.args(["run", "--listen=127.0.0.1:0", "--state-dir", dir]).args(args);
     Ok(command)
 }
 
 struct Daemon {
     agent: Agent,
     address: String,
-    state: String,
+    dir: String,
 }
 
 impl Daemon {
     fn start(stage: &Stage<'_>, name: &str, user: Option<(u32, &[&str])>) -> Result<Self> {
-        let state = state(name, user.map(|(uid, _)| uid))?;
-        let agent = Agent::start(command(stage, user, &state, &[])?, Out::Read)?;
+        let dir = directory(name, user.map(|(uid, _)| uid))?;
+        let agent = Agent::start(command(stage, user, &dir, &[])?, Out::Read)?;
         let begun = Instant::now();
         loop {
             let said = agent.stderr();
             if let Some((_, rest)) = said.split_once("listening on http://") {
                 let address = rest.split(": /").next().unwrap_or_default().to_owned();
-                return Ok(Self { agent, address, state });
+                return Ok(Self { agent, address, dir });
             }
             anyhow::ensure!(begun.elapsed() < TELL, "the daemon does not listen: {said}");
             std::thread::sleep(Duration::from_millis(10));
@@ -195,7 +196,7 @@ impl Daemon {
         };
         stage.check(format!("{name}: the kill is counted"), counted.ends_with(" 1"), &counted);
         let mut list = Command::new(&stage.binary()?.path);
-        let list = list.args(["incidents", "export", "--state-dir", &self.state]).output();
+        let list = list.args(["incidents", "export", "--state-dir", &self.dir]).output();
         let stored = String::from_utf8_lossy(&list.context("running incidents export")?.stdout).into_owned();
         let incident: serde_json::Value = serde_json::from_str(stored.trim()).unwrap_or_default();
         let victim = incident.pointer("/victims/0/comm").and_then(serde_json::Value::as_str);
