@@ -11,14 +11,15 @@ const KNOWN: ABI = ABI::V6;
 
 /// What the agent reads for as long as it runs: processes, cgroups, the kernel's settings; and what time zones are
 /// read from again and again (jiff) and SQLite takes its random numbers from.
-const READ: [&str; 7] = [
+const READ: [&str; 8] = [
     "/proc",
     "/sys",
     "/dev/kmsg",
     "/dev/urandom",
     "/etc/localtime",
     "/usr/share/zoneinfo",
-    "/usr/lib/zoneinfo",
+    "/usr/share/lib/zoneinfo",
+    "/etc/zoneinfo",
 ];
 
 /// What may be opened from here on.
@@ -73,7 +74,8 @@ fn rules(files: &Files<'_>) -> Result<RestrictionStatus, RulesetError> {
         .handle_access(AccessNet::from_all(KNOWN))?
         .scope(Scope::from_all(KNOWN))?
         .create()?;
-    let reads = READ.iter().map(Path::new).chain(read.iter().map(PathBuf::as_path));
+    let zones = std::env::var_os("TZDIR").map(PathBuf::from);
+    let reads = READ.iter().map(Path::new).chain(read.iter().chain(&zones).map(PathBuf::as_path));
     for (path, access) in reads.map(|path| (path, reading)).chain([(state, writing)]) {
         // What is not there needs no rule.
         if let Ok(open) = PathFd::new(path) {

@@ -1,6 +1,6 @@
 //! The daemon as a service: its configuration, what a service manager hears of it.
 
-use super::support::{Cgroup, Daemon, run};
+use super::support::{Cgroup, Daemon, incidents, run, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{fs, os::unix::net::UnixDatagram, path::Path, time::Duration};
 
@@ -112,4 +112,26 @@ fn a_reload_changes_what_can_change_and_a_broken_file_nothing() {
     let second = at(".toml:3: keep = \"soon\" cannot be: not a time");
     let third = at(": sample-every changed; max-level at the next start");
     assert!(first < second && second < third && lines[second].contains("not reloaded"), "{said}");
+}
+
+#[test]
+fn a_damaged_store_is_replaced_by_who_has_given_up_its_privileges() {
+    let (Some(cgroup), Some(daemon)) = (Cgroup::make("aside"), Daemon::start(&["--max-level", "tracepoint"]))
+    else {
+        return;
+    };
+    let ready = daemon.get("/readyz");
+    assert!(ready.contains("confined: no capabilities"), "{ready}");
+    let stored = || daemon.value("oom_incidents_total{scope=\"memcg\"}").expect("it is there from the start");
+    // Another file of its name: in the one that it has open it would not see it for long. With its log it would be whole.
+    fs::remove_file(daemon.state.join("incidents.db-wal")).expect("its log");
+    let (garbage, file) = (daemon.state.join("garbage"), daemon.state.join("incidents.db"));
+    fs::write(&garbage, vec![b'x'; 16 << 10]).and_then(|()| fs::rename(&garbage, &file)).expect("its file");
+    let before = stored();
+    cgroup.fill();
+    wait_until("the kill is counted", || stored() > before);
+    assert_eq!(daemon.value("oom_agent_store_writable"), Some(1.0));
+    assert_eq!(daemon.value("oom_agent_store_set_aside_total"), Some(1.0), "{}", daemon.get("/metrics"));
+    let list = incidents(&daemon.state, "list");
+    assert!(list.contains("aside"), "{list}");
 }
