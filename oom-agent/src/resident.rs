@@ -47,6 +47,8 @@ pub fn reserve() {
     #[cfg(target_env = "gnu")]
     // SAFETY: sets limits of the allocator, in bytes; may be called at any time.
     unsafe {
+        // What other threads take comes from here too.
+        libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_TOP_PAD, HEAP as libc::c_int);
         libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * HEAP as libc::c_int);
     }

@@ -1,6 +1,7 @@
 //! What was said as a line, in the ways that there are.
 
 use crate::sink::{escape, json};
+use serde::{Serialize, Serializer};
 use std::fmt::{Debug, Write as _};
 use tracing::{
     Level, Metadata,
@@ -106,16 +107,21 @@ fn as_json(
     level: &str,
     target: &str,
     message: &str,
-    fields: &[(&str, String)],
+    fields: &[(&'static str, String)],
 ) -> String {
-    let mut object = serde_json::Map::new();
     let known =
         [("time", time), ("level", Some(level)), ("target", Some(target)), ("message", Some(message))];
     let known = known.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    for (name, value) in known.chain(fields.iter().map(|(name, value)| (*name, value.as_str()))) {
-        object.insert(name.to_owned(), value.into());
+    json::any_line(&Object(known.chain(fields.iter().map(|(name, value)| (*name, value.as_str()))).collect()))
+}
+
+/// Names and values in this order.
+struct Object<'a>(Vec<(&'a str, &'a str)>);
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
     }
-    json::any_line(&object)
 }
 
 #[cfg(test)]
@@ -154,7 +160,13 @@ mod tests {
     fn json_has_the_same_names_each_time() {
         let line = Line::Json.write(Some("t"), &said(Level::ERROR));
         assert_eq!(line.matches('\n').count(), 1);
-        assert!(!line.contains('\u{202e}') && line.ends_with("}\n"), "{line}");
+        assert!(
+            line.starts_with(
+                "{\"time\":\"t\",\"level\":\"error\",\"target\":\"oom_agent::run\",\"message\":"
+            ),
+            "{line}"
+        );
+        assert!(!line.contains('\u{202e}') && line.ends_with(",\"incident\":\"01ABC\"}\n"), "{line}");
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["message"], "evil\n<0>\u{1b}[2J \u{202e}was killed");
         let names: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();

@@ -140,7 +140,7 @@ async fn start(config: Config, host: &Host) -> Result<()> {
     daemon.confined = if args.no_sandbox {
         "not confined (no-sandbox)".to_owned()
     } else {
-        let confined = confine(&files(args), || live.reads_maps());
+        let confined = confine(&files(&reload.config), || live.reads_maps());
         messages.extend(confined.lacks());
         format!("confined: {confined}")
     };
@@ -212,10 +212,10 @@ fn retention(args: &RunArgs) -> Retention {
 }
 
 /// What the daemon opens after its start.
-fn files(args: &RunArgs) -> Files<'_> {
+fn files(config: &Config) -> Files<'_> {
     // Files are replaced rather than written: whoever may read one may read its directory.
-    let above = |file: &PathBuf| Path::new(".").join(file.parent().unwrap_or(file));
-    Files { state_dir: &args.state_dir, read: args.config.iter().map(above).collect() }
+    let above = |file: PathBuf| Path::new(".").join(file.parent().unwrap_or(&file));
+    Files { state_dir: &config.args.state_dir, read: config.files().map(above).collect() }
 }
 
 fn age(text: &str) -> Result<Duration, String> {

@@ -22,6 +22,9 @@ const READ: [&str; 8] = [
     "/etc/zoneinfo",
 ];
 
+/// What the agent lists, without reading what is in it: there the kubelet writes what pods and containers are called.
+const LIST: [&str; 1] = ["/var/log"];
+
 /// What may be opened from here on.
 #[derive(Clone, Debug)]
 pub struct Files<'a> {
@@ -76,7 +79,8 @@ fn rules(files: &Files<'_>) -> Result<RestrictionStatus, RulesetError> {
         .create()?;
     let zones = std::env::var_os("TZDIR").map(PathBuf::from);
     let reads = READ.iter().map(Path::new).chain(read.iter().chain(&zones).map(PathBuf::as_path));
-    for (path, access) in reads.map(|path| (path, reading)).chain([(state, writing)]) {
+    let lists = LIST.iter().map(|path| (Path::new(path), AccessFs::ReadDir.into()));
+    for (path, access) in reads.map(|path| (path, reading)).chain(lists).chain([(state, writing)]) {
         // What is not there needs no rule.
         if let Ok(open) = PathFd::new(path) {
             rules = rules.add_rule(PathBeneath::new(open, fitting(path, access)))?;
