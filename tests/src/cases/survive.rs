@@ -4,7 +4,7 @@ use super::actor::{Actor, Script};
 use super::agent::{Binary, boottime_ns};
 use super::daemon::{Daemon, State, Stored, export, scrape};
 use super::group::Group;
-use super::machine::{Setting, ballast, is_throwaway, memory_nodes, status_kib};
+use super::machine::{Setting, ballast, memory_nodes, status_kib};
 use super::memcg::{hog, spawner_of};
 use super::stage::Stage;
 use super::wide::{FOLLOWS, GROW_MIB, HUGE_PAGES};
@@ -15,9 +15,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often the daemon is killed. A machine that others work on is spared.
+/// How often the daemon is killed.
 const KILLS: u64 = 200;
-const KILLS_HERE: u64 = 40;
 /// Between two kills of the storm: the log's ring must hold what happens while no daemon runs.
 const PACE_MS: u32 = 25;
 /// The daemon is killed within this time after it was started, or after it listens.
@@ -89,8 +88,7 @@ pub(super) fn killed(stage: &mut Stage<'_>) -> Result<()> {
     let mut announced = Announced::default();
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     let begun = Instant::now();
-    let rounds = if is_throwaway() { KILLS } else { KILLS_HERE };
-    for round in 0..rounds {
+    for round in 0..KILLS {
         life(&binary, &state, level(round), &mut random, &mut announced)?;
         if round % ROUNDS == ROUNDS - 1 {
             stage.log.catch_up()?;
@@ -116,7 +114,7 @@ pub(super) fn killed(stage: &mut Stage<'_>) -> Result<()> {
     stage.check("the kernel's log kept everything meanwhile", overwritten.is_empty(), overwritten);
     let seen = |level: &str| new.iter().filter(|it| it.level == level).count() as u64;
     for (name, value) in [
-        ("daemon_killed", rounds),
+        ("daemon_killed", KILLS),
         ("daemon_listened", announced.listened),
         ("daemon_recovered", announced.recovered),
         ("announced", announced.ids.len() as u64),
@@ -130,11 +128,10 @@ pub(super) fn killed(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Attaching takes seconds under emulation: most daemons there go by the log. Trampolines are left alone, as changing them
+/// Attaching takes seconds under emulation: most daemons go by the log. Trampolines are left alone, as changing them
 /// makes other agents miss what is under way.
 fn level(round: u64) -> &'static [&'static str] {
     match round {
-        _ if !is_throwaway() && round % 2 == 0 => &["--no-trampolines"],
         _ if round % 64 == 10 => &["--no-trampolines"],
         _ if round % 64 == 30 || round % 64 == 50 => &["--max-level=tracepoint"],
         _ => &["--max-level=kmsg"],
