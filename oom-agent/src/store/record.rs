@@ -82,6 +82,8 @@ fn brief(incident: &Incident) -> Incident {
         recovery_ns: incident.recovery_ns,
         counted_kills: incident.counted_kills,
         freed_bytes: incident.freed_bytes,
+        // Which kill in a row it is.
+        recovery: incident.recovery.clone(),
         diagnosis,
         evidence,
         ..Incident::default()

@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking, also in what it is made of")]
 
+mod crowd;
+mod dashboards;
 mod disk;
 mod prometheus;
 mod restart;

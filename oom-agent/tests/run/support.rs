@@ -1,5 +1,6 @@
 //! A daemon, a memory cgroup, and HTTP by hand.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -192,6 +193,16 @@ impl Cgroup {
         let status = hog.status().expect("a shell");
         assert!(!status.success(), "it was not killed");
     }
+
+    /// Something that uses more and more memory in it, half a megabyte a second, for as long as it may.
+    /// Ends with the cgroup.
+    pub(crate) fn grow(&self) {
+        let procs = self.dir.join("cgroup.procs");
+        let script = r#"echo $$ > "$1" && while sleep 1; do head -c 512K /dev/zero; done | tail"#;
+        let mut grows = Command::new("sh");
+        grows.args(["-c", script, "sh"]).arg(procs).stdout(Stdio::null()).stderr(Stdio::null());
+        grows.spawn().expect("a shell");
+    }
 }
 
 impl Drop for Cgroup {
@@ -199,6 +210,10 @@ impl Drop for Cgroup {
         // A cgroup whose last process is still exiting is busy.
         let began = Instant::now();
         while fs::remove_dir(&self.dir).is_err() && began.elapsed() < DEADLINE {
+            let procs = fs::read_to_string(self.dir.join("cgroup.procs")).unwrap_or_default();
+            for pid in procs.lines().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }

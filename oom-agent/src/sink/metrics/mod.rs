@@ -6,12 +6,14 @@
 //! # Layout
 //! - [`Metrics`]: what is counted.
 //! - `cgroups`: which of them have series, and until when.
+//! - `diagnoses`: which explanations were given.
 //! - [`KernelKills`]: the kernel's own counters.
 //! - [`Recovered`]: what happened while the agent did not run.
 //! - `tell`: names, help and samples. [`Scrape`]: of what is read when somebody scrapes.
 //! - `text`: the format.
 
 mod cgroups;
+mod diagnoses;
 mod kernel_kills;
 mod recovered;
 mod scrape;
@@ -25,6 +27,7 @@ pub use scrape::Scrape;
 
 use crate::incident::model::{Decision, Incident, Level, Rule, ScopeKind};
 use cgroups::Cgroups;
+use diagnoses::Diagnoses;
 use jiff::Timestamp;
 use prometheus::{Histogram, HistogramOpts};
 
@@ -110,6 +113,7 @@ pub struct Metrics {
     counts: Counts,
     scopes: [Scope; SCOPES.len()],
     cgroups: Cgroups,
+    diagnoses: Diagnoses,
     scrape: Scrape,
     oom_path: Histogram,
     exit: Histogram,
@@ -151,6 +155,7 @@ impl Metrics {
             counts: Counts::default(),
             scopes: Default::default(),
             cgroups: Cgroups::new(bounds),
+            diagnoses: Diagnoses::new(),
             scrape: Scrape::default(),
             oom_path: histogram(
                 "oom_path_seconds",
@@ -186,6 +191,9 @@ impl Metrics {
         for victim in &incident.victims {
             self.cgroups.victim(victim.cgroup.as_deref(), victim.role);
             observe(&self.exit, victim.exit_after_ns);
+        }
+        for diagnosis in &incident.diagnosis {
+            self.diagnoses.given(diagnosis);
         }
         observe(&self.oom_path, incident.oom_path_ns);
         let reclaim = incident.escalation.as_ref();

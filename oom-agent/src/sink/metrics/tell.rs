@@ -53,6 +53,12 @@ impl Metrics {
             }),
         );
         text.counter(
+            "oom_diagnoses_total",
+            "Explanations of incidents, by their code and how sure they are (docs/oom-killer.md). An incident may have \
+             several, of each code one at most.",
+            self.diagnoses.samples(),
+        );
+        text.counter(
             "oom_none_killable_calls_total",
             "Calls of the OOM killer that found nothing to kill, also those that were not told one by one.",
             plain(self.counts.none_killable),
