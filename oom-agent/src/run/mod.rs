@@ -6,31 +6,36 @@
 //! # Layout
 //! - [`RunArgs`]: its arguments.
 //! - `daemon`: what is done with an incident and answered to a question.
+//! - `counted`: what the kernel counted, and what was told.
+//! - `recovery`: what happened while it did not run.
 //! - `next`: who would be killed next.
 //! - `calm`: a storm is not a storm of log lines.
 //! - `texts`: how many texts may wait for slow readers.
 
 mod calm;
+mod counted;
 mod daemon;
 mod next;
+mod recovery;
 mod texts;
 
 use crate::{
-    incident::model::Incident,
     kernel::host::Host,
-    live::Live,
+    live::{Before, Live},
     note::{log_to_stderr, note},
     resident,
     startup::{NotPermitted, UseArgs, announce, duration},
     store::{Retention, STATE_DIR, Store},
-    web::{self, Patience, Server},
+    web::{self, Access, Patience, Server},
 };
 use anyhow::{Context as _, Result};
 use clap::Args;
 use daemon::Daemon;
+use recovery::Recovery;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -46,14 +51,20 @@ const QUESTIONS: usize = 16;
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-HTTP: /metrics for Prometheus, /healthz (it is alive), /readyz (it sees OOM kills, and how much of them),
-/api/v1/incidents and /api/v1/incidents/ID (JSON).
+HTTP: / for people, /metrics for Prometheus, /healthz (it is alive), /readyz (it sees OOM kills, and how much of them),
+/api/v1/incidents, /api/v1/incidents/ID, /api/v1/rank, /api/v1/events (JSON; see /api/v1/openapi.json).
 
 Exit status: 0 ended by SIGTERM or SIGINT, 1 failed, 2 usage, 3 not permitted or not supported here.")]
 pub struct RunArgs {
     /// Where HTTP is answered. Port 0: one that is free; stderr says which.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9758")]
     pub listen: SocketAddr,
+    /// TLS and passwords: the file that Prometheus' exporters share (`web.config.file`). Read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
+    /// A token that is needed for everything but /metrics, /healthz and /readyz: as Bearer, or as the password of Basic.
+    #[arg(long, value_name = "FILE")]
+    pub api_token_file: Option<PathBuf>,
     /// Where incidents are stored, for `oom-agent incidents`.
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     pub state_dir: PathBuf,
@@ -93,40 +104,66 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
         interrupt: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
         terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
     };
+    let access = Arc::new(Access::open(args.web_config.as_deref(), args.api_token_file.as_deref())?);
     // Then what a second agent fails at, before it has attached anything. Who connects now is answered after the start.
     let listener = web::listen(args.listen)?;
     let address = web::address(&listener)?;
     let retention = Retention { max_age: args.keep, max_bytes: args.keep_mib << 20 };
-    let (store, messages) = Store::open(&args.state_dir, retention)
+    let (mut store, messages) = Store::open(&args.state_dir, retention)
         .with_context(|| format!("cannot use the store in {}", args.state_dir.display()))?;
-    let (mut live, start) = Live::start(host, &args.uses.options(), false, args.uses.sample_every.0)
+    let mut recovery = Recovery::new(&mut store, host);
+    let since = recovery.as_ref().and_then(Recovery::since);
+    let wanted = recovery.is_some();
+    let mut tell = |incident| {
+        if let Some(recovery) = &mut recovery {
+            recovery.take(incident);
+        }
+    };
+    let before = wanted.then_some(Before { since, tell: &mut tell });
+    let (mut live, start) = Live::start(host, &args.uses.options(), before, args.uses.sample_every.0)
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
+    let found = recovery.map(|recovery| recovery.finish(start.read));
     let mut daemon = Daemon::new(&start, host, store)?;
     resident::settle();
     announce(&start, host, began.elapsed(), "SIGTERM ends");
     for message in &messages {
         note(message);
     }
-    note(&format!("listening on http://{address}: /metrics, /healthz, /readyz, /api/v1"));
-    let done = watch(&mut live, &mut daemon, listener, &mut end).await;
+    if let Some(found) = &found {
+        found.say();
+    }
+    daemon.begin(found, &mut live);
+    let scheme = if access.encrypts() { "https" } else { "http" };
+    access.warnings(address).iter().for_each(|warning| note(warning));
+    note(&format!("listening on {scheme}://{address}: / for people, /metrics, /healthz, /readyz, /api/v1"));
+    let done = watch(&mut live, &mut daemon, listener, access, &mut end).await;
     let pending = live.finish();
     for incident in &pending {
-        daemon.incident(incident);
+        // Where to go on is only known after the last of them.
+        daemon.incident(incident, None);
     }
-    daemon.farewell(began.elapsed(), &live);
+    daemon.farewell(began.elapsed(), &mut live);
     done
 }
 
 /// Until a signal comes, or a source breaks.
-async fn watch(live: &mut Live, daemon: &mut Daemon, listener: TcpListener, end: &mut End) -> Result<()> {
+async fn watch(
+    live: &mut Live,
+    daemon: &mut Daemon,
+    listener: TcpListener,
+    access: Arc<Access>,
+    end: &mut End,
+) -> Result<()> {
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    let server = Server::new(sender, daemon.news(), Patience::default());
+    let server = Server::new(sender, daemon.news(), access, Patience::default());
     tokio::spawn(web::serve(listener, server.clone()));
     loop {
         tokio::select! {
             incident = live.next() => {
-                let incident: Incident = incident?;
-                daemon.incident(&incident);
+                match incident? {
+                    Some(incident) => daemon.incident(&incident, live.position()),
+                    None => daemon.read_on(live),
+                }
                 // In a storm the next one is there already: connections have their turn too.
                 yield_now().await;
             }
