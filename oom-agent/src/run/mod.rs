@@ -136,7 +136,7 @@ async fn watch(
     end: &mut End,
 ) -> Result<()> {
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    let server = Server::new(sender, daemon.news(), access, Patience::default());
+    let server = Server::new(sender, daemon.news(), access, Patience::default())?;
     tokio::spawn(web::serve(listener, server.clone()));
     loop {
         tokio::select! {

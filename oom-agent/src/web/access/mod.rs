@@ -213,7 +213,6 @@ fn read_token(path: &Path) -> Result<Token> {
 fn read(path: &Path) -> Result<Vec<u8>> {
     let said = |error: &std::io::Error| {
         let advice = match error.kind() {
-            ErrorKind::NotFound => ": there is no such file",
             ErrorKind::PermissionDenied => ": let the user that oom-agent runs as read it",
             _ => "",
         };
