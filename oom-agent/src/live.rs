@@ -1,4 +1,12 @@
 //! The running kernel's incidents: sources, assembler and clock put together.
+//!
+//! # Layout
+//! - [`Live`]: from the attach on.
+//! - [`Before`]: what the kernel's log tells of the time before.
+
+mod past;
+
+pub use past::{Before, Read};
 
 use crate::{
     clock,
@@ -16,8 +24,8 @@ use crate::{
         load::{self, HookStatus, Logger, Options},
         rings::{Dropped, Rings},
     },
-    note::note,
-    report::{Event, Outcome, What},
+    note::{note, warn},
+    report::Event,
     source::{
         kmsg::{From, Kmsg},
         sampler::Sampler,
@@ -31,6 +39,8 @@ use tokio::{io::Interest, io::unix::AsyncFd};
 /// At the full level BPF tells of kills, and the log is read at once when it does. Otherwise it wakes the agent no more
 /// often than this, so that it does not overflow with what has nothing to do with OOM.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
+/// So many records of the log are read before [`Live::next`] says so.
+const READ_ON: u64 = 256;
 
 /// Incidents of this machine, as they happen.
 pub struct Live {
@@ -43,7 +53,10 @@ pub struct Live {
     watch: Watch,
     story: Story,
     stamp: Stamp,
-    past: Vec<Incident>,
+    /// See [`Live::position`].
+    position: Option<u64>,
+    /// The last one that was said.
+    said: u64,
 }
 
 /// How it was started: what the operator is told.
@@ -54,6 +67,8 @@ pub struct Start {
     pub hooks: Vec<HookStatus>,
     /// What does not work and why, in sentences.
     pub warnings: Vec<String>,
+    /// How the log from before was read, where that was wanted and could be done.
+    pub read: Option<Read>,
 }
 
 /// What the sources do not know of an incident.
@@ -65,27 +80,41 @@ struct Stamp {
 }
 
 impl Live {
-    /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `since_boot`: what the
-    /// kernel's log holds from before is told too, see [`Self::past`]. `sample_every`: how often the use of memory is sampled.
+    /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `before`: what the
+    /// kernel's log holds from before is told too, first. `sample_every`: how often the use of memory is sampled.
     ///
     /// # Errors
     /// If neither BPF nor the kernel's log can be used.
     pub fn start(
         host: &Host,
         options: &Options,
-        since_boot: bool,
+        before: Option<Before<'_>>,
         sample_every: Option<Duration>,
     ) -> Result<(Self, Start)> {
         let mut warnings = Vec::new();
+        let mut stamp = Stamp {
+            // What the kernel calls a machine that was given no name (`UTS_NODENAME`).
+            node: host.node.value().filter(|node| *node != "(none)").cloned(),
+            boot_id: host.boot_id.value().cloned(),
+            kernel_release: host.kernel_release.value().cloned(),
+            number: 0,
+        };
+        let mut story = Story::default();
+        let wants_past = before.is_some();
         // Before anything is attached: what comes in the meantime is in the log. What is read here BPF never sees.
-        let mut kmsg = Kmsg::open(if since_boot { From::Start } else { From::Now });
-        let mut past = Past::default();
-        if let (true, Ok(source)) = (since_boot, &mut kmsg) {
-            match Past::read(source, &config(host, Level::Kmsg, &[], true)) {
-                Ok(read) => past = read,
-                Err(error) => warnings.push(format!("since boot: {error:#}")),
+        let mut kmsg = Kmsg::open(if wants_past { From::Start } else { From::Now });
+        let (mut read, mut held) = (None, Vec::new());
+        if let (Some(before), Ok(source)) = (before, &mut kmsg) {
+            let mut tell = |incident: Incident| {
+                let mut incident = stamp.on(incident);
+                story.complete(&mut incident, None);
+                (before.tell)(incident);
+            };
+            let config = config(host, Level::Kmsg, &[], true);
+            match past::read(source, before.since, &config, &mut held, &mut tell) {
+                Ok(done) => read = Some(done),
+                Err(error) => warnings.push(format!("the log from before: {error:#}")),
             }
-            warnings.extend(past.warning.take());
         }
         let loaded = match options.max_level {
             Level::Full | Level::Tracepoint => load::load(host.memory_cgroup_is_v2(), options),
@@ -112,7 +141,7 @@ impl Live {
                     Level::Tracepoint => "victims only",
                     Level::Kmsg | Level::Log => return Err(error.context(warnings.join("; "))),
                 };
-                let past = if since_boot { ", nothing from before" } else { "" };
+                let past = if wants_past { ", nothing from before" } else { "" };
                 warnings.push(format!("{lacking}{past}: {error:#}"));
                 None
             }
@@ -124,47 +153,40 @@ impl Live {
         }
         let config = config(host, level, &hooks, kmsg.is_some());
         let logger = loaded.as_mut().and_then(|loaded| loaded.logger.take()).map(register).transpose()?;
-        let memory = host.cgroups.value().map(|cgroups| &cgroups.memory);
-        let sampler = sample_every.map(|every| Sampler::start(Path::new("/"), memory, every)).transpose()?;
+        let sampler = sampler(host, sample_every)?;
         let mut live = Self {
             rings: loaded.map(Rings::new).transpose()?,
             kmsg,
-            events: Vec::new(),
+            events: held,
             logger,
             sampler,
             watch: Watch::new(Path::new("/"), host.cgroups.value(), config.calls),
             assembler: Assembler::new(config),
-            story: Story::default(),
-            stamp: Stamp {
-                // What the kernel calls a machine that was given no name (`UTS_NODENAME`).
-                node: host.node.value().filter(|node| *node != "(none)").cloned(),
-                boot_id: host.boot_id.value().cloned(),
-                kernel_release: host.kernel_release.value().cloned(),
-                number: 0,
-            },
-            past: Vec::new(),
+            story,
+            stamp,
+            position: None,
+            said: 0,
         };
-        let Past { incidents, held, warning: _ } = past;
-        live.past = incidents.into_iter().map(|incident| live.complete(incident)).collect();
-        live.events = held;
         live.take_log();
-        Ok((live, Start { level, hooks, warnings }))
+        live.said = live.position().unwrap_or(0);
+        Ok((live, Start { level, hooks, warnings, read }))
     }
 
-    /// The incidents that the kernel's log held when this was started, in their order. Once.
-    pub fn past(&mut self) -> Vec<Incident> {
-        std::mem::take(&mut self.past)
-    }
-
-    /// The next incident. Cancel-safe: nothing that was read is lost.
+    /// The next incident. `None`: the log was read so far that [`Self::position`] is worth remembering. Cancel-safe: nothing
+    /// that was read is lost.
     ///
     /// # Errors
     /// If a source breaks.
-    pub async fn next(&mut self) -> Result<Incident> {
+    pub async fn next(&mut self) -> Result<Option<Incident>> {
         loop {
             let now = clock::boottime_ns();
             if let Some(incident) = self.assembler.ready(now) {
-                return Ok(self.complete(incident));
+                return Ok(Some(self.complete(incident)));
+            }
+            if let Some(position) = self.position().filter(|position| position.abs_diff(self.said) >= READ_ON)
+            {
+                self.said = position;
+                return Ok(None);
             }
             let wait =
                 self.assembler.deadline().map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
@@ -182,11 +204,16 @@ impl Live {
         }
     }
 
+    /// Reads everything that is there. What is due then comes with [`Self::next`].
+    pub fn catch_up(&mut self) {
+        if let Err(error) = self.read_all(Ok(())) {
+            warn(&format!("{error:#}"));
+        }
+    }
+
     /// What is pending, marked as such.
     pub fn finish(&mut self) -> Vec<Incident> {
-        if let Err(error) = self.read_all(Ok(())) {
-            note(&format!("{error:#}"));
-        }
+        self.catch_up();
         if let Some(kmsg) = &mut self.kmsg {
             kmsg.finish(&mut self.events);
             self.take_log();
@@ -203,6 +230,30 @@ impl Live {
         incident
     }
 
+    /// The number of a record of the kernel's log: every incident that those before it tell of is told. Whoever reads on
+    /// from there misses none.
+    pub fn position(&mut self) -> Option<u64> {
+        if self.is_idle() {
+            let settled = self.kmsg.as_ref().and_then(Kmsg::settled_seq);
+            self.position = settled.or(self.position);
+        }
+        self.position
+    }
+
+    /// Nothing is in the making.
+    pub fn is_idle(&self) -> bool {
+        self.events.is_empty() && self.assembler.is_idle()
+    }
+
+    /// Samples the use of memory that often from here on. What was sampled before is forgotten.
+    ///
+    /// # Errors
+    /// If there is no timer to be had.
+    pub fn sample_every(&mut self, host: &Host, every: Option<Duration>) -> Result<()> {
+        self.sampler = sampler(host, every)?;
+        Ok(())
+    }
+
     /// Counts since the start.
     pub fn totals(&self) -> Totals {
         self.assembler.totals()
@@ -216,6 +267,11 @@ impl Live {
     /// Whether BPF programs tell of kills.
     pub const fn has_bpf(&self) -> bool {
         self.rings.is_some()
+    }
+
+    /// Whether what BPF programs count can be read: it may need a privilege that is not there any more.
+    pub fn reads_maps(&self) -> bool {
+        self.rings.as_ref().is_none_or(Rings::reads_maps)
     }
 
     /// Records that found no room in the BPF rings since the start.
@@ -249,7 +305,7 @@ impl Live {
             && let Err(error) = log.and_then(|()| source.read_available(events))
         {
             // Without the log incidents still stand; they say what they lack.
-            note(&format!("the kernel's log is not read any more: {error:#}"));
+            warn(&format!("the kernel's log is not read any more: {error:#}"));
             *kmsg = None;
             assembler.without_log();
         }
@@ -262,10 +318,10 @@ impl Live {
     fn sample(&mut self, due: Result<()>) {
         let Some(sampler) = &mut self.sampler else { return };
         if let Err(error) = due.and_then(|()| sampler.sample(clock::boottime_ns())) {
-            note(&format!("the use of memory is not sampled any more: {error:#}"));
+            warn(&format!("the use of memory is not sampled any more: {error:#}"));
             self.sampler = None;
         } else if let Some(warning) = sampler.warning() {
-            note(&warning);
+            warn(&warning);
         }
     }
 
@@ -291,66 +347,6 @@ impl Live {
         for zones in self.watch.zones(clock::boottime_ns) {
             self.assembler.push(clock::boottime_ns(), Fact::Zones(Box::new(zones)));
         }
-    }
-}
-
-/// What the kernel's log tells of the time before this agent.
-#[derive(Default)]
-struct Past {
-    incidents: Vec<Incident>,
-    /// What it was saying when it was read: the rest comes later, with what BPF sees.
-    held: Vec<Event>,
-    warning: Option<String>,
-}
-
-impl Past {
-    fn read(kmsg: &mut Kmsg, config: &Config) -> Result<Self> {
-        let mut events = Vec::new();
-        kmsg.read_available(&mut events)?;
-        let warning = kmsg.first_seq().filter(|&first| first > 0).map(|first| {
-            format!(
-                "since boot: the kernel's log has lost its first {first} records, and earlier kills with them"
-            )
-        });
-        // The line that names the victim follows a report.
-        let whole = events.iter().rposition(|event| !is_open(event)).map_or(0, |last| last + 1);
-        let held = events.split_off(whole);
-        let suspended = clock::suspended_ns();
-        let mut assembler = Assembler::new(config.clone());
-        let mut incidents = Vec::new();
-        let mut now_ns = 0;
-        for mut event in events {
-            event.time_ns = event.time_ns.map(|time| time.saturating_add(suspended));
-            now_ns = event.time_ns.unwrap_or(now_ns);
-            assembler.push(now_ns, Fact::Log(event));
-            incidents.extend(std::iter::from_fn(|| assembler.ready(now_ns)));
-        }
-        incidents.extend(assembler.finish());
-        if suspended > 0 {
-            let seconds = suspended / 1_000_000_000;
-            for incident in &mut incidents {
-                incident.evidence.notes.push(format!(
-                    "The machine was suspended for {seconds} s since boot: the time may be late by as much."
-                ));
-            }
-        }
-        Ok(Self { incidents, held, warning })
-    }
-}
-
-/// The log has more to say of this kill.
-fn is_open(event: &Event) -> bool {
-    match &event.what {
-        What::Invoked(_) => true,
-        What::Report(report) => report.outcome == Outcome::Kill,
-        What::Killed(_)
-        | What::GroupKill { .. }
-        | What::Reaped { .. }
-        | What::NotReaped { .. }
-        | What::Exiting { .. }
-        | What::Sharing { .. }
-        | What::Suppressed { .. }
-        | What::Gap { .. } => false,
     }
 }
 
@@ -390,6 +386,11 @@ fn config(host: &Host, level: Level, hooks: &[HookStatus], log: bool) -> Config 
         cpus: host::online_cpus(Path::new("/")).unwrap_or(1),
         ..Config::new(level)
     }
+}
+
+fn sampler(host: &Host, every: Option<Duration>) -> Result<Option<Sampler>> {
+    let memory = host.cgroups.value().map(|cgroups| &cgroups.memory);
+    every.map(|every| Sampler::start(Path::new("/"), memory, every)).transpose()
 }
 
 fn register(logger: Logger) -> Result<AsyncFd<Logger>> {
