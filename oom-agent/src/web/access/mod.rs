@@ -12,7 +12,7 @@ mod gate;
 mod tls;
 mod users;
 
-use crate::note::note;
+use crate::note::{note, warn};
 use anyhow::{Context as _, Result, ensure};
 use axum::http::{HeaderName, HeaderValue};
 pub(super) use gate::gate;
@@ -150,7 +150,7 @@ impl State {
         }
         match self.load(access) {
             Ok(()) => note("certificates, passwords and tokens have changed: the new ones hold"),
-            Err(error) => note(&format!("the old certificates, passwords and tokens hold: {error:#}")),
+            Err(error) => warn(&format!("the old certificates, passwords and tokens hold: {error:#}")),
         }
     }
 
