@@ -11,6 +11,7 @@
 //! - [`sandbox`]: what the daemon gives up.
 //! - [`sink`]: an incident as text or JSON.
 //! - [`store`]: incidents on disk.
+//! - [`page`]: PURE. What a browser shows.
 //! - [`web`]: the only place that knows HTTP.
 //! - [`trace`], [`run`], [`explain`], [`incidents`], [`rank`], [`doctor`]: the commands.
 //! - [`startup`]: what those that follow the running kernel share.
@@ -28,6 +29,7 @@ pub mod kernel;
 pub mod live;
 pub mod logs;
 pub mod note;
+pub mod page;
 pub mod print;
 pub mod rank;
 pub mod report;

@@ -2,6 +2,9 @@
 
 use super::{
     calm::{Calm, Held},
+    counted::Counted,
+    next::Next,
+    recovery::Found,
     texts::Texts,
 };
 use crate::{
@@ -10,21 +13,29 @@ use crate::{
     kernel::host::Host,
     live::{Live, Start},
     note::{note, warn},
+    page,
     sink::{
         Tally,
-        metrics::{About, Bounds, CONTENT_TYPE, Counts, Metrics, Stored},
+        metrics::{About, Bounds, CONTENT_TYPE, Counts, Http, Metrics, Scrape, Stored},
         summary, terminal, units,
     },
-    source::cgroupfs::Tree,
+    source::{cgroupfs::Tree, own},
     startup::sees,
-    store::{Outcome, Retention, Status, Store},
-    web::{Answer, Ask},
+    store::{self, Outcome, Page, Resume, Retention, Status, Store},
+    web::{Answer, Ask, Counts as HttpCounts, List, News, Read},
 };
 use anyhow::Result;
 use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
+use tokio::sync::watch;
 
 /// The tree of cgroups is not looked at more often than this, however many ask.
 const LOOK_NS: u64 = 1_000_000_000;
+/// Lines about cgroups whose counters differ, in one look.
+const MOST_WORDS: usize = 10;
+/// How far the log was read is not written down more often than this, unless there is an incident.
+const REMEMBER_NS: u64 = 60_000_000_000;
+/// So long after the start, what only the log tells may be what the agent before this one has stored.
+const TAKE_OVER_NS: u64 = 10_000_000_000;
 
 /// Everything that the daemon keeps.
 pub(super) struct Daemon {
@@ -38,7 +49,21 @@ pub(super) struct Daemon {
     level: Level,
     /// For `/readyz`: a line for each hook.
     hooks: String,
+    /// Name of the machine.
+    node: Option<String>,
     store: Store,
+    boot_id: Option<String>,
+    started_ns: u64,
+    /// When it was last written down where to go on.
+    remembered_ns: u64,
+    /// See [`Live::position`].
+    position: Option<u64>,
+    /// Records of the log that were overwritten before the start.
+    overwritten: u64,
+    counted: Counted,
+    /// For who listens to events.
+    news: watch::Sender<Option<String>>,
+    pub(super) next: Next,
     /// What it has given up, for `/readyz`.
     pub(super) confined: String,
 }
@@ -58,7 +83,9 @@ impl Daemon {
         if tree.is_none() {
             warn("no memory cgroups can be seen here: their metrics begin with the first kill");
         }
-        let mut daemon = Self {
+        // Where it cannot be read: everything that can be later is new.
+        let (news, _) = watch::channel(store.last_stored().unwrap_or_default());
+        Ok(Self {
             metrics: Metrics::new(about, Bounds::default())?,
             texts: Texts::default(),
             calm: Calm::default(),
@@ -67,11 +94,18 @@ impl Daemon {
             looked_ns: None,
             level: start.level,
             hooks,
+            node: host.node.value().filter(|node| *node != "(none)").cloned(),
             store,
+            boot_id: host.boot_id.value().cloned(),
+            started_ns: clock::boottime_ns(),
+            remembered_ns: 0,
+            position: None,
+            overwritten: 0,
+            counted: Counted::new(Path::new("/"), None),
+            news,
+            next: Next::default(),
             confined: String::new(),
-        };
-        daemon.look();
-        Ok(daemon)
+        })
     }
 
     /// How it does, for the service manager.
@@ -81,14 +115,60 @@ impl Daemon {
         format!("sees {}; {incidents}, {}", sees(self.level), units::plural(victims, "victim", "victims"))
     }
 
-    /// Does all that is done with an incident. Once, in the order of their being told. Whether it got a line of its own.
-    pub(super) fn incident(&mut self, incident: &Incident) -> bool {
+    /// It is attached. `found`: what happened while the agent did not run.
+    pub(super) fn begin(&mut self, found: Option<Found>, live: &mut Live) {
+        if let Some(Found { recovered, counted, overwritten, .. }) = found {
+            self.overwritten = overwritten;
+            self.counted = counted;
+            self.metrics.recovered(recovered);
+        }
+        self.look(live);
+        self.say_of_store();
+        self.read_on(live);
+    }
+
+    /// The log was read on.
+    pub(super) fn read_on(&mut self, live: &mut Live) {
+        self.resume_at(live.position(), self.counted.stored_with(&[]));
+        let now = clock::boottime_ns();
+        if self.remembered_ns == 0 || now.saturating_sub(self.remembered_ns) >= REMEMBER_NS {
+            self.remembered_ns = now;
+            self.store.remember();
+            self.say_of_store();
+        }
+    }
+
+    /// Where the next agent is to go on, written with the next incident.
+    fn resume_at(&mut self, position: Option<u64>, counted: Option<store::Counted>) {
+        self.position = position.or(self.position);
+        if let (Some(boot_id), Some(seq)) = (&self.boot_id, self.position) {
+            let unix_ms = clock::wall(clock::boottime_ns()).map_or(0, |(unix_ms, _)| unix_ms);
+            self.store.resume_at(Resume { boot_id: boot_id.clone(), seq, unix_ms, counted });
+        }
+    }
+
+    /// What the log was just saying when this agent was started may have been told by the one before.
+    fn is_known(&self, incident: &Incident) -> bool {
+        let early = clock::boottime_ns().saturating_sub(self.started_ns) < TAKE_OVER_NS;
+        let log_only = incident.evidence.level == Level::Kmsg;
+        early && log_only && self.store.is_known(incident, clock::suspended_ns()).unwrap_or(false)
+    }
+
+    /// Does all that is done with an incident. Once, in the order of their being told. `position`: what of the kernel's log
+    /// is told with it, see [`Live::position`]. Whether it got a line of its own.
+    pub(super) fn incident(&mut self, incident: &Incident, position: Option<u64>) -> bool {
+        if self.is_known(incident) {
+            return false;
+        }
+        self.resume_at(position, self.counted.stored_with(std::slice::from_ref(incident)));
         // Durable before anything below announces it.
         let outcome = self.store.put(incident);
         self.say_of_store();
         if outcome == Outcome::Known {
             return false;
         }
+        self.counted.tell(incident);
+        self.news.send_replace(Some(incident.id.clone()));
         self.metrics.incident(incident);
         self.tally.count(incident);
         let said = self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64);
@@ -98,19 +178,70 @@ impl Daemon {
         said
     }
 
-    /// Answers a question.
-    pub(super) fn answer(&mut self, ask: Ask, live: &Live) -> Answer {
+    /// Answers. Who asked may have lost patience.
+    pub(super) fn answer(&mut self, ask: Ask, live: &mut Live, http: HttpCounts) {
         match ask {
-            Ask::Healthy => Answer::text(true, "ok\n".to_owned()),
-            Ask::Ready => self.ready(live),
-            Ask::Metrics => {
-                self.look();
-                self.count(live);
+            Ask::Healthy(reply) => drop(reply.send(Answer::text(true, "ok\n".to_owned()))),
+            Ask::Ready(reply) => drop(reply.send(self.ready(live))),
+            Ask::Metrics(reply) => {
+                self.look(live);
+                self.count(live, http);
+                let all = self.metrics.recount(clock::boottime_ns());
+                self.store.seen(all);
+                self.scrape(live);
                 let Self { texts, metrics, .. } = self;
                 let text = texts.get(|| metrics.text());
-                Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }
+                drop(reply.send(Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }));
             }
+            Ask::About(reply) => drop(reply.send(self.about(live))),
+            Ask::List(list, reply) => drop(reply.send(self.list(&list))),
+            Ask::Incident(id, reply) => drop(reply.send(self.find(&id))),
+            Ask::Next(id, reply) => drop(reply.send(self.next(id.as_deref()))),
         }
+    }
+
+    fn about(&self, live: &Live) -> page::About {
+        let Status { problem, held, .. } = self.store.status();
+        let mut troubles = Vec::new();
+        if !live.has_bpf() && !live.reads_log() {
+            troubles.push("it sees no OOM kills any more".to_owned());
+        }
+        troubles.extend(problem.as_ref().map(|problem| {
+            let held = units::plural(*held, "incident is", "incidents are");
+            format!("incidents cannot be stored: {problem}. {held} in memory only")
+        }));
+        let sees = sees(self.level).to_owned();
+        page::About { node: self.node.clone(), sees, troubles, stored: self.store.count().ok() }
+    }
+
+    fn list(&self, list: &List) -> Read<Page> {
+        let List { selection, before, most } = list;
+        self.readable()?;
+        self.store
+            .list(before.as_deref(), *most, &mut |incident| selection.wants(incident))
+            .map_err(|error| unreadable(&error.to_string()))
+    }
+
+    fn find(&self, id: &str) -> Read<Option<String>> {
+        let found = self.store.get(id).map_err(|error| unreadable(&error.to_string()))?;
+        if found.is_none() {
+            // It may be on the disk.
+            self.readable()?;
+        }
+        Ok(found)
+    }
+
+    fn next(&self, id: Option<&str>) -> Read<Option<(String, String)>> {
+        self.store.following(id).map_err(|error| unreadable(&error.to_string()))
+    }
+
+    /// For who is told when something is stored.
+    pub(super) fn news(&self) -> News {
+        self.news.subscribe()
+    }
+
+    fn readable(&self) -> Read<()> {
+        self.store.unreadable().map_or(Ok(()), |why| Err(unreadable(why)))
     }
 
     fn ready(&self, live: &Live) -> Answer {
@@ -123,17 +254,28 @@ impl Daemon {
     }
 
     /// Cgroups have series from when they are seen, so that their first kill is an increase. Whoever scrapes sees what
-    /// there is then.
-    fn look(&mut self) {
+    /// there is then. The kernel's counters are compared with what was told.
+    fn look(&mut self, live: &mut Live) {
         let now = clock::boottime_ns();
-        let Some(tree) = &self.tree else { return };
-        if self.looked_ns.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_NS) {
-            self.looked_ns = Some(now);
-            self.metrics.cgroups(tree.list().iter().map(String::as_str), now);
+        if self.looked_ns.is_some_and(|looked| now.saturating_sub(looked) < LOOK_NS) {
+            return;
+        }
+        self.looked_ns = Some(now);
+        self.counted.read();
+        live.catch_up();
+        let Self { tree, metrics, counted, .. } = self;
+        let paths = tree.as_ref().map(Tree::list);
+        if let Some(paths) = &paths {
+            metrics.cgroups(paths.iter().map(String::as_str), now);
+        }
+        // While kills are being told, the counters are ahead.
+        if live.is_idle() {
+            let words = counted.compare(tree.as_ref(), paths.as_deref().unwrap_or_default());
+            words.iter().take(MOST_WORDS).for_each(|words| note(words));
         }
     }
 
-    fn count(&mut self, live: &Live) {
+    fn count(&mut self, live: &Live, http: HttpCounts) {
         let (totals, dropped) = (live.totals(), live.dropped());
         self.metrics.counts(Counts {
             lost_events: dropped.events,
@@ -141,8 +283,26 @@ impl Daemon {
             missed_log_records: totals.missed_lines,
             none_killable: totals.none_killable,
             reads_log: live.reads_log(),
+            overwritten_log_records: self.overwritten,
+            kernel: self.counted.totals(),
             stored: self.stored(),
+            http: Http {
+                slow_readers: http.slow_readers,
+                refused_logins: http.refused_logins,
+                subscribers: http.subscribers,
+                refused_subscribers: http.refused_subscribers,
+            },
         });
+    }
+
+    fn scrape(&mut self, live: &mut Live) {
+        let scrape = Scrape {
+            reclaim: live.reclaim(),
+            next: self.next.asked(Path::new("/"), clock::boottime_ns()),
+            own: own::read(Path::new("/")),
+            standings: live.standings().collect(),
+        };
+        self.metrics.scrape(scrape);
     }
 
     fn stored(&self) -> Stored {
@@ -196,7 +356,10 @@ impl Daemon {
     }
 
     /// The last line.
-    pub(super) fn farewell(&mut self, ran: Duration, live: &Live) {
+    pub(super) fn farewell(&mut self, ran: Duration, live: &mut Live) {
+        self.resume_at(live.position(), self.counted.stored_with(&[]));
+        self.store.remember();
+        self.say_of_store();
         if self.calm.due_ns().is_some() {
             self.say_held_back();
         }
@@ -204,6 +367,10 @@ impl Daemon {
         self.tally.lost_records = totals.lost_records.max(live.dropped().events);
         note(&format!("ended: {}", summary(&self.tally, ran)));
     }
+}
+
+fn unreadable(why: &str) -> String {
+    format!("the store cannot be read: {why}")
 }
 
 /// A text that several may be sent.

@@ -6,6 +6,9 @@
 //! # Layout
 //! - [`RunArgs`]: its arguments. `config`: the same from a file.
 //! - `daemon`: what is done with an incident and answered to a question.
+//! - `counted`: what the kernel counted, and what was told.
+//! - `recovery`: what happened while it did not run.
+//! - `next`: who would be killed next.
 //! - `notify`: what the service manager is told.
 //! - `reload`: what a reload changes.
 //! - `calm`: a storm is not a storm of log lines.
@@ -13,31 +16,35 @@
 
 mod calm;
 mod config;
+mod counted;
 mod daemon;
+mod next;
 mod notify;
+mod recovery;
 mod reload;
 mod texts;
 
 use crate::{
-    incident::model::Incident,
     kernel::host::Host,
-    live::Live,
+    live::{Before, Live},
     note::{self, LogFormat, LogLevel, log_to_stderr, note, warn},
     print, resident,
     sandbox::{Files, confine},
     startup::{NotPermitted, UseArgs, announce, duration},
     store::{Retention, STATE_DIR, Store},
-    web::{self, Patience, Question},
+    web::{self, Access, Patience, Server},
 };
 use anyhow::{Context as _, Result};
 use clap::{ArgAction, ArgMatches, Args};
 use config::Config;
 use daemon::Daemon;
 use notify::Manager;
+use recovery::Recovery;
 use reload::Reload;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -53,7 +60,8 @@ const QUESTIONS: usize = 16;
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-HTTP: /metrics for Prometheus, /healthz (it is alive), /readyz (it sees OOM kills, and how much of them).
+HTTP: / for people, /metrics for Prometheus, /healthz (it is alive), /readyz (it sees OOM kills, and how much of them),
+/api/v1/incidents, /api/v1/incidents/ID, /api/v1/rank, /api/v1/events (JSON; see /api/v1/openapi.json).
 
 Exit status: 0 ended by SIGTERM or SIGINT, 1 failed, 2 usage, 3 not permitted or not supported here.")]
 pub struct RunArgs {
@@ -66,6 +74,12 @@ pub struct RunArgs {
     /// Where HTTP is answered. Port 0: one that is free; stderr says which.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9758")]
     pub listen: SocketAddr,
+    /// TLS and passwords: the file that Prometheus' exporters share (`web.config.file`). Read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
+    /// A token that is needed for everything but /metrics, /healthz and /readyz: as Bearer, or as the password of Basic.
+    #[arg(long, value_name = "FILE")]
+    pub api_token_file: Option<PathBuf>,
     /// Where incidents are stored, for `oom-agent incidents`.
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     pub state_dir: PathBuf,
@@ -126,13 +140,24 @@ async fn start(config: Config, host: &Host) -> Result<()> {
         terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
     };
     let manager = Manager::find()?;
+    let access = Arc::new(Access::open(args.web_config.as_deref(), args.api_token_file.as_deref())?);
     // Then what a second agent fails at, before it has attached anything. Who connects now is answered after the start.
     let listener = web::listen(args.listen)?;
     let address = web::address(&listener)?;
-    let (store, mut messages) = Store::open(&args.state_dir, retention(args))
+    let (mut store, mut messages) = Store::open(&args.state_dir, retention(args))
         .with_context(|| format!("cannot use the store in {}", args.state_dir.display()))?;
-    let (mut live, start) = Live::start(host, &args.uses.options(), false, args.uses.sample_every.0)
+    let mut recovery = Recovery::new(&mut store, host);
+    let since = recovery.as_ref().and_then(Recovery::since);
+    let wanted = recovery.is_some();
+    let mut tell = |incident| {
+        if let Some(recovery) = &mut recovery {
+            recovery.take(incident);
+        }
+    };
+    let before = wanted.then_some(Before { since, tell: &mut tell });
+    let (mut live, start) = Live::start(host, &args.uses.options(), before, args.uses.sample_every.0)
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
+    let found = recovery.map(|recovery| recovery.finish(start.read));
     let mut daemon = Daemon::new(&start, host, store)?;
     resident::settle();
     resident::reserve();
@@ -149,15 +174,22 @@ async fn start(config: Config, host: &Host) -> Result<()> {
     for message in messages.iter().chain(unprotected.iter().filter_map(|it| it.as_ref().err())) {
         warn(message);
     }
-    note(&format!("listening on http://{address}: /metrics, /healthz, /readyz"));
+    if let Some(found) = &found {
+        found.say();
+    }
+    daemon.begin(found, &mut live);
+    let scheme = if access.encrypts() { "https" } else { "http" };
+    access.warnings(address).iter().for_each(|warning| warn(warning));
+    note(&format!("listening on {scheme}://{address}: / for people, /metrics, /healthz, /readyz, /api/v1"));
     manager.ready(&daemon.status());
-    let done = watch(&mut live, &mut daemon, listener, &mut end, &mut reload, &manager).await;
+    let done = watch(&mut live, &mut daemon, listener, access, &mut end, &mut reload, &manager).await;
     manager.stopping();
     let pending = live.finish();
     for incident in &pending {
-        daemon.incident(incident);
+        // Where to go on is only known after the last of them.
+        daemon.incident(incident, None);
     }
-    daemon.farewell(began.elapsed(), &live);
+    daemon.farewell(began.elapsed(), &mut live);
     done
 }
 
@@ -166,28 +198,30 @@ async fn watch(
     live: &mut Live,
     daemon: &mut Daemon,
     listener: TcpListener,
+    access: Arc<Access>,
     end: &mut End,
     reload: &mut Reload<'_>,
     manager: &Manager,
 ) -> Result<()> {
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    tokio::spawn(web::serve(listener, sender, Patience::default()));
+    let server = Server::new(sender, daemon.news(), access, Patience::default());
+    tokio::spawn(web::serve(listener, server.clone()));
     // This loop is what has to be alive, so nobody else says so.
     let mut alive = Instant::now();
     loop {
         tokio::select! {
             incident = live.next() => {
-                let incident: Incident = incident?;
-                if daemon.incident(&incident) {
-                    manager.status(&daemon.status());
+                match incident? {
+                    Some(incident) if daemon.incident(&incident, live.position()) => {
+                        manager.status(&daemon.status());
+                    }
+                    Some(_) => {}
+                    None => daemon.read_on(live),
                 }
                 // In a storm the next one is there already: connections have their turn too.
                 yield_now().await;
             }
-            Some(Question { ask, answer }) = questions.recv() => {
-                // Who asked may have lost patience.
-                let _ = answer.send(daemon.answer(ask, live));
-            }
+            Some(ask) = questions.recv() => daemon.answer(ask, live, server.counts()),
             () = manager.pulse(alive) => {
                 manager.alive();
                 alive = Instant::now();
@@ -196,6 +230,7 @@ async fn watch(
                 daemon.say_held_back();
                 manager.status(&daemon.status());
             }
+            () = daemon.next.due() => daemon.next.step(),
             () = daemon.store_due() => daemon.retry_store(),
             () = reload.asked() => {
                 manager.reloading();

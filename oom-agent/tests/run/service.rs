@@ -44,7 +44,7 @@ impl Drop for Manager {
 fn a_service_manager_hears_of_start_life_and_end() {
     let manager = Manager::new("life");
     let environment = [("NOTIFY_SOCKET", manager.path.as_os_str()), ("WATCHDOG_USEC", "400000".as_ref())];
-    let Some(mut daemon) = Daemon::start_in(&["--max-level", "tracepoint"], &environment) else { return };
+    let Some(mut daemon) = Daemon::start_with(&["--max-level", "tracepoint"], &environment) else { return };
     let ready = manager.hears();
     assert!(
         ready.starts_with("READY=1\nSTATUS=sees victims and reclaim by BPF")
@@ -87,7 +87,7 @@ fn a_reload_changes_what_can_change_and_a_broken_file_nothing() {
     let manager = Manager::new("reload");
     let environment = [("NOTIFY_SOCKET", manager.path.as_os_str())];
     let file = path.to_str().expect("a path");
-    let Some(mut daemon) = Daemon::start_in(&["--config", file], &environment) else { return };
+    let Some(mut daemon) = Daemon::start_with(&["--config", file], &environment) else { return };
     manager.hears_until("READY=1");
     let reload = |text: &str| {
         write(text);

@@ -1,5 +1,6 @@
 //! A daemon, a memory cgroup, and HTTP by hand.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     ffi::OsStr,
     fs,
@@ -41,6 +42,17 @@ pub(crate) fn incidents(state: &Path, what: &str) -> String {
     String::from_utf8_lossy(&said.stdout).into_owned()
 }
 
+/// The whole answer to a request. `None`: nobody listens.
+pub(crate) fn get(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    Some(answer)
+}
+
 /// As a label's value.
 pub(crate) fn label(path: &str) -> String {
     path.replace('\\', "\\\\").replace('"', "\\\"")
@@ -59,15 +71,23 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// `None`: not permitted here.
     pub(crate) fn start(args: &[&str]) -> Option<Self> {
-        Self::start_in(args, &[])
+        Self::start_with(args, &[])
     }
 
     /// The same with variables in its environment.
-    pub(crate) fn start_in(args: &[&str], environment: &[(&str, &OsStr)]) -> Option<Self> {
+    pub(crate) fn start_with(args: &[&str], environment: &[(&str, &OsStr)]) -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("run-{}-{number}", std::process::id());
-        let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        Self::spawn(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), args, environment)
+    }
+
+    /// The same with this state directory, which goes with it.
+    pub(crate) fn start_in(state: PathBuf, args: &[&str]) -> Option<Self> {
+        Self::spawn(state, args, &[])
+    }
+
+    fn spawn(state: PathBuf, args: &[&str], environment: &[(&str, &OsStr)]) -> Option<Self> {
         let mut command = command(&[&["--listen", "127.0.0.1:0"], args].concat());
         command.envs(environment.iter().copied());
         let mut child = command.arg("--state-dir").arg(&state).spawn().expect("starts");
@@ -88,6 +108,13 @@ impl Daemon {
         }
     }
 
+    /// Kills it as the kernel or an operator would, and gives its state directory to the next one.
+    pub(crate) fn kill(mut self) -> PathBuf {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+        std::mem::take(&mut self.state)
+    }
+
     /// Sends something and reads nothing.
     pub(crate) fn connect(&self, request: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
@@ -98,16 +125,18 @@ impl Daemon {
 
     /// The whole answer.
     pub(crate) fn get(&self, path: &str) -> String {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        let mut answer = String::new();
-        self.connect(request.as_bytes()).read_to_string(&mut answer).expect("an answer");
-        answer
+        get(&self.address, path).expect("it listens")
     }
 
     /// A sample's value now.
     pub(crate) fn value(&self, sample: &str) -> Option<f64> {
         let metrics = self.get("/metrics");
         metrics.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok())
+    }
+
+    /// What it said until it listened.
+    pub(crate) fn said_at_start(&self) -> &str {
+        &self.said
     }
 
     /// Everything that it said, when it has ended.
@@ -121,7 +150,9 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.state);
+        if !self.state.as_os_str().is_empty() {
+            let _ = fs::remove_dir_all(&self.state);
+        }
     }
 }
 
@@ -173,6 +204,16 @@ impl Cgroup {
         let status = hog.status().expect("a shell");
         assert!(!status.success(), "it was not killed");
     }
+
+    /// Something that uses more and more memory in it, half a megabyte a second, for as long as it may.
+    /// Ends with the cgroup.
+    pub(crate) fn grow(&self) {
+        let procs = self.dir.join("cgroup.procs");
+        let script = r#"echo $$ > "$1" && while sleep 1; do head -c 512K /dev/zero; done | tail"#;
+        let mut grows = Command::new("sh");
+        grows.args(["-c", script, "sh"]).arg(procs).stdout(Stdio::null()).stderr(Stdio::null());
+        grows.spawn().expect("a shell");
+    }
 }
 
 impl Drop for Cgroup {
@@ -180,6 +221,10 @@ impl Drop for Cgroup {
         // A cgroup whose last process is still exiting is busy.
         let began = Instant::now();
         while fs::remove_dir(&self.dir).is_err() && began.elapsed() < DEADLINE {
+            let procs = fs::read_to_string(self.dir.join("cgroup.procs")).unwrap_or_default();
+            for pid in procs.lines().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// It says so when its programs are attached.
 pub(super) const ATTACHED: &str = "tracing";
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_mins(1);
 const STOP: Duration = Duration::from_secs(10);
 
 /// `CLOCK_BOOTTIME`, nanoseconds.
@@ -164,6 +164,12 @@ impl Agent {
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until it says a line on stderr with these words in it, or the limit.
+    pub(crate) fn says(&self, limit: Duration, words: &str) -> Option<String> {
+        self.err.wait(limit, |lines| lines.iter().any(|line| line.contains(words)));
+        self.err.lock().0.iter().find(|line| line.contains(words)).cloned()
     }
 
     /// Nothing was taken from it yet.

@@ -145,6 +145,11 @@ impl Assembler {
                     }
                 }
             }
+            Fact::Zones(zones) => {
+                if let Some(pending) = self.calls.get_mut(&zones.call) {
+                    pending.look(*zones);
+                }
+            }
             Fact::Reaper(reaper) => {
                 let latest = self.calls.values_mut().rev();
                 let known = latest.into_iter().any(|pending| pending.reap(reaper));
@@ -244,6 +249,11 @@ impl Assembler {
     /// What happened to victims after their incident was told, in sentences.
     pub fn afterwards(&mut self) -> Vec<String> {
         self.afterwards.take()
+    }
+
+    /// Nothing is in the making.
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty() && self.journal.entries.is_empty() && self.forced.is_empty()
     }
 
     /// What was told until now.

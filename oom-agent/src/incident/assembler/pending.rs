@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::marked::{Marked, Process};
-use crate::incident::fact::{Call, Decision, End, Escalation, Exit, Files, MemoryBack, Reaper};
+use crate::incident::fact::{Call, Decision, End, Escalation, Exit, Files, MemoryBack, Reaper, Zones};
 use crate::incident::model::Level;
 use crate::report::{Killed, Outcome, Report};
 
@@ -27,6 +27,8 @@ pub(super) struct Logged {
     pub(super) report: Option<Box<Report>>,
     /// `Killed process` lines that belong to no victim that BPF told of.
     pub(super) lines: Vec<(Option<u64>, Killed)>,
+    /// All such lines, also those that say it again: the kernel counts a kill for each.
+    pub(super) counted: u64,
     /// The last such line's time.
     pub(super) last_line_ns: Option<u64>,
     /// A group kill was announced.
@@ -56,6 +58,7 @@ impl Logged {
             time_ns,
             report,
             lines,
+            counted,
             last_line_ns,
             group,
             gap,
@@ -70,6 +73,7 @@ impl Logged {
         self.time_ns = self.time_ns.or(time_ns);
         self.report = self.report.take().or(report);
         self.lines.extend(lines);
+        self.counted = self.counted.saturating_add(counted);
         self.last_line_ns = last_line_ns.or(self.last_line_ns);
         self.group |= group;
         self.gap |= gap;
@@ -105,6 +109,9 @@ pub(super) enum Due {
     Open,
 }
 
+/// Looks at zones that are kept.
+const LOOKS: usize = 8;
+
 /// One incident in the making.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
@@ -121,6 +128,8 @@ pub(super) struct Pending {
     pub(super) victims: Vec<Marked>,
     /// Memory that was given back, in the order of the records.
     pub(super) backs: Vec<MemoryBack>,
+    /// Zones after that, in the order of their reading; at most [`LOOKS`].
+    pub(super) zones: Vec<Zones>,
     /// What the OOM reaper did with its victims.
     pub(super) reaper: Vec<Reaper>,
     pub(super) logged: Logged,
@@ -150,6 +159,7 @@ impl Pending {
             end: None,
             victims: Vec::new(),
             backs: Vec::new(),
+            zones: Vec::new(),
             reaper: Vec::new(),
             logged: Logged::default(),
             lost: 0,
@@ -159,6 +169,12 @@ impl Pending {
             again: false,
             shown: Shown::No,
         }
+    }
+
+    /// Zones were read. Of many, the first and the last count.
+    pub(super) fn look(&mut self, zones: Zones) {
+        self.zones.truncate(LOOKS - 1);
+        self.zones.push(zones);
     }
 
     /// A fact that is not an exit came.

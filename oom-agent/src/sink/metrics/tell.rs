@@ -2,8 +2,8 @@
 
 use super::{
     Metrics, SCOPES,
-    cgroups::ROLES,
-    text::{Text, plain, sample},
+    cgroups::{self, ROLES},
+    text::{Text, labelled, plain, sample},
 };
 use crate::incident::model::Level;
 use prometheus::core::Collector as _;
@@ -13,10 +13,16 @@ impl Metrics {
     pub fn text(&mut self) -> Vec<u8> {
         let mut text = Text::with_room(self.length + self.length / 16);
         self.kills(&mut text);
+        self.reclaim(&mut text);
         self.last(&mut text);
+        self.kernel_kills(&mut text);
+        self.next(&mut text);
+        self.limits(&mut text);
         self.agent(&mut text);
         self.lost(&mut text);
         self.stored(&mut text);
+        self.http(&mut text);
+        self.own(&mut text);
         let bytes = text.into_bytes();
         self.length = bytes.len();
         bytes
@@ -27,7 +33,10 @@ impl Metrics {
         text.counter(
             "oom_incidents_total",
             "Decisions of the kernel's OOM killer that were told as incidents, by the limit that was hit: kills, and \
-             decisions that found a process dying already or nothing to kill (of equal ones of these, one in 5 s).",
+             decisions that found a process dying already or nothing to kill (of equal ones of these, one in 5 s). Those \
+             that happened while the agent did not run, after its first start ever, and those that no scrape had seen when it \
+             ended, are counted from the first scrape that comes a minute after the first one, here and for victims: so \
+             they are an increase.",
             SCOPES.iter().zip(scopes).map(|((_, name), scope)| sample([("scope", *name)], scope.incidents)),
         );
         text.counter(
@@ -36,8 +45,18 @@ impl Metrics {
              \"(other)\": cgroups beyond the bound on series; \"(unknown)\": the cgroup was not seen.",
             cgroups.victims().flat_map(|(cgroup, victims)| {
                 let roles = ROLES.iter().zip(victims);
-                roles.map(move |((_, role), count)| sample([("cgroup", cgroup), ("role", *role)], *count))
+                roles.map(move |((_, role), count)| {
+                    let mut labels = cgroups::labels(cgroup);
+                    labels.push(("role", *role));
+                    labelled(&labels, *count)
+                })
             }),
+        );
+        text.counter(
+            "oom_diagnoses_total",
+            "Explanations of incidents, by their code and how sure they are (docs/oom-killer.md). An incident may have \
+             several, of each code one at most.",
+            self.diagnoses.samples(),
         );
         text.counter(
             "oom_none_killable_calls_total",
@@ -47,7 +66,6 @@ impl Metrics {
         for histogram in [&self.oom_path, &self.exit, &self.stall] {
             text.families(&histogram.collect());
         }
-        // Totals of reclaim (`pgscan_direct` and the like) come with the agent's source for them.
     }
 
     /// Absent as long as there was none, or while it is not known of the last one.
@@ -81,8 +99,8 @@ impl Metrics {
         let Self { about, counts, cgroups, .. } = self;
         text.gauge(
             "oom_agent_build_info",
-            "Always 1; the agent's version.",
-            std::iter::once(sample([("version", env!("CARGO_PKG_VERSION"))], 1_u64)),
+            "Always 1; the agent's version, and the revision of its source where whoever built it has told.",
+            std::iter::once(labelled(&build(), 1_u64)),
         );
         let levels = [(Level::Full, "full"), (Level::Tracepoint, "tracepoint"), (Level::Kmsg, "kmsg")];
         text.gauge(
@@ -135,6 +153,42 @@ impl Metrics {
             "Records of the kernel's log that were overwritten before the agent had read them.",
             plain(counts.missed_log_records),
         );
+        text.gauge(
+            "oom_agent_recovered_incidents",
+            "Incidents that happened while the agent did not run, and that it found in the kernel's log when it was started. From \
+             before its first start ever they are only stored, not counted elsewhere.",
+            plain(self.recovered),
+        );
+        text.gauge(
+            "oom_agent_kmsg_overwritten_before_start_records",
+            "Records of the kernel's log that were overwritten between the agent's last run (or boot) and its start: kills \
+             that they told of are not known. 0 at its first start ever.",
+            plain(counts.overwritten_log_records),
+        );
+    }
+
+    fn http(&self, text: &mut Text) {
+        let http = &self.counts.http;
+        text.counter(
+            "oom_agent_http_slow_readers_total",
+            "Connections that were closed since what they had asked for was not read in time.",
+            plain(http.slow_readers),
+        );
+        text.counter(
+            "oom_agent_http_refused_logins_total",
+            "Requests that were refused for want of a right password or token.",
+            plain(http.refused_logins),
+        );
+        text.gauge(
+            "oom_agent_http_event_subscribers",
+            "Who listens to incidents as server-sent events now.",
+            plain(http.subscribers),
+        );
+        text.counter(
+            "oom_agent_http_refused_event_subscribers_total",
+            "Who wanted to listen to server-sent events, and found no room.",
+            plain(http.refused_subscribers),
+        );
     }
 
     fn stored(&self, text: &mut Text) {
@@ -170,4 +224,11 @@ impl Metrics {
             plain(stored.set_aside),
         );
     }
+}
+
+/// Whoever builds it may set `OOM_AGENT_REVISION` (`git rev-parse HEAD`).
+fn build() -> Vec<(&'static str, &'static str)> {
+    let revision = option_env!("OOM_AGENT_REVISION").filter(|revision| !revision.is_empty());
+    let version = Some(("version", env!("CARGO_PKG_VERSION")));
+    version.into_iter().chain(revision.map(|revision| ("revision", revision))).collect()
 }

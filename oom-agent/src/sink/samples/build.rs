@@ -1,6 +1,8 @@
 //! Pieces of which sample incidents are made.
 
-use crate::incident::escalation::{Escalation, Kswapd, RetryZone, Window, Work};
+use crate::incident::escalation::{
+    Compacted, Escalation, Kswapd, Pressure, Pressures, RetryZone, Window, Work,
+};
 use crate::incident::model::{
     Candidate, Decision, Evidence, ExemptReason, Incident, Level, Limits, Memory, PointsSource, Role, Rule,
     Scope, ScopeKind, Trigger, Victim,
@@ -173,10 +175,27 @@ impl Sample {
             kswapd: Some(if memcg { Kswapd::default() } else { awake }),
             throttled: Some(if memcg { 0 } else { 31 }),
             throttled_ns: Some(if memcg { 0 } else { 124_000_000 }),
+            compaction: Some(if memcg { Compacted::default() } else { compacted(rounds / 100) }),
+            kcompactd: Some(Compacted { succeeded: Some(0), ..Compacted::default() }),
         }
     }
 
     /// The zones that the page allocator gave up on.
+    fn pressures(&self) -> Pressures {
+        let pressure = |some: f64, full: f64| Pressure {
+            some_avg10: Some(some),
+            some_avg60: Some(some / 4.0),
+            some_avg300: Some(some / 16.0),
+            some_total_ns: Some(8_125_000_000),
+            full_avg10: Some(full),
+            full_avg60: Some(full / 4.0),
+            full_avg300: Some(full / 16.0),
+            full_total_ns: Some(6_500_000_000),
+        };
+        let cgroup = (self.kind == ScopeKind::Memcg).then(|| pressure(64.0, 48.5));
+        Pressures { cgroup, machine: Some(pressure(8.0, 0.0)) }
+    }
+
     fn retry_zones(&self) -> Vec<RetryZone> {
         let zone = |name: &str, available_pages, min_watermark_pages| RetryZone {
             node: 0,
@@ -254,8 +273,10 @@ impl Sample {
                 zones: self.retry_zones(),
                 last_10s: Some(self.window(9.3, 812)),
                 last_60s: Some(self.window(59.8, 2_304)),
+                pressure: Some(self.pressures()),
                 ..Escalation::default()
             }),
+            counted_kills: Some(u64::from(killed)),
             oom_path_ns: Some(6_240_000),
             recovery_ns: killed.then_some(41_000_000),
             freed_bytes: killed.then_some(freed),
@@ -277,6 +298,10 @@ impl Sample {
             ..Incident::default()
         }
     }
+}
+
+pub(super) fn compacted(runs: u64) -> Compacted {
+    Compacted { runs, ns: runs * 90_000, succeeded: Some(runs / 100) }
 }
 
 /// A full pod with two containers, in a slice that is not full.

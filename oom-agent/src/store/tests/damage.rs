@@ -19,7 +19,7 @@ fn goes_on(dir: &TestRoot) -> Vec<String> {
     let (mut store, mut messages) = Store::open(dir.path(), Retention::default()).unwrap();
     assert_eq!(store.put(&number(1000)), Outcome::Stored);
     messages.extend(store.messages());
-    assert!(store.list(None, 10_000, &mut |_| true).is_ok());
+    assert!(store.list(None, Most::incidents(10_000), &mut |_| true).is_ok());
     messages
 }
 
@@ -88,6 +88,7 @@ fn damage_under_a_running_agent_is_found() {
     let mut bytes = whole;
     bytes[4096..].fill(0xa5);
     fs::write(path(dir.path()), bytes).unwrap();
+    store.disk.as_ref().unwrap().database.forget_pages();
     let outcomes: Vec<_> = (300..320).map(|it| store.put(&number(it))).collect();
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Stored), "{outcomes:?}");
     assert_eq!(store.status().set_aside, 1);

@@ -2,12 +2,13 @@
 //!
 //! # Layout
 //! - `basics`: what is stored, kept and found. `damage`: files that are not whole. `faults`: disks that refuse.
-//! - `killed`: a process that is killed while it writes.
+//! - `resume`: where a restarted agent goes on. `killed`: a process that is killed while it writes.
 
 mod basics;
 mod damage;
 mod faults;
 mod killed;
+mod resume;
 
 use super::*;
 use crate::incident::id::{incident_id, unix_ms};
@@ -48,7 +49,7 @@ fn stored(dir: &TestRoot) -> Vec<u32> {
 }
 
 fn numbers(database: &Database) -> Vec<u32> {
-    let page = database.list(None, usize::MAX, &mut |_| true).unwrap();
+    let page = database.list(None, Most::incidents(usize::MAX), &mut |_| true).unwrap();
     assert_eq!(page.unreadable, 0);
     page.incidents.iter().rev().map(|incident| incident.victims[0].pid - 1).collect()
 }
