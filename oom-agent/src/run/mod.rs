@@ -28,7 +28,7 @@ use clap::Args;
 use daemon::Daemon;
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -70,7 +70,7 @@ pub struct RunArgs {
 /// # Errors
 /// [`NotPermitted`] where privileges are missing or neither BPF nor the kernel's log can be used; anything else failed.
 pub fn run(args: &RunArgs) -> Result<()> {
-    let host = Host::read(Path::new("/"));
+    let host = args.uses.host();
     args.uses.permitted(&host, "run")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;

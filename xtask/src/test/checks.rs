@@ -1,7 +1,10 @@
 //! What needs no kernel: format, lints, conventions, unit tests, commands that need no privileges.
 
 use super::Count;
-use crate::{process, tidy};
+use crate::{
+    deploy::{self, Outcome},
+    process, tidy,
+};
 use anyhow::Result;
 use std::{process::ExitCode, time::Duration};
 
@@ -32,5 +35,22 @@ pub(super) fn run() -> Result<Count> {
     let tidy = tidy::main()? == ExitCode::SUCCESS;
     step.end(if tidy { "ok" } else { "FAILED" });
     count.add(Count::one(tidy));
+    count.add(deployment());
     Ok(count)
+}
+
+/// deploy/, as far as the tools for it are here.
+fn deployment() -> Count {
+    let step = process::Step::begin("deploy/ (cargo xtask deploy)");
+    let (how, count, text) = match deploy::check() {
+        Ok(Outcome::Passed(_)) => ("ok", Count::one(true), String::new()),
+        Ok(Outcome::Failed(text)) => ("FAILED", Count::one(false), text),
+        Ok(Outcome::Skipped(why)) => ("skipped", Count { skipped: 1, ..Count::default() }, why),
+        Err(error) => ("FAILED", Count::one(false), format!("{error:#}")),
+    };
+    step.end(how);
+    if !text.is_empty() {
+        eprintln!("{text}");
+    }
+    count
 }
