@@ -16,6 +16,8 @@ import yaml
 
 DEPLOY = Path(__file__).resolve().parent.parent
 NAMESPACE = "oom-agent"
+# From here on a namespace can be labelled for Pod Security. Also `kubeVersion` of the chart.
+OLDEST = "1.25.0"
 # The chart's values that make the same as an overlay.
 OVERLAYS = {
     "default": {},
@@ -59,16 +61,17 @@ def render(overlay):
 
 
 def schema_problems(objects):
-    """What Kubernetes' newest schemas say, unknown fields included."""
+    """What the schemas of the oldest and the newest Kubernetes say, unknown fields included."""
     problems = []
     for it in objects:
         name = f"{it['kind']} {it['metadata']['name']}"
         if it["apiVersion"].startswith("monitoring.coreos.com/"):
             continue
-        try:
-            kubernetes_validate.validate(it, kubernetes_validate.latest_version(), strict=True)
-        except Exception as error:  # pylint: disable=broad-except
-            problems.append(f"{name}: {error}")
+        for version in (OLDEST, kubernetes_validate.latest_version()):
+            try:
+                kubernetes_validate.validate(it, version, strict=True)
+            except Exception as error:  # pylint: disable=broad-except
+                problems.append(f"{name}, {version}: {error}")
     return problems
 
 
@@ -194,7 +197,7 @@ def one_command(objects):
 
 
 def main():
-    print(f"deploy/, against Kubernetes {kubernetes_validate.latest_version()}")
+    print(f"deploy/, against Kubernetes {OLDEST} and {kubernetes_validate.latest_version()}")
     rendered = {}
     if shutil.which("kubectl") or shutil.which("kustomize"):
         found = {it.name for it in (DEPLOY / "kustomize/overlays").iterdir()}

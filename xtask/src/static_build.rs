@@ -51,7 +51,8 @@ impl Machine {
 
 /// Builds `name` of `package`, optimised and static, below `target`, and gives its path.
 ///
-/// No path of this machine is in it, so that it is the same wherever it is built with the same compilers.
+/// Its own part holds no path of this machine. The programs for the kernel do, in their BTF: `aya-build` passes no flags
+/// on. So it is the same where it is built with the same compilers in the same directories.
 pub(crate) fn build(package: &str, name: &str, machine: Machine, target: &Path) -> Result<PathBuf> {
     let triple = machine.target();
     let mut cargo = process::cargo();

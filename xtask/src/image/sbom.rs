@@ -25,6 +25,19 @@ struct Package {
     license: Option<String>,
     description: Option<String>,
     source: Option<String>,
+    targets: Vec<Target>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Target {
+    kind: Vec<String>,
+}
+
+impl Package {
+    /// It runs in the compiler, and so does what it depends on.
+    fn is_macro(&self) -> bool {
+        self.targets.iter().any(|target| target.kind.iter().any(|kind| kind == "proc-macro"))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,7 +92,9 @@ pub(super) fn cyclonedx(metadata: &Metadata, lock: &str, libraries: &[Library]) 
         }
         let deps = nodes.get(id).map_or(&[][..], |node| &node.deps);
         let linked = deps.iter().filter(|dep| dep.dep_kinds.iter().any(|it| it.kind.is_none()));
-        let linked: BTreeSet<&str> = linked.map(|dep| dep.pkg.as_str()).collect();
+        let linked = linked.map(|dep| dep.pkg.as_str());
+        let linked: BTreeSet<&str> =
+            linked.filter(|id| packages.get(id).is_some_and(|package| !package.is_macro())).collect();
         stack.extend(&linked);
         seen.insert(id, linked);
     }
@@ -168,8 +183,10 @@ mod tests {
 
     fn metadata() -> Metadata {
         let package = |name: &str, version: &str, source: Option<&str>| {
+            let kind = if name == "derive" { "proc-macro" } else { "lib" };
             json!({ "id": format!("{name}@{version}"), "name": name, "version": version,
-                    "license": "MIT/Apache-2.0", "description": null, "source": source })
+                    "license": "MIT/Apache-2.0", "description": null, "source": source,
+                    "targets": [{ "kind": [kind] }] })
         };
         let dep = |name: &str, kinds: &[Option<&str>]| {
             let kinds: Vec<_> = kinds.iter().map(|kind| json!({ "kind": kind, "target": null })).collect();
@@ -177,6 +194,7 @@ mod tests {
         };
         let deps = [
             dep("linked@1.2.3", &[None]),
+            dep("derive@1.0.0", &[None]),
             dep("compiler@1.0.0", &[Some("build")]),
             dep("tester@1.0.0", &[Some("dev")]),
         ];
@@ -186,6 +204,8 @@ mod tests {
                 package("oom-agent", "0.1.0", None),
                 package("linked", "1.2.3", Some("registry")),
                 package("deeper", "2.0.0", Some("registry")),
+                package("derive", "1.0.0", Some("registry")),
+                package("quote", "1.0.0", Some("registry")),
                 package("compiler", "1.0.0", Some("registry")),
                 package("tester", "1.0.0", Some("registry")),
             ],
@@ -193,6 +213,7 @@ mod tests {
                 node("oom-agent@0.1.0", &deps),
                 node("linked@1.2.3", &[dep("deeper@2.0.0", &[None, Some("dev")])]),
                 node("deeper@2.0.0", &[]),
+                node("derive@1.0.0", &[dep("quote@1.0.0", &[None])]),
             ] },
         }))
         .unwrap()
@@ -204,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_linked_is_listed_and_what_only_builds_or_tests_is_not() {
+    fn what_is_linked_is_listed_and_what_only_compiles_or_tests_is_not() {
         let names: Vec<_> =
             bom()["components"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect();
         assert_eq!(names, ["glibc", "deeper", "linked"]);
