@@ -4,7 +4,9 @@ use crate::{
     clock,
     incident::{
         assembler::{Assembler, Config, Totals},
+        escalation as reclaim,
         fact::Fact,
+        growth::history::Standing,
         id::incident_id,
         model::{Incident, Level},
         story::Story,
@@ -221,6 +223,16 @@ impl Live {
         self.rings.as_ref().map(Rings::dropped).unwrap_or_default()
     }
 
+    /// Reclaim on the machine since the start. `None`: BPF does not tell of it.
+    pub fn reclaim(&mut self) -> Option<reclaim::Totals> {
+        self.rings.as_mut().and_then(|rings| rings.reclaim().ok())
+    }
+
+    /// How cgroups stand to their limits, by their paths, as of the last sample.
+    pub fn standings(&self) -> impl Iterator<Item = (String, Standing)> {
+        self.sampler.iter().flat_map(Sampler::standings)
+    }
+
     /// Reads everything that is there, BPF first: what it saw of a kill is there when the log has its line. The log
     /// is read without waiting for its wake-up, which comes with the kernel's next tick (`wake_up_klogd`).
     fn read_all(&mut self, log: Result<()>) -> Result<()> {
@@ -275,6 +287,9 @@ impl Live {
     fn read_files(&mut self) {
         for files in self.watch.read(clock::boottime_ns) {
             self.assembler.push(clock::boottime_ns(), Fact::Files(Box::new(files)));
+        }
+        for zones in self.watch.zones(clock::boottime_ns) {
+            self.assembler.push(clock::boottime_ns(), Fact::Zones(Box::new(zones)));
         }
     }
 }

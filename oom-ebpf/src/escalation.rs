@@ -62,6 +62,18 @@ pub struct Machine {
     pub cgroups: u64,
 }
 
+/// Everything on the machine since the programs were attached. Each CPU has its own, which never goes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Totals {
+    /// As in a bucket; `unnamed` and `cgroups` stay 0.
+    pub machine: Machine,
+    /// Zones that the page allocator looked at after a round (`reclaim_retry_zone`).
+    pub retry_zones: u64,
+    /// Times that an allocation asked whether to compact once more (`compact_retry`).
+    pub compact_retries: u64,
+}
+
 /// What a cgroup's bucket is found by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]

@@ -1,4 +1,6 @@
-//! Sums of reclaim over the time before a call, from the buckets that the BPF programs keep.
+//! Sums of reclaim over the time before a call, from the buckets that the BPF programs keep; and since the start.
+
+mod totals;
 
 use super::load::HookStatus;
 use crate::{
@@ -11,7 +13,7 @@ use crate::{
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, Pod,
-    maps::{HashMap, MapData, MapError},
+    maps::{HashMap, MapData, MapError, PerCpuArray},
     util::nr_cpus,
 };
 use oom_ebpf as wire;
@@ -33,6 +35,8 @@ unsafe impl Pod for Raw<wire::Machine> {}
 unsafe impl Pod for Raw<wire::Work> {}
 // SAFETY: as above.
 unsafe impl Pod for Raw<wire::CgroupBucket> {}
+// SAFETY: as above.
+unsafe impl Pod for Raw<wire::Totals> {}
 
 /// Entries for the map of cgroups' buckets: each CPU keeps some free ones in hand, which others do not get.
 pub fn cgroup_buckets() -> u32 {
@@ -44,6 +48,7 @@ pub fn cgroup_buckets() -> u32 {
 pub struct Windows {
     machine: HashMap<MapData, u64, Raw<wire::Machine>>,
     cgroups: HashMap<MapData, Raw<wire::CgroupBucket>, Raw<wire::Work>>,
+    totals: PerCpuArray<MapData, Raw<wire::Totals>>,
     view: View,
     /// Buckets that nobody adds to any more, by number.
     finished: BTreeMap<u64, wire::Machine>,
@@ -62,8 +67,40 @@ struct View {
     kswapd: bool,
     throttled: bool,
     compaction: bool,
+    zones: bool,
     /// A page was looked at: this kernel tells of it. With the multi-generational LRU not all do.
     scans_told: bool,
+}
+
+impl View {
+    /// Whether one of these has a page that was looked at.
+    fn see<'a>(&mut self, mut sums: impl Iterator<Item = &'a wire::Machine>) {
+        self.scans_told |=
+            sums.any(|it| it.direct.scanned_pages | it.memcg.scanned_pages | it.kswapd_scanned_pages > 0);
+    }
+
+    /// Pages that were looked at are told.
+    const fn tells_scans(self) -> bool {
+        self.scans && self.scans_told
+    }
+
+    fn work(self, work: &wire::Work) -> Work {
+        Work {
+            rounds: work.rounds,
+            ns: work.ns,
+            scanned_pages: (self.tells_scans() || work.rounds == 0).then_some(work.scanned_pages),
+            reclaimed_pages: work.reclaimed_pages,
+        }
+    }
+
+    fn kswapd(self, all: &wire::Machine) -> Option<Kswapd> {
+        self.kswapd.then(|| Kswapd {
+            wakes: all.kswapd_wakes,
+            sleeps: all.kswapd_sleeps,
+            scanned_pages: self.tells_scans().then_some(all.kswapd_scanned_pages),
+            reclaimed_pages: self.tells_scans().then_some(all.kswapd_reclaimed_pages),
+        })
+    }
 }
 
 impl Windows {
@@ -77,6 +114,7 @@ impl Windows {
         let mut machine: HashMap<_, u64, Raw<wire::Machine>> = HashMap::try_from(map("MACHINE")?)?;
         let mut cgroups: HashMap<_, Raw<wire::CgroupBucket>, Raw<wire::Work>> =
             HashMap::try_from(map("CGROUPS")?)?;
+        let totals = PerCpuArray::try_from(map("TOTALS")?)?;
         let used = |target: &str| hooks.iter().any(|hook| hook.target == target && hook.used.is_some());
         let round = |kind: &str| {
             ["begin", "end"].iter().all(|edge| used(&format!("mm_vmscan_{kind}_reclaim_{edge}")))
@@ -97,9 +135,10 @@ impl Windows {
             kswapd: used("mm_vmscan_kswapd_wake") && used("mm_vmscan_kswapd_sleep"),
             throttled: used("mm_vmscan_throttled"),
             compaction: used("compact_retry"),
+            zones: used("reclaim_retry_zone"),
             scans_told: false,
         };
-        Ok(Self { machine, cgroups, view, finished: BTreeMap::new() })
+        Ok(Self { machine, cgroups, totals, view, finished: BTreeMap::new() })
     }
 
     /// Adds the windows to what a record says.
@@ -115,11 +154,8 @@ impl Windows {
         let Ok(machine) = self.machine_buckets(first, bucket(long.to_ns), now) else { return };
         let cgroups = self.cgroup_buckets(record.cgroup, first, bucket(long.to_ns));
         let cgroups = cgroups.ok().filter(|_| record.cgroup != 0);
-        let scanned = |it: &wire::Machine| {
-            it.direct.scanned_pages | it.memcg.scanned_pages | it.kswapd_scanned_pages > 0
-        };
-        self.view.scans_told |= machine.values().any(scanned) || scanned(&record.machine_now);
-        fact.scans_told = self.view.scans && self.view.scans_told;
+        self.view.see(machine.values().chain([&record.machine_now]));
+        fact.scans_told = self.view.tells_scans();
         let window = |span: &Span| window(span, self.view, record, &machine, cgroups.as_ref());
         fact.last_10s = Span::new(record.header.time_ns, SHORT, self.view.since_ns).map(|span| window(&span));
         fact.last_60s = Some(window(&long));
@@ -210,27 +246,15 @@ fn window(
     for (_, bucket) in cgroups.into_iter().flat_map(|cgroups| cgroups.range(numbers.clone())) {
         add(&mut own, bucket);
     }
-    let told = view.scans && view.scans_told;
-    let work = |work: &wire::Work| Work {
-        rounds: work.rounds,
-        ns: work.ns,
-        scanned_pages: (told || work.rounds == 0).then_some(work.scanned_pages),
-        reclaimed_pages: work.reclaimed_pages,
-    };
     // Sums that are too small are not told.
     let whole = all.missed == 0;
     let own_whole = whole && view.cgroup && all.unnamed == 0 && all.cgroups <= CROWD;
     Window {
         seconds: (span.to_ns - span.from_ns) as f64 / 1e9,
-        cgroup: (own_whole && cgroups.is_some()).then(|| work(&own)),
-        direct: (whole && view.direct).then(|| work(&all.direct)),
-        memcg: (whole && view.memcg).then(|| work(&all.memcg)),
-        kswapd: view.kswapd.then(|| Kswapd {
-            wakes: all.kswapd_wakes,
-            sleeps: all.kswapd_sleeps,
-            scanned_pages: told.then_some(all.kswapd_scanned_pages),
-            reclaimed_pages: told.then_some(all.kswapd_reclaimed_pages),
-        }),
+        cgroup: (own_whole && cgroups.is_some()).then(|| view.work(&own)),
+        direct: (whole && view.direct).then(|| view.work(&all.direct)),
+        memcg: (whole && view.memcg).then(|| view.work(&all.memcg)),
+        kswapd: view.kswapd(&all),
         throttled: view.throttled.then_some(all.throttled),
         throttled_ns: view.throttled.then_some(all.throttled_ns),
     }

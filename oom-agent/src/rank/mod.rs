@@ -61,6 +61,16 @@ pub fn run(args: &RankArgs) -> Result<()> {
     }
 }
 
+/// What `--format json` prints, with `top` candidates. For a cgroup, or the machine.
+///
+/// # Errors
+/// As [`run`].
+pub fn json(cgroup: Option<&str>, top: usize) -> Result<String> {
+    let cgroup = cgroup.map(|asked| read::cgroup_path(Path::new("/"), asked)).transpose()?;
+    let answer = Question { cgroup, changes: Vec::new() }.ask()?;
+    Ok(json::any_line(&limited(&answer, Some(top))))
+}
+
 fn shown(args: &RankArgs, answer: &Answer) -> String {
     match args.format {
         Format::Json => json::any_line(&limited(answer, args.top)),

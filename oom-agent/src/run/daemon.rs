@@ -2,6 +2,7 @@
 
 use super::{
     calm::{Calm, Held},
+    next::Next,
     texts::Texts,
 };
 use crate::{
@@ -12,16 +13,17 @@ use crate::{
     note::note,
     sink::{
         Tally,
-        metrics::{About, Bounds, CONTENT_TYPE, Counts, Metrics, Stored},
+        metrics::{About, Bounds, CONTENT_TYPE, Counts, Http, Metrics, Scrape, Stored},
         summary, terminal, units,
     },
-    source::cgroupfs::Tree,
+    source::{cgroupfs::Tree, own},
     startup::sees,
-    store::{Outcome, Status, Store},
-    web::{Answer, Ask},
+    store::{Outcome, Page, Status, Store},
+    web::{Answer, Ask, Counts as HttpCounts, List, News, Read},
 };
 use anyhow::Result;
 use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
+use tokio::sync::watch;
 
 /// The tree of cgroups is not looked at more often than this, however many ask.
 const LOOK_NS: u64 = 1_000_000_000;
@@ -39,6 +41,9 @@ pub(super) struct Daemon {
     /// For `/readyz`: a line for each hook.
     hooks: String,
     store: Store,
+    /// For who listens to events.
+    news: watch::Sender<Option<String>>,
+    pub(super) next: Next,
 }
 
 impl Daemon {
@@ -56,6 +61,8 @@ impl Daemon {
         if tree.is_none() {
             note("no memory cgroups can be seen here: their metrics begin with the first kill");
         }
+        // Where it cannot be read: everything that can be later is new.
+        let (news, _) = watch::channel(store.last_stored().unwrap_or_default());
         let mut daemon = Self {
             metrics: Metrics::new(about, Bounds::default())?,
             texts: Texts::default(),
@@ -66,6 +73,8 @@ impl Daemon {
             level: start.level,
             hooks,
             store,
+            news,
+            next: Next::default(),
         };
         daemon.look();
         Ok(daemon)
@@ -79,6 +88,7 @@ impl Daemon {
         if outcome == Outcome::Known {
             return;
         }
+        self.news.send_replace(Some(incident.id.clone()));
         self.metrics.incident(incident);
         self.tally.count(incident);
         if self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64) {
@@ -86,19 +96,53 @@ impl Daemon {
         }
     }
 
-    /// Answers a question.
-    pub(super) fn answer(&mut self, ask: Ask, live: &Live) -> Answer {
+    /// Answers. Who asked may have lost patience.
+    pub(super) fn answer(&mut self, ask: Ask, live: &mut Live, http: HttpCounts) {
         match ask {
-            Ask::Healthy => Answer::text(true, "ok\n".to_owned()),
-            Ask::Ready => self.ready(live),
-            Ask::Metrics => {
+            Ask::Healthy(reply) => drop(reply.send(Answer::text(true, "ok\n".to_owned()))),
+            Ask::Ready(reply) => drop(reply.send(self.ready(live))),
+            Ask::Metrics(reply) => {
                 self.look();
-                self.count(live);
+                self.count(live, http);
+                self.scrape(live);
                 let Self { texts, metrics, .. } = self;
                 let text = texts.get(|| metrics.text());
-                Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }
+                drop(reply.send(Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }));
             }
+            Ask::List(list, reply) => drop(reply.send(self.list(&list))),
+            Ask::Incident(id, reply) => drop(reply.send(self.find(&id))),
+            Ask::Next(id, reply) => drop(reply.send(self.next(id.as_deref()))),
         }
+    }
+
+    fn list(&self, list: &List) -> Read<Page> {
+        let List { selection, before, most } = list;
+        self.readable()?;
+        self.store
+            .list(before.as_deref(), *most, &mut |incident| selection.wants(incident))
+            .map_err(|error| unreadable(&error.to_string()))
+    }
+
+    fn find(&self, id: &str) -> Read<Option<String>> {
+        let found = self.store.get(id).map_err(|error| unreadable(&error.to_string()))?;
+        if found.is_none() {
+            // It may be on the disk.
+            self.readable()?;
+        }
+        Ok(found)
+    }
+
+    fn next(&self, id: Option<&str>) -> Read<Option<(String, String)>> {
+        self.store.following(id).map_err(|error| unreadable(&error.to_string()))
+    }
+
+    /// For who is told when something is stored.
+    pub(super) fn news(&self) -> News {
+        self.news.subscribe()
+    }
+
+    fn readable(&self) -> Read<()> {
+        self.store.unreadable().map_or(Ok(()), |why| Err(unreadable(why)))
     }
 
     fn ready(&self, live: &Live) -> Answer {
@@ -121,7 +165,7 @@ impl Daemon {
         }
     }
 
-    fn count(&mut self, live: &Live) {
+    fn count(&mut self, live: &Live, http: HttpCounts) {
         let (totals, dropped) = (live.totals(), live.dropped());
         self.metrics.counts(Counts {
             lost_events: dropped.events,
@@ -130,7 +174,23 @@ impl Daemon {
             none_killable: totals.none_killable,
             reads_log: live.reads_log(),
             stored: self.stored(),
+            http: Http {
+                slow_readers: http.slow_readers,
+                refused_logins: http.refused_logins,
+                subscribers: http.subscribers,
+                refused_subscribers: http.refused_subscribers,
+            },
         });
+    }
+
+    fn scrape(&mut self, live: &mut Live) {
+        let scrape = Scrape {
+            reclaim: live.reclaim(),
+            next: self.next.asked(clock::boottime_ns()),
+            own: own::read(Path::new("/")),
+            standings: live.standings().collect(),
+        };
+        self.metrics.scrape(scrape);
     }
 
     fn stored(&self) -> Stored {
@@ -186,6 +246,10 @@ impl Daemon {
         self.tally.lost_records = totals.lost_records.max(live.dropped().events);
         note(&format!("ended: {}", summary(&self.tally, ran)));
     }
+}
+
+fn unreadable(why: &str) -> String {
+    format!("the store cannot be read: {why}")
 }
 
 /// A text that several may be sent.

@@ -6,11 +6,13 @@
 //! # Layout
 //! - [`RunArgs`]: its arguments.
 //! - `daemon`: what is done with an incident and answered to a question.
+//! - `next`: who would be killed next.
 //! - `calm`: a storm is not a storm of log lines.
 //! - `texts`: how many texts may wait for slow readers.
 
 mod calm;
 mod daemon;
+mod next;
 mod texts;
 
 use crate::{
@@ -21,7 +23,7 @@ use crate::{
     resident,
     startup::{NotPermitted, UseArgs, announce, duration},
     store::{Retention, STATE_DIR, Store},
-    web::{self, Patience, Question},
+    web::{self, Patience, Server},
 };
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -44,7 +46,8 @@ const QUESTIONS: usize = 16;
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-HTTP: /metrics for Prometheus, /healthz (it is alive), /readyz (it sees OOM kills, and how much of them).
+HTTP: /metrics for Prometheus, /healthz (it is alive), /readyz (it sees OOM kills, and how much of them),
+/api/v1/incidents and /api/v1/incidents/ID (JSON).
 
 Exit status: 0 ended by SIGTERM or SIGINT, 1 failed, 2 usage, 3 not permitted or not supported here.")]
 pub struct RunArgs {
@@ -104,7 +107,7 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
     for message in &messages {
         note(message);
     }
-    note(&format!("listening on http://{address}: /metrics, /healthz, /readyz"));
+    note(&format!("listening on http://{address}: /metrics, /healthz, /readyz, /api/v1"));
     let done = watch(&mut live, &mut daemon, listener, &mut end).await;
     let pending = live.finish();
     for incident in &pending {
@@ -117,7 +120,8 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
 /// Until a signal comes, or a source breaks.
 async fn watch(live: &mut Live, daemon: &mut Daemon, listener: TcpListener, end: &mut End) -> Result<()> {
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    tokio::spawn(web::serve(listener, sender, Patience::default()));
+    let server = Server::new(sender, daemon.news(), Patience::default());
+    tokio::spawn(web::serve(listener, server.clone()));
     loop {
         tokio::select! {
             incident = live.next() => {
@@ -126,11 +130,9 @@ async fn watch(live: &mut Live, daemon: &mut Daemon, listener: TcpListener, end:
                 // In a storm the next one is there already: connections have their turn too.
                 yield_now().await;
             }
-            Some(Question { ask, answer }) = questions.recv() => {
-                // Who asked may have lost patience.
-                let _ = answer.send(daemon.answer(ask, live));
-            }
+            Some(ask) = questions.recv() => daemon.answer(ask, live, server.counts()),
             () = daemon.held_back() => daemon.say_held_back(),
+            () = daemon.next.due() => daemon.next.step(),
             () = daemon.store_due() => daemon.retry_store(),
             () = end.signal() => return Ok(()),
         }

@@ -13,7 +13,7 @@ mod tree;
 
 use super::pause::Pause;
 use crate::incident::growth::Growth;
-use crate::incident::growth::history::History;
+use crate::incident::growth::history::{History, Standing};
 use crate::incident::model::Incident;
 use crate::kernel::host::cgroup::Memory;
 use anyhow::Result;
@@ -159,6 +159,12 @@ impl Sampler {
         self.said = true;
         let number = self.unsampled;
         Some(format!("{number} memory cgroups have a limit and no history: only {CGROUPS} are sampled"))
+    }
+
+    /// How every cgroup that is sampled stands to its limit: its path as the kernel writes it, and what the last sample says.
+    pub fn standings(&self) -> impl Iterator<Item = (String, Standing)> {
+        let watched = self.tree.iter().flat_map(Tree::watched);
+        watched.filter_map(|(path, id)| Some((path, self.history.standing(id)?)))
     }
 
     /// How the memory in an incident's scope had grown, as far as it was sampled.

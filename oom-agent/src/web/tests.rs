@@ -1,8 +1,15 @@
+//! Bounds, with sockets.
+
+mod api;
+mod events;
+
 use super::*;
-use hyper::body::Bytes;
+use crate::{kernel::host::test_root::TestRoot, store::Store};
+use axum::body::Bytes;
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::watch,
     time::{Instant, timeout},
 };
 
@@ -22,16 +29,22 @@ fn server(bytes: usize) -> SocketAddr {
 fn server_with(bytes: usize, patience: Patience) -> SocketAddr {
     let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = address(&listener).unwrap();
-    let (sender, mut questions) = mpsc::channel::<Question>(16);
+    let (sender, mut asks) = mpsc::channel::<Ask>(16);
     let body = Bytes::from(vec![b'x'; bytes]);
-    tokio::spawn(serve(listener, sender, patience));
+    let (_, news) = watch::channel(None);
+    tokio::spawn(serve(listener, Server::new(sender, news, patience)));
     tokio::spawn(async move {
-        while let Some(Question { ask, answer }) = questions.recv().await {
-            let _ = answer.send(match ask {
-                Ask::Metrics => Answer { good: true, kind: "text/plain", body: body.clone() },
-                Ask::Healthy => Answer::text(true, "ok\n".into()),
-                Ask::Ready => Answer::text(false, "no\n".into()),
-            });
+        while let Some(ask) = asks.recv().await {
+            match ask {
+                Ask::Metrics(reply) => {
+                    drop(reply.send(Answer { good: true, kind: "text/plain", body: body.clone() }));
+                }
+                Ask::Healthy(reply) => drop(reply.send(Answer::text(true, "ok\n".into()))),
+                Ask::Ready(reply) => drop(reply.send(Answer::text(false, "no\n".into()))),
+                Ask::List(_, reply) => drop(reply.send(Err("none here".into()))),
+                Ask::Incident(_, reply) => drop(reply.send(Err("none here".into()))),
+                Ask::Next(_, reply) => drop(reply.send(Err("none here".into()))),
+            }
         }
     });
     address
@@ -59,7 +72,7 @@ async fn paths_and_methods() {
         (get("/metrics?a=b"), "HTTP/1.1 200 OK\r\n", "\r\n\r\nxxx"),
         (get("/healthz"), "HTTP/1.1 200 OK\r\n", "\r\n\r\nok\n"),
         (get("/readyz"), "HTTP/1.1 503 ", "\r\n\r\nno\n"),
-        (get("/../etc/passwd"), "HTTP/1.1 404 ", "/readyz\n"),
+        (get("/../etc/passwd"), "HTTP/1.1 404 ", "/api/v1/incidents\n"),
         (b"HEAD /metrics HTTP/1.0\r\n\r\n".into(), "HTTP/1.0 200 OK\r\n", "\r\n\r\n"),
         (b"DELETE /metrics HTTP/1.0\r\n\r\n".into(), "HTTP/1.0 405 ", "only GET and HEAD\n"),
         (b"POST /metrics HTTP/1.1\r\nContent-Length: 999999999\r\n\r\nxx".into(), "HTTP/1.1 405 ", "HEAD\n"),

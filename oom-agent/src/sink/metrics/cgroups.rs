@@ -122,6 +122,12 @@ impl Cgroups {
         }
     }
 
+    /// The label of one that is there and has series.
+    pub(super) fn there(&self, path: &str) -> Option<String> {
+        let label = label(path);
+        self.known.get(&label).is_some_and(|cgroup| cgroup.gone_ns.is_none()).then_some(label)
+    }
+
     fn expire(&mut self, now_ns: u64) {
         let Self { known, bounds, .. } = self;
         known.retain(|_, it| it.gone_ns.is_none_or(|gone| now_ns.saturating_sub(gone) < bounds.retention_ns));
@@ -162,6 +168,11 @@ impl Cgroups {
     pub(super) const fn without_series(&self) -> u64 {
         self.without_series
     }
+}
+
+/// All labels that say which cgroup it is.
+pub(super) fn labels(cgroup: &str) -> Vec<(&str, &str)> {
+    vec![("cgroup", cgroup)]
 }
 
 /// A path as a label's value: without what a terminal would act on, and not longer than a path that anybody uses. One that

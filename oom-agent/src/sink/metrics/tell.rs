@@ -2,8 +2,8 @@
 
 use super::{
     Metrics, SCOPES,
-    cgroups::ROLES,
-    text::{Text, plain, sample},
+    cgroups::{self, ROLES},
+    text::{Text, labelled, plain, sample},
 };
 use crate::incident::model::Level;
 use prometheus::core::Collector as _;
@@ -13,10 +13,15 @@ impl Metrics {
     pub fn text(&mut self) -> Vec<u8> {
         let mut text = Text::with_room(self.length + self.length / 16);
         self.kills(&mut text);
+        self.reclaim(&mut text);
         self.last(&mut text);
+        self.next(&mut text);
+        self.limits(&mut text);
         self.agent(&mut text);
         self.lost(&mut text);
         self.stored(&mut text);
+        self.http(&mut text);
+        self.own(&mut text);
         let bytes = text.into_bytes();
         self.length = bytes.len();
         bytes
@@ -36,7 +41,11 @@ impl Metrics {
              \"(other)\": cgroups beyond the bound on series; \"(unknown)\": the cgroup was not seen.",
             cgroups.victims().flat_map(|(cgroup, victims)| {
                 let roles = ROLES.iter().zip(victims);
-                roles.map(move |((_, role), count)| sample([("cgroup", cgroup), ("role", *role)], *count))
+                roles.map(move |((_, role), count)| {
+                    let mut labels = cgroups::labels(cgroup);
+                    labels.push(("role", *role));
+                    labelled(&labels, *count)
+                })
             }),
         );
         text.counter(
@@ -47,7 +56,6 @@ impl Metrics {
         for histogram in [&self.oom_path, &self.exit, &self.stall] {
             text.families(&histogram.collect());
         }
-        // Totals of reclaim (`pgscan_direct` and the like) come with the agent's source for them.
     }
 
     /// Absent as long as there was none, or while it is not known of the last one.
@@ -81,8 +89,8 @@ impl Metrics {
         let Self { about, counts, cgroups, .. } = self;
         text.gauge(
             "oom_agent_build_info",
-            "Always 1; the agent's version.",
-            std::iter::once(sample([("version", env!("CARGO_PKG_VERSION"))], 1_u64)),
+            "Always 1; the agent's version, and the revision of its source where whoever built it has told.",
+            std::iter::once(labelled(&build(), 1_u64)),
         );
         let levels = [(Level::Full, "full"), (Level::Tracepoint, "tracepoint"), (Level::Kmsg, "kmsg")];
         text.gauge(
@@ -137,6 +145,30 @@ impl Metrics {
         );
     }
 
+    fn http(&self, text: &mut Text) {
+        let http = &self.counts.http;
+        text.counter(
+            "oom_agent_http_slow_readers_total",
+            "Connections that were closed since what they had asked for was not read in time.",
+            plain(http.slow_readers),
+        );
+        text.counter(
+            "oom_agent_http_refused_logins_total",
+            "Requests that were refused for want of a right password or token.",
+            plain(http.refused_logins),
+        );
+        text.gauge(
+            "oom_agent_http_event_subscribers",
+            "Who listens to incidents as server-sent events now.",
+            plain(http.subscribers),
+        );
+        text.counter(
+            "oom_agent_http_refused_event_subscribers_total",
+            "Who wanted to listen to server-sent events, and found no room.",
+            plain(http.refused_subscribers),
+        );
+    }
+
     fn stored(&self, text: &mut Text) {
         let stored = &self.counts.stored;
         text.gauge(
@@ -170,4 +202,11 @@ impl Metrics {
             plain(stored.set_aside),
         );
     }
+}
+
+/// Whoever builds it may set `OOM_AGENT_REVISION` (`git rev-parse HEAD`).
+fn build() -> Vec<(&'static str, &'static str)> {
+    let revision = option_env!("OOM_AGENT_REVISION").filter(|revision| !revision.is_empty());
+    let version = Some(("version", env!("CARGO_PKG_VERSION")));
+    version.into_iter().chain(revision.map(|revision| ("revision", revision))).collect()
 }

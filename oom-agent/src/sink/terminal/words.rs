@@ -1,5 +1,6 @@
 //! Names and phrases that several sections share.
 
+use crate::incident::escalation::Escalation;
 use crate::incident::model::{ExemptReason, Incident, Level, Memory, Role, Trigger, Victim};
 use crate::incident::verdict::Confidence;
 use crate::sink::text::{Prose, Tone};
@@ -31,11 +32,16 @@ pub(super) fn asked(incident: &Incident, pid: u32, tid: u32) -> bool {
     })
 }
 
+/// Reclaim before it was seen.
+pub(super) fn saw_reclaim(incident: &Incident) -> bool {
+    incident.escalation.as_ref().is_some_and(Escalation::saw_reclaim)
+}
+
 /// Only the kernel's log tells of it, and it says nothing of what comes before and after.
 pub(super) fn log_alone(incident: &Incident) -> bool {
-    let Incident { escalation, oom_path_ns, recovery_ns, freed_bytes, .. } = incident;
+    let Incident { oom_path_ns, recovery_ns, freed_bytes, .. } = incident;
     matches!(incident.evidence.level, Level::Log | Level::Kmsg)
-        && escalation.is_none()
+        && !saw_reclaim(incident)
         && oom_path_ns.or(*recovery_ns).or(*freed_bytes).is_none()
         && incident.victims.iter().all(|victim| victim.exited_boottime_ns.is_none())
 }
