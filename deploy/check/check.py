@@ -29,12 +29,12 @@ OVERLAYS = {
         "seccompProfile": {"type": "Unconfined"},
         "seLinuxOptions": {"type": "spc_t"},
     },
-    "kernel-log": {"privileged": True},
 }
 # What the chart has to refuse.
 REFUSED = [
     {"apiAcess": True},
     {"apiAccess": "yes"},
+    {"privileged": True},
     {"capabilities": ["BPF"]},
     {"capabilities": ["BPF", "PERFMON", "SYS_ADMIN"]},
     {"image": {"repository": "x", "pullPolicy": "Sometimes"}},
@@ -87,16 +87,14 @@ def permission_problems(overlay, objects):
         if not holds:
             problems.append(what)
 
-    log = overlay == "kernel-log"
-    must("privileged", security.get("privileged", False) == log)
-    must("allowPrivilegeEscalation", security["allowPrivilegeEscalation"] == log)
+    must("privileged", security["privileged"] is False)
+    must("allowPrivilegeEscalation", security["allowPrivilegeEscalation"] is False)
     must("the root is writable", security["readOnlyRootFilesystem"] is True)
     must("host network", not pod.get("hostNetwork") and not pod.get("hostIPC"))
-    if not log:
-        expected = ["BPF", "PERFMON"] + ["SYS_RESOURCE"] * (overlay != "restricted")
-        must("capabilities", security["capabilities"] == {"drop": ["ALL"], "add": expected})
-        profile = "Unconfined" if overlay == "cri-o" else "RuntimeDefault"
-        must("seccomp", security["seccompProfile"] == {"type": profile})
+    expected = ["BPF", "PERFMON"] + ["SYSLOG", "SYS_RESOURCE"] * (overlay != "restricted")
+    must("capabilities", security["capabilities"] == {"drop": ["ALL"], "add": expected})
+    profile = "Unconfined" if overlay == "cri-o" else "RuntimeDefault"
+    must("seccomp", security["seccompProfile"] == {"type": profile})
     writable = [it["name"] for it in container["volumeMounts"] if not it.get("readOnly")]
     must(f"writable: {writable}", writable == ["state"])
     must("a token", pod["automountServiceAccountToken"] == (overlay == "api-access"))
@@ -123,8 +121,6 @@ def plain(objects):
             pod["volumes"].sort(key=lambda volume: volume["name"])
             for container in pod["containers"]:
                 container["volumeMounts"].sort(key=lambda mount: mount["mountPath"])
-                # Absent is false.
-                container["securityContext"].setdefault("privileged", False)
         result[it["kind"]] = it
     return result
 

@@ -19,6 +19,7 @@ use crate::{
     note::note,
     report::{Event, Outcome, What},
     source::{
+        klog::Klog,
         kmsg::{From, Kmsg},
         sampler::Sampler,
         state::Watch,
@@ -36,6 +37,8 @@ const LOG_PAUSE: Duration = Duration::from_secs(1);
 pub struct Live {
     rings: Option<Rings>,
     kmsg: Option<Kmsg>,
+    /// In the place of it, where BPF says when to read.
+    klog: Option<Klog>,
     events: Vec<Event>,
     logger: Option<AsyncFd<Logger>>,
     sampler: Option<Sampler>,
@@ -99,6 +102,7 @@ impl Live {
             }
         };
         let level = loaded.as_ref().map_or(Level::Kmsg, |loaded| loaded.level);
+        let mut klog = None;
         let kmsg = match kmsg {
             Ok(mut kmsg) => {
                 if level == Level::Full {
@@ -112,8 +116,13 @@ impl Live {
                     Level::Tracepoint => "victims only",
                     Level::Kmsg | Level::Log => return Err(error.context(warnings.join("; "))),
                 };
+                klog = Klog::open().ok();
                 let past = if since_boot { ", nothing from before" } else { "" };
-                warnings.push(format!("{lacking}{past}: {error:#}"));
+                match &klog {
+                    Some(_) if since_boot => warnings.push(format!("nothing from before: {error:#}")),
+                    Some(_) => (),
+                    None => warnings.push(format!("{lacking}{past}: {error:#}")),
+                }
                 None
             }
         };
@@ -122,13 +131,14 @@ impl Live {
         {
             warnings.push(format!("this kernel has no {}", fields.join(", ")));
         }
-        let config = config(host, level, &hooks, kmsg.is_some());
+        let config = config(host, level, &hooks, kmsg.is_some() || klog.is_some());
         let logger = loaded.as_mut().and_then(|loaded| loaded.logger.take()).map(register).transpose()?;
         let memory = host.cgroups.value().map(|cgroups| &cgroups.memory);
         let sampler = sample_every.map(|every| Sampler::start(Path::new("/"), memory, every)).transpose()?;
         let mut live = Self {
             rings: loaded.map(Rings::new).transpose()?,
             kmsg,
+            klog,
             events: Vec::new(),
             logger,
             sampler,
@@ -168,6 +178,8 @@ impl Live {
             }
             let wait =
                 self.assembler.deadline().map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
+            let read_on = self.klog.as_ref().and_then(Klog::due);
+            let wait = wait.map(|wait| read_on.map_or(wait, |due| due.min(wait)));
             let Self { rings, kmsg, events, logger, sampler, .. } = &mut *self;
             tokio::select! {
                 readable = rings_readable(rings) => {
@@ -191,6 +203,10 @@ impl Live {
             kmsg.finish(&mut self.events);
             self.take_log();
         }
+        if let Some(klog) = &mut self.klog {
+            klog.finish(&mut self.events);
+            self.take_log();
+        }
         let pending = self.assembler.finish();
         pending.into_iter().map(|incident| self.complete(incident)).collect()
     }
@@ -210,7 +226,7 @@ impl Live {
 
     /// Whether the kernel's log is read: it may break.
     pub const fn reads_log(&self) -> bool {
-        self.kmsg.is_some()
+        self.kmsg.is_some() || self.klog.is_some()
     }
 
     /// Whether BPF programs tell of kills.
@@ -244,7 +260,16 @@ impl Live {
             })?;
         }
         self.read_files();
-        let Self { assembler, kmsg, events, .. } = self;
+        let Self { assembler, kmsg, klog, events, .. } = self;
+        // With nothing in the making there is nothing to read on.
+        if let Some(source) = klog
+            && assembler.deadline().is_some()
+            && let Err(error) = source.read(events)
+        {
+            note(&format!("the kernel's log is not read any more: {error:#}"));
+            *klog = None;
+            assembler.without_log();
+        }
         if let Some(source) = kmsg
             && let Err(error) = log.and_then(|()| source.read_available(events))
         {

@@ -1,6 +1,6 @@
 //! Machines to render.
 
-use super::{Bpf, Btf, Diagnosis, probe::no_hooks};
+use super::{Bpf, Btf, Diagnosis, LogBy, probe::no_hooks};
 use crate::{
     incident::model::Level,
     kernel::{
@@ -72,7 +72,13 @@ fn full() -> Diagnosis {
     for (status, hook) in hooks.iter_mut().zip(HOOKS) {
         status.used = hook.ways[0].last().map(|program| program.kind);
     }
-    Diagnosis { host: host(), bpf: Bpf::Attached(Level::Full), hooks, btf: btf(), kernel_log: Ok(()) }
+    Diagnosis {
+        host: host(),
+        bpf: Bpf::Attached(Level::Full),
+        hooks,
+        btf: btf(),
+        kernel_log: Ok(LogBy::Device),
+    }
 }
 
 fn functions(diagnosis: &mut Diagnosis) -> impl Iterator<Item = &mut HookStatus> {
@@ -153,7 +159,7 @@ fn no_btf() -> Diagnosis {
         ),
         hooks: no_hooks(),
         btf: Btf { present: false, types: unknown(ERROR), ..btf() },
-        kernel_log: Ok(()),
+        kernel_log: Ok(LogBy::Device),
     }
 }
 

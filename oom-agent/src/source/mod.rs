@@ -2,6 +2,7 @@
 //!
 //! # Layout
 //! - [`kmsg`]: the running kernel's log.
+//! - [`klog`]: the same by syslog(2), where that is all there is.
 //! - [`sampler`]: how much memory is in use, again and again.
 //! - [`state`]: how full cgroups and the machine are, in files.
 //! - [`own`]: the agent's own process.
@@ -9,6 +10,7 @@
 //! - `cgroupfs`: memory cgroups' directories, for others too.
 
 pub(crate) mod cgroupfs;
+pub mod klog;
 pub mod kmsg;
 pub mod own;
 mod pause;
