@@ -6,6 +6,10 @@ use crate::{
         diagnosis::Code,
         model::{Incident, ScopeKind, Victim},
     },
+    sink::{
+        escape, path,
+        terminal::{headline, words},
+    },
 };
 use wildmatch::WildMatch;
 
@@ -18,6 +22,42 @@ pub struct Filter {
     pub scope: Option<ScopeKind>,
     /// The first diagnosis.
     pub diagnosis: Option<Code>,
+    /// Words that are all somewhere in what a list shows of it.
+    pub words: Words,
+}
+
+/// What somebody typed to find an incident.
+#[derive(Debug, Default)]
+pub struct Words(Vec<String>);
+
+impl Words {
+    /// Words of a text. Their case does not matter.
+    pub fn of(text: &str) -> Self {
+        Self(text.to_lowercase().split_whitespace().map(str::to_owned).collect())
+    }
+
+    fn are_in(&self, incident: &Incident) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let text = shown(incident).to_lowercase();
+        self.0.iter().all(|word| text.contains(word))
+    }
+}
+
+/// What lists show of an incident, as they show it.
+fn shown(incident: &Incident) -> String {
+    let mut text = vec![incident.id.clone(), headline::title(incident).to_owned()];
+    text.extend(headline::when(incident));
+    text.extend(incident.node.as_deref().map(|node| escape::escape(node).into_owned()));
+    text.extend(incident.scope.kind.map(|kind| words::scope(kind).to_owned()));
+    text.extend(incident.scope.cgroup.as_deref().map(path::shown));
+    for victim in &incident.victims {
+        text.push(words::who(&victim.comm, victim.pid));
+        text.extend(victim.cgroup.as_deref().map(path::shown));
+    }
+    text.extend(incident.diagnosis.iter().map(|diagnosis| diagnosis.title.clone()));
+    text.join("\n")
 }
 
 /// What an incident has to be about, and when.
@@ -59,13 +99,14 @@ impl Filter {
 
     /// Whether the cgroup that was full, or one of a victim, matches, a victim does, and the rest. What is unknown does not.
     pub fn wants(&self, incident: &Incident) -> bool {
-        let Self { cgroup, victim, scope, diagnosis } = self;
+        let Self { cgroup, victim, scope, diagnosis, words } = self;
         cgroup.as_ref().is_none_or(|glob| {
             let victims = incident.victims.iter().filter_map(|victim| victim.cgroup.as_deref());
             incident.scope.cgroup.as_deref().into_iter().chain(victims).any(|path| glob.matches(path))
         }) && victim.as_ref().is_none_or(|wanted| incident.victims.iter().any(|it| wanted.matches(it)))
             && scope.is_none_or(|scope| incident.scope.kind == Some(scope))
             && diagnosis.is_none_or(|code| incident.diagnosis.first().is_some_and(|first| first.code == code))
+            && words.are_in(incident)
     }
 }
 
@@ -98,6 +139,23 @@ mod tests {
         assert!(diagnosis(first).wants(&incident) && !diagnosis(Code::ForkBomb).wants(&incident));
         incident.diagnosis.clear();
         assert!(!diagnosis(first).wants(&incident));
+    }
+
+    #[test]
+    fn all_words_have_to_be_there() {
+        let (_, incident) = samples::all().swap_remove(1);
+        let wants = |text| Filter { words: Words::of(text), ..Filter::default() }.wants(&incident);
+        for text in
+            ["", " ", "JAVA", "java[81234]", "2026-11-20 node-7", "pod3f21 memcg", "held most 0000008123456"]
+        {
+            assert!(wants(text), "{text}");
+        }
+        assert!(!wants("java machine") && !wants("envoy"), "a candidate only");
+        assert!(
+            Filter { words: Words::of("\\x1b[2J"), ..Filter::default() }.wants(&samples::hostile()),
+            "as it is shown"
+        );
+        assert!(!Filter { words: Words::of("x"), ..Filter::default() }.wants(&Incident::default()));
     }
 
     #[test]

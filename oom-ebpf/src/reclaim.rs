@@ -16,14 +16,14 @@ use oom_ebpf::{
 };
 
 use crate::{
-    cgroup,
+    cgroup, compaction,
     fields::{CSS_SERIAL_NR, OC_MEMCG},
     maps::{State, reserve_event},
     read::{now, pointer},
 };
 
 /// A longer pause begins a new series.
-const SERIES_NS: u64 = 10_000_000_000;
+pub(crate) const SERIES_NS: u64 = 10_000_000_000;
 /// Places for threads. Two that share one and are in a round at the same time: the second is not counted, which is.
 const THREADS_LEN: u32 = 8192;
 /// Places for what the page allocator saw of zones.
@@ -101,14 +101,14 @@ fn add(sum: *mut u64, value: u64) {
 
 /// Adds where nobody else does.
 #[inline(always)]
-fn add_own(sum: *mut u64, value: u64) {
+pub(crate) fn add_own(sum: *mut u64, value: u64) {
     // SAFETY: an aligned word of this CPU's value of a map.
     unsafe { *sum += value };
 }
 
 /// Adds to what is counted since the start.
 #[inline(always)]
-fn total(add_to: impl FnOnce(*mut Totals)) {
+pub(crate) fn total(add_to: impl FnOnce(*mut Totals)) {
     if let Some(totals) = TOTALS.get_ptr_mut(0) {
         add_to(totals);
     }
@@ -366,6 +366,7 @@ pub(crate) fn announce(state: &State) {
         (*record).owner = state.owner;
         (*record).rounds_owner = thread.owner;
         (*record).rounds = thread.total.rounds;
+        copy(compaction::place(state.owner), &raw mut (*record).compaction);
         copy(RETRIES.get_ptr(state.owner as u32 % RETRIES_LEN), &raw mut (*record).retry);
     }
     entry.submit(0);

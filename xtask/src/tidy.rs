@@ -35,6 +35,7 @@ const BORDERS: &[Border] = &[
         within: &[
             "oom-agent/src/incident/",
             "oom-agent/src/logs/",
+            "oom-agent/src/page/",
             "oom-agent/src/report/",
             "oom-agent/src/rank/answer",
             "oom-agent/src/rank/facts",
@@ -52,7 +53,7 @@ const BORDERS: &[Border] = &[
             "Instant",
             "rustix",
         ],
-        why: "incident/, logs/, report/ and what rank computes are pure: no file system, no network, no clock; time is an argument",
+        why: "incident/, logs/, page/, report/ and what rank computes are pure: no file system, no network, no clock; time is an argument",
     },
     Border {
         within: &["oom-agent/src/"],
@@ -69,8 +70,20 @@ const BORDERS: &[Border] = &[
     Border {
         within: &["oom-agent/src/"],
         except: &["oom-agent/src/web/"],
-        words: &["axum", "hyper", "tiny_http"],
+        words: &["axum", "hyper", "rustls", "tiny_http", "tokio_rustls"],
         why: "only web/ knows HTTP",
+    },
+    Border {
+        within: &["oom-agent/src/"],
+        except: &["oom-agent/src/page/"],
+        words: &["maud"],
+        why: "only page/ knows HTML",
+    },
+    Border {
+        within: &["oom-agent/src/page/"],
+        except: &["oom-agent/src/page/docs.rs"],
+        words: &["PreEscaped"],
+        why: "templates escape",
     },
     Border {
         within: &["oom-agent/src/"],

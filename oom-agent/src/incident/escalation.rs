@@ -27,6 +27,9 @@ pub struct Escalation {
     /// Times that an allocation of order above 0 asked whether to compact once more (`should_compact_retry`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compact_retries: Option<u64>,
+    /// Compaction by the task that asked, up to this (without a pause of 10 s). Absent: not seen, or a single page was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compaction: Option<Compacted>,
     /// The last 10 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_10s: Option<Window>,
@@ -111,6 +114,24 @@ pub struct Window {
     /// Time in that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throttled_ns: Option<u64>,
+    /// Compaction by tasks whose allocation wanted several pages in one piece.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compaction: Option<Compacted>,
+    /// Compaction in the background.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kcompactd: Option<Compacted>,
+}
+
+/// Runs of compaction, each over one zone (`compact_zone`, `mm/compaction.c`), and what came of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Compacted {
+    /// Runs that ended.
+    pub runs: u64,
+    /// Time in them.
+    pub ns: u64,
+    /// Those that made a block of the size (`COMPACT_SUCCESS`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub succeeded: Option<u64>,
 }
 
 /// Rounds of reclaim and what came of them.
@@ -178,6 +199,12 @@ pub struct Totals {
     pub retry_zones: Option<u64>,
     /// Times that an allocation asked whether to compact once more (`should_compact_retry`).
     pub compact_retries: Option<u64>,
-    /// Rounds that could not be counted.
+    /// Compaction by tasks.
+    pub compaction: Option<Compacted>,
+    /// Compaction in the background.
+    pub kcompactd: Option<Compacted>,
+    /// Rounds of reclaim that could not be counted.
     pub missed_rounds: u64,
+    /// Runs of compaction that could not be counted.
+    pub missed_compactions: u64,
 }

@@ -1,6 +1,6 @@
 //! What sources tell the assembler. One fact is one thing that happened in the kernel; nothing here is an incident yet.
 
-use super::escalation::{RetryZone, Window};
+use super::escalation::{Compacted, RetryZone, Window};
 pub use super::filled::{Child, FileCgroup, Files, Level, Of, Zones};
 use super::model::{Memory, ScopeKind};
 use crate::report;
@@ -165,6 +165,8 @@ pub struct Escalation {
     pub scans_told: bool,
     /// [`Reclaim::compact_retries`] is seen.
     pub compaction_seen: bool,
+    /// Compaction by the task that asked, of late.
+    pub compaction: Option<Compacted>,
     /// Zones that the page allocator gave up on for the task that asked.
     pub zones: Vec<RetryZone>,
     /// The last 10 s. `None`: not known, or the agent has only just started.

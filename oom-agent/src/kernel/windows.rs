@@ -6,7 +6,7 @@ use super::load::HookStatus;
 use crate::{
     clock,
     incident::{
-        escalation::{Kswapd, Window, Work},
+        escalation::{Compacted, Kswapd, Window, Work},
         fact::Escalation,
     },
 };
@@ -68,6 +68,9 @@ struct View {
     throttled: bool,
     compaction: bool,
     zones: bool,
+    compactions: bool,
+    /// What came of compaction.
+    compact_results: bool,
     /// A page was looked at: this kernel tells of it. With the multi-generational LRU not all do.
     scans_told: bool,
 }
@@ -93,6 +96,12 @@ impl View {
         }
     }
 
+    fn compacted(self, of: &wire::Compacted) -> Option<Compacted> {
+        let wire::Compacted { runs, ns, succeeded } = *of;
+        let succeeded = self.compact_results.then_some(succeeded);
+        self.compactions.then_some(Compacted { runs, ns, succeeded })
+    }
+
     fn kswapd(self, all: &wire::Machine) -> Option<Kswapd> {
         self.kswapd.then(|| Kswapd {
             wakes: all.kswapd_wakes,
@@ -104,11 +113,11 @@ impl View {
 }
 
 impl Windows {
-    /// Takes the maps of an object whose programs are attached.
+    /// Takes the maps of an object whose programs are attached. `compact_results`: they see what comes of compaction.
     ///
     /// # Errors
     /// If it has not the maps.
-    pub fn new(object: &mut Ebpf, hooks: &[HookStatus]) -> Result<Self> {
+    pub fn new(object: &mut Ebpf, hooks: &[HookStatus], compact_results: bool) -> Result<Self> {
         let mut map =
             |name: &str| object.take_map(name).with_context(|| format!("the BPF object has no map {name}"));
         let mut machine: HashMap<_, u64, Raw<wire::Machine>> = HashMap::try_from(map("MACHINE")?)?;
@@ -136,6 +145,8 @@ impl Windows {
             throttled: used("mm_vmscan_throttled"),
             compaction: used("compact_retry"),
             zones: used("reclaim_retry_zone"),
+            compactions: used("mm_compaction_begin") && used("mm_compaction_end"),
+            compact_results,
             scans_told: false,
         };
         Ok(Self { machine, cgroups, totals, view, finished: BTreeMap::new() })
@@ -144,6 +155,9 @@ impl Windows {
     /// Adds the windows to what a record says.
     pub fn add(&mut self, record: &wire::Escalation, fact: &mut Escalation) {
         fact.compaction_seen = self.view.compaction;
+        let results = |it: Compacted| it.succeeded.filter(|_| self.view.compact_results);
+        let own = fact.compaction.filter(|_| self.view.compactions);
+        fact.compaction = own.map(|it| Compacted { succeeded: results(it), ..it });
         let now = bucket(clock::boottime_ns());
         let Some(long) = Span::new(record.header.time_ns, LONG, self.view.since_ns) else { return };
         let first = bucket(long.from_ns);
@@ -257,6 +271,8 @@ fn window(
         kswapd: view.kswapd(&all),
         throttled: view.throttled.then_some(all.throttled),
         throttled_ns: view.throttled.then_some(all.throttled_ns),
+        compaction: view.compacted(&all.compaction),
+        kcompactd: view.compacted(&all.kcompactd),
     }
 }
 
@@ -270,6 +286,8 @@ fn add_machine(sum: &mut wire::Machine, bucket: &wire::Machine) {
         kswapd_reclaimed_pages,
         throttled,
         throttled_ns,
+        compaction,
+        kcompactd,
         missed,
         unnamed,
         cgroups,
@@ -282,6 +300,8 @@ fn add_machine(sum: &mut wire::Machine, bucket: &wire::Machine) {
     sum.kswapd_reclaimed_pages += kswapd_reclaimed_pages;
     sum.throttled += throttled;
     sum.throttled_ns += throttled_ns;
+    add_compacted(&mut sum.compaction, compaction);
+    add_compacted(&mut sum.kcompactd, kcompactd);
     sum.missed += missed;
     sum.unnamed += unnamed;
     sum.cgroups += cgroups;
@@ -293,6 +313,13 @@ fn add(sum: &mut wire::Work, bucket: &wire::Work) {
     sum.ns += ns;
     sum.scanned_pages += scanned_pages;
     sum.reclaimed_pages += reclaimed_pages;
+}
+
+fn add_compacted(sum: &mut wire::Compacted, bucket: &wire::Compacted) {
+    let wire::Compacted { runs, ns, succeeded } = bucket;
+    sum.runs += runs;
+    sum.ns += ns;
+    sum.succeeded += succeeded;
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod watch;
 pub mod what_if;
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 
@@ -61,14 +61,18 @@ pub fn run(args: &RankArgs) -> Result<()> {
     }
 }
 
-/// What `--format json` prints, with `top` candidates. For a cgroup, or the machine.
+/// Who would be killed now, of the machine or in a memory cgroup.
 ///
 /// # Errors
-/// As [`run`].
-pub fn json(cgroup: Option<&str>, top: usize) -> Result<String> {
+/// The cgroup does not exist; /proc or the memory controller cannot be read.
+pub fn now(cgroup: Option<&str>) -> Result<Answer> {
     let cgroup = cgroup.map(|asked| read::cgroup_path(Path::new("/"), asked)).transpose()?;
-    let answer = Question { cgroup, changes: Vec::new() }.ask()?;
-    Ok(json::any_line(&limited(&answer, Some(top))))
+    Question { cgroup, changes: Vec::new() }.ask()
+}
+
+/// An answer as `--format json` prints it, with `top` candidates.
+pub fn json(answer: &Answer, top: usize) -> String {
+    json::any_line(&limited(answer, Some(top)))
 }
 
 fn shown(args: &RankArgs, answer: &Answer) -> String {

@@ -11,6 +11,7 @@ use crate::{
     kernel::host::Host,
     live::{Live, Start},
     note::note,
+    page,
     sink::{
         Tally,
         metrics::{About, Bounds, CONTENT_TYPE, Counts, Http, Metrics, Scrape, Stored},
@@ -40,6 +41,8 @@ pub(super) struct Daemon {
     level: Level,
     /// For `/readyz`: a line for each hook.
     hooks: String,
+    /// Name of the machine.
+    node: Option<String>,
     store: Store,
     /// For who listens to events.
     news: watch::Sender<Option<String>>,
@@ -72,6 +75,7 @@ impl Daemon {
             looked_ns: None,
             level: start.level,
             hooks,
+            node: host.node.value().filter(|node| *node != "(none)").cloned(),
             store,
             news,
             next: Next::default(),
@@ -109,10 +113,25 @@ impl Daemon {
                 let text = texts.get(|| metrics.text());
                 drop(reply.send(Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }));
             }
+            Ask::About(reply) => drop(reply.send(self.about(live))),
             Ask::List(list, reply) => drop(reply.send(self.list(&list))),
             Ask::Incident(id, reply) => drop(reply.send(self.find(&id))),
             Ask::Next(id, reply) => drop(reply.send(self.next(id.as_deref()))),
         }
+    }
+
+    fn about(&self, live: &Live) -> page::About {
+        let Status { problem, held, .. } = self.store.status();
+        let mut troubles = Vec::new();
+        if !live.has_bpf() && !live.reads_log() {
+            troubles.push("it sees no OOM kills any more".to_owned());
+        }
+        troubles.extend(problem.as_ref().map(|problem| {
+            let held = units::plural(*held, "incident is", "incidents are");
+            format!("incidents cannot be stored: {problem}. {held} in memory only")
+        }));
+        let sees = sees(self.level).to_owned();
+        page::About { node: self.node.clone(), sees, troubles, stored: self.store.count().ok() }
     }
 
     fn list(&self, list: &List) -> Read<Page> {
@@ -186,7 +205,7 @@ impl Daemon {
     fn scrape(&mut self, live: &mut Live) {
         let scrape = Scrape {
             reclaim: live.reclaim(),
-            next: self.next.asked(clock::boottime_ns()),
+            next: self.next.asked(Path::new("/"), clock::boottime_ns()),
             own: own::read(Path::new("/")),
             standings: live.standings().collect(),
         };

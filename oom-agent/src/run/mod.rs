@@ -23,7 +23,7 @@ use crate::{
     resident,
     startup::{NotPermitted, UseArgs, announce, duration},
     store::{Retention, STATE_DIR, Store},
-    web::{self, Patience, Server},
+    web::{self, Access, Patience, Server},
 };
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -31,6 +31,7 @@ use daemon::Daemon;
 use std::{
     net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -46,14 +47,20 @@ const QUESTIONS: usize = 16;
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-HTTP: /metrics for Prometheus, /healthz (it is alive), /readyz (it sees OOM kills, and how much of them),
-/api/v1/incidents and /api/v1/incidents/ID (JSON).
+HTTP: / for people, /metrics for Prometheus, /healthz (it is alive), /readyz (it sees OOM kills, and how much of them),
+/api/v1/incidents, /api/v1/incidents/ID, /api/v1/rank, /api/v1/events (JSON; see /api/v1/openapi.json).
 
 Exit status: 0 ended by SIGTERM or SIGINT, 1 failed, 2 usage, 3 not permitted or not supported here.")]
 pub struct RunArgs {
     /// Where HTTP is answered. Port 0: one that is free; stderr says which.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9758")]
     pub listen: SocketAddr,
+    /// TLS and passwords: the file that Prometheus' exporters share (`web.config.file`). Read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
+    /// A token that is needed for everything but /metrics, /healthz and /readyz: as Bearer, or as the password of Basic.
+    #[arg(long, value_name = "FILE")]
+    pub api_token_file: Option<PathBuf>,
     /// Where incidents are stored, for `oom-agent incidents`.
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     pub state_dir: PathBuf,
@@ -93,6 +100,7 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
         interrupt: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
         terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
     };
+    let access = Arc::new(Access::open(args.web_config.as_deref(), args.api_token_file.as_deref())?);
     // Then what a second agent fails at, before it has attached anything. Who connects now is answered after the start.
     let listener = web::listen(args.listen)?;
     let address = web::address(&listener)?;
@@ -107,8 +115,10 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
     for message in &messages {
         note(message);
     }
-    note(&format!("listening on http://{address}: /metrics, /healthz, /readyz, /api/v1"));
-    let done = watch(&mut live, &mut daemon, listener, &mut end).await;
+    let scheme = if access.encrypts() { "https" } else { "http" };
+    access.warnings(address).iter().for_each(|warning| note(warning));
+    note(&format!("listening on {scheme}://{address}: / for people, /metrics, /healthz, /readyz, /api/v1"));
+    let done = watch(&mut live, &mut daemon, listener, access, &mut end).await;
     let pending = live.finish();
     for incident in &pending {
         daemon.incident(incident);
@@ -118,9 +128,15 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
 }
 
 /// Until a signal comes, or a source breaks.
-async fn watch(live: &mut Live, daemon: &mut Daemon, listener: TcpListener, end: &mut End) -> Result<()> {
+async fn watch(
+    live: &mut Live,
+    daemon: &mut Daemon,
+    listener: TcpListener,
+    access: Arc<Access>,
+    end: &mut End,
+) -> Result<()> {
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    let server = Server::new(sender, daemon.news(), Patience::default());
+    let server = Server::new(sender, daemon.news(), access, Patience::default());
     tokio::spawn(web::serve(listener, server.clone()));
     loop {
         tokio::select! {

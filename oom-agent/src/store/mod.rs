@@ -175,6 +175,14 @@ impl Store {
         }
     }
 
+    /// How many incidents can be read.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn count(&self) -> Result<u64, Error> {
+        self.databases().map(Database::count).sum()
+    }
+
     /// Bytes in use on the disk.
     pub fn bytes(&self) -> Option<u64> {
         self.disk.as_ref()?.database.used().ok()

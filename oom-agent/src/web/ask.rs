@@ -2,6 +2,7 @@
 
 use crate::{
     filter::Selection,
+    page::About,
     store::{Most, Page},
 };
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub enum Ask {
     Ready(Reply<Answer>),
     /// Some of the incidents.
     List(List, Reply<Read<Page>>),
+    /// What is on every page.
+    About(Reply<About>),
     /// An incident's JSON by its whole id.
     Incident(String, Reply<Read<Option<String>>>),
     /// Id and JSON of what was stored next after the incident with this id, or first.

@@ -49,9 +49,29 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
+    /// Who asks has to say who they are.
+    pub(super) fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "a password or a token is needed".to_owned())
+    }
+
     /// The agent did not answer.
     pub(super) fn busy() -> Self {
         Self::unavailable("the agent is busy or ends".to_owned())
+    }
+
+    /// The HTTP status.
+    pub(super) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// It in words.
+    pub(super) fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// What is wrong.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// Another method than GET and HEAD.
@@ -62,8 +82,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let text = crate::sink::json::any_line(&self);
-        (status, [(CONTENT_TYPE, HeaderValue::from_static(KIND))], text).into_response()
+        (self.status(), [(CONTENT_TYPE, HeaderValue::from_static(KIND))], text).into_response()
     }
 }

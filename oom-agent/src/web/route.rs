@@ -1,9 +1,11 @@
 //! Which path is what.
 
 use super::{
+    access::{Access, gate},
     api::{self, Looks, Subscribers},
     ask::{Agent, Answer, Ask, Reply},
     counts::Counters,
+    page,
     problem::Problem,
     room::Room,
 };
@@ -15,6 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
+use std::sync::Arc;
 
 /// What every handler gets.
 #[derive(Clone, Debug)]
@@ -24,6 +27,7 @@ pub(super) struct App {
     pub(super) looks: Looks,
     pub(super) subscribers: Subscribers,
     pub(super) counts: Counters,
+    pub(super) access: Arc<Access>,
 }
 
 /// Everything that is answered. Who else has paths merges a router of their own.
@@ -33,8 +37,10 @@ pub(super) fn router(app: App) -> Router {
         .route("/healthz", text(Ask::Healthy))
         .route("/readyz", text(Ask::Ready))
         .merge(api::router())
+        .merge(page::router())
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
+        .layer(middleware::from_fn_with_state(app.clone(), gate))
         .layer(middleware::map_response(harden))
         .with_state(app)
 }
@@ -55,7 +61,7 @@ async fn not_found(uri: Uri) -> Response {
         let detail = "not found: see /api/v1/incidents".to_owned();
         return Problem::not_found(detail).into_response();
     }
-    (StatusCode::NOT_FOUND, "not found: /metrics, /healthz, /readyz, /api/v1/incidents\n").into_response()
+    (StatusCode::NOT_FOUND, "not found: /, /metrics, /healthz, /readyz, /api/v1/incidents\n").into_response()
 }
 
 async fn not_allowed(uri: Uri) -> Response {

@@ -1,7 +1,9 @@
 //! Bounds, with sockets.
 
+mod access;
 mod api;
 mod events;
+mod pages;
 
 use super::*;
 use crate::{kernel::host::test_root::TestRoot, store::Store};
@@ -9,6 +11,7 @@ use axum::body::Bytes;
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
     sync::watch,
     time::{Instant, timeout},
 };
@@ -21,6 +24,11 @@ const SHORT: Times = Times {
 /// The times where there is room: long enough to be told from those of a crowd.
 const LONG: Times = Times { headers: Duration::from_mins(1), write: Duration::from_mins(1), ..SHORT };
 
+/// Everybody may come in.
+fn open() -> Arc<Access> {
+    Arc::new(Access::open(None, None).unwrap())
+}
+
 /// A server whose `/metrics` has this many bytes.
 fn server(bytes: usize) -> SocketAddr {
     server_with(bytes, Patience { calm: SHORT, crowded: SHORT })
@@ -32,7 +40,7 @@ fn server_with(bytes: usize, patience: Patience) -> SocketAddr {
     let (sender, mut asks) = mpsc::channel::<Ask>(16);
     let body = Bytes::from(vec![b'x'; bytes]);
     let (_, news) = watch::channel(None);
-    tokio::spawn(serve(listener, Server::new(sender, news, patience)));
+    tokio::spawn(serve(listener, Server::new(sender, news, open(), patience)));
     tokio::spawn(async move {
         while let Some(ask) = asks.recv().await {
             match ask {
@@ -42,6 +50,7 @@ fn server_with(bytes: usize, patience: Patience) -> SocketAddr {
                 Ask::Healthy(reply) => drop(reply.send(Answer::text(true, "ok\n".into()))),
                 Ask::Ready(reply) => drop(reply.send(Answer::text(false, "no\n".into()))),
                 Ask::List(_, reply) => drop(reply.send(Err("none here".into()))),
+                Ask::About(reply) => drop(reply.send(crate::page::About::default())),
                 Ask::Incident(_, reply) => drop(reply.send(Err("none here".into()))),
                 Ask::Next(_, reply) => drop(reply.send(Err("none here".into()))),
             }
@@ -75,7 +84,14 @@ async fn paths_and_methods() {
         (get("/../etc/passwd"), "HTTP/1.1 404 ", "/api/v1/incidents\n"),
         (b"HEAD /metrics HTTP/1.0\r\n\r\n".into(), "HTTP/1.0 200 OK\r\n", "\r\n\r\n"),
         (b"DELETE /metrics HTTP/1.0\r\n\r\n".into(), "HTTP/1.0 405 ", "only GET and HEAD\n"),
-        (b"POST /metrics HTTP/1.1\r\nContent-Length: 999999999\r\n\r\nxx".into(), "HTTP/1.1 405 ", "HEAD\n"),
+        (
+            b"POST /metrics HTTP/1.1\r\nContent-Length: 999999999\r\n\r\nxx".into(),
+            "HTTP/1.1 413 ",
+            "a body\n",
+        ),
+        (b"GET /healthz HTTP/1.1\r\nContent-Length: 1\r\n\r\nx".into(), "HTTP/1.1 413 ", "a body\n"),
+        (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n".into(), "HTTP/1.1 413 ", "a body\n"),
+        (b"GET /healthz HTTP/1.0\r\nContent-Length: 0\r\n\r\n".into(), "HTTP/1.0 200 ", "ok\n"),
         (b"garbage\r\n\r\n".into(), "HTTP/1.1 400 ", "\r\n\r\n"),
         (
             vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, b'\r', b'\n', b'\r', b'\n'],

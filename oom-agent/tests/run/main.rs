@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking, also in what it is made of")]
 
+mod crowd;
 mod prometheus;
 mod support;
 

@@ -3,6 +3,7 @@
 use crate::support::{Cgroup, Daemon, get, label, wait_until};
 use serde_json::Value;
 use std::{
+    fmt::Write as _,
     fs::{self, File},
     io::Write as _,
     net::TcpListener,
@@ -55,7 +56,10 @@ impl Prometheus {
 
     /// The one value that an expression has, now or at a time. `None`: it has none.
     fn value(&self, expression: &str, at: Option<f64>) -> Option<f64> {
-        let encoded: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let mut encoded = String::new();
+        for byte in expression.bytes() {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
         let time = at.map(|at| format!("&time={at:.3}")).unwrap_or_default();
         let answer = get(&self.address, &format!("/api/v1/query?query={encoded}{time}"))?;
         let body = answer.split_once("\r\n\r\n").expect("a body").1;

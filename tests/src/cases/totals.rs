@@ -30,10 +30,10 @@ pub(super) fn totals(stage: &mut Stage<'_>) -> Result<()> {
     stage.intend(grower, "selected");
     stage.look()?;
 
-    let state = Path::new("/tmp/oom-totals");
+    let store = Path::new("/tmp/oom-totals");
     let binary = stage.binary()?;
     let mut command = binary.command("run");
-    command.args(["--listen", "127.0.0.1:0", "--sample-every", "off", "--state-dir"]).arg(state);
+    command.args(["--listen", "127.0.0.1:0", "--sample-every", "off", "--state-dir"]).arg(store);
     command.args(&binary.pass);
     let daemon = Agent::start(command, Out::Read)?;
     let said = daemon.says(START, LISTENS).context("the daemon does not say where it listens")?;
@@ -43,6 +43,8 @@ pub(super) fn totals(stage: &mut Stage<'_>) -> Result<()> {
     let before = scrape(&address)?;
     stage.actor(inside)?.go()?;
     stage.actor(inside)?.settle()?;
+    // In every zone.
+    fs::write("/proc/sys/vm/compact_memory", "1").context("compacting memory")?;
     fill(stage)?;
     stage.actor(grower)?.go()?;
     stage.actor(grower)?.settle()?;
@@ -52,7 +54,7 @@ pub(super) fn totals(stage: &mut Stage<'_>) -> Result<()> {
 
     let (_, _, trouble) = daemon.stop()?;
     stage.check("the daemon ends well", trouble.is_none(), trouble.unwrap_or_default());
-    fs::remove_dir_all(state).with_context(|| format!("removing {}", state.display()))
+    fs::remove_dir_all(store).with_context(|| format!("removing {}", store.display()))
 }
 
 fn scrape(address: &str) -> Result<Scrape> {

@@ -1,7 +1,7 @@
 //! Running totals of reclaim against every single round between two looks at them.
 
 use super::Findings;
-use super::reclaim::{Other, Sum, Trace};
+use super::reclaim::{Compacted, Other, Sum, Trace};
 use crate::truth::model::{Scrape, Totals, Truth};
 
 /// Times are compared less exactly, as in [`super::reclaim`].
@@ -47,6 +47,18 @@ pub(super) fn compare(truth: &Truth, trace: &Trace, level: &str, findings: &mut 
     check.counted("oom_reclaim_retry_zones_total", &zones, 0, true);
     let compactions = Sum::of(trace.compactions.iter().map(|(time, _)| (*time, [1])), from, to, edge);
     check.counted("oom_compaction_retries_total", &compactions, 0, true);
+    for (kind, background) in [("direct", false), ("kcompactd", true)] {
+        let runs = trace.compacted.iter().filter(|run| run.background == background);
+        let sum = Sum::of(runs.map(Compacted::event), from, to, edge);
+        check.counted(&format!("oom_compactions_total{{kind=\"{kind}\"}}"), &sum, 0, true);
+        check.counted(&format!("oom_compactions_succeeded_total{{kind=\"{kind}\"}}"), &sum, 2, true);
+        let name = format!("oom_compaction_seconds_total{{kind=\"{kind}\"}}");
+        check.time(&name, sum.least[1] / 1000, sum.most[1] / 1000);
+    }
+    let compacted = after.values.get("oom_compactions_total{kind=\"direct\"}");
+    if compacted.is_none_or(|runs| *runs < 1.0) {
+        findings.wrong(format!("memory was compacted, but there were {compacted:?} runs of it"));
+    }
     let memcg = after.values.get("oom_reclaim_rounds_total{kind=\"memcg\"}");
     if memcg.is_none_or(|rounds| *rounds < 1.0) {
         findings.wrong(format!("a cgroup was filled, but it was reclaimed {memcg:?} times"));

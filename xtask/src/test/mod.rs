@@ -2,10 +2,12 @@
 //!
 //! # Layout
 //! - [`checks`]: what needs no kernel: format, lints, conventions, unit tests.
+//! - [`page`]: the daemon's page in a browser, where there is one.
 //! - [`matrix`]: real OOM kills, on this machine and in VMs, judged against the kernel's own word.
 
 mod checks;
 mod matrix;
+mod page;
 
 use crate::{
     kernel::Wanted,
@@ -66,6 +68,9 @@ pub(crate) fn main(args: &TestArgs) -> Result<ExitCode> {
         count.add(checks::run()?);
     }
     count.add(matrix::here(&args.only)?);
+    if args.only.is_empty() {
+        count.add(page::run()?);
+    }
     if !args.quick {
         count.add(matrix::kernels(&args.kernel, &args.only)?);
     }

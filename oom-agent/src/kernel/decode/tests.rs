@@ -184,3 +184,18 @@ fn no_limit_is_none() {
     assert_eq!(DECODER.limit(wire::UNKNOWN_U64), None);
     assert_eq!(DECODER.limit(2), Some(8192));
 }
+
+#[test]
+fn compaction_is_the_threads_own_and_of_late() {
+    let told = |owner, end_s: u64| {
+        let mut record = wire::Escalation { owner: 7, ..wire::Escalation::default() };
+        record.header.time_ns = 100_000_000_000;
+        let total = wire::Compacted { runs: 3, ns: 40, succeeded: 1 };
+        record.compaction = wire::Compaction { owner, begin_ns: 0, end_ns: end_s * 1_000_000_000, total };
+        escalation(&record).compaction.map(|it| it.runs)
+    };
+    assert_eq!(told(7, 95), Some(3));
+    assert_eq!(told(7, 89), Some(0), "long ago");
+    assert_eq!(told(0, 0), Some(0), "nobody did");
+    assert_eq!(told(8, 95), None, "another thread has its place");
+}

@@ -120,11 +120,18 @@ fn memory_bytes(candidate: &Candidate) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::super::tests::{machine, status, with};
     use super::*;
     use crate::kernel::host::test_root::TestRoot;
     use std::{fs, os::unix::fs::symlink};
+
+    /// A machine with so many processes.
+    pub(crate) fn crowd(processes: u32) -> TestRoot {
+        let root = machine("");
+        first(&root);
+        (100..100 + processes).fold(root, |root, pid| with(root, pid, "small", 4000, 0, "/"))
+    }
 
     fn first(root: &TestRoot) {
         fs::create_dir_all(root.path().join("proc/self/ns")).unwrap();
@@ -143,11 +150,7 @@ mod tests {
 
     #[test]
     fn the_one_with_the_most_points_of_many() {
-        let mut root = machine("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n");
-        first(&root);
-        for pid in 100..300 {
-            root = with(root, pid, "small", 4000, 0, "/");
-        }
+        let mut root = crowd(200);
         // They share a score: their memory decides. The largest cannot be killed.
         for (pid, kib, score) in
             [(400, 40_000, 669), (401, 44_000, 669), (402, 48_000, 0), (403, 43_000, 669)]

@@ -47,12 +47,12 @@ impl Metrics {
         );
         text.gauge(
             "oom_cgroup_memory_limit_bytes",
-            "Its limit (memory.max, v1: memory.limit_in_bytes).",
+            "Limit of a cgroup's memory (memory.max, v1: memory.limit_in_bytes); of those without one there are no series.",
             all().map(|(cgroup, it)| of(cgroup, it.limit_bytes as f64)),
         );
         text.gauge(
             "oom_cgroup_memory_growth_bytes_per_second",
-            "How fast that usage grew over the agent's samples of the last 10 minutes (slope of the straight line that fits \
+            "How fast oom_cgroup_memory_usage_bytes grew over the agent's samples of the last 10 minutes (slope of the straight line that fits \
              them best); negative where it shrank. Absent until there are three samples.",
             all().filter_map(|(cgroup, it)| Some(of(cgroup, it.bytes_per_second?))),
         );
@@ -69,7 +69,7 @@ impl Metrics {
         );
         text.gauge(
             "oom_next_victim_memory_bytes",
-            "Memory of that process: resident, in swap and page tables.",
+            "Memory of the process of oom_next_victim_points: resident, in swap and page tables.",
             next.and_then(|next| next.memory_bytes).into_iter().flat_map(plain),
         );
     }
@@ -84,7 +84,10 @@ impl Metrics {
             throttled_ns,
             retry_zones,
             compact_retries,
+            compaction,
+            kcompactd,
             missed_rounds,
+            missed_compactions,
         } = totals;
         let seconds = |ns: u64| ns as f64 / 1e9;
         let rounds = [("direct", direct), ("memcg", memcg)].into_iter();
@@ -103,14 +106,14 @@ impl Metrics {
         );
         text.counter(
             "oom_reclaim_seconds_total",
-            "Time of tasks in these rounds, from begin to end, waits and other tasks' turns on the processor included. kswapd's \
+            "Time of tasks in rounds of reclaim, from begin to end, waits and other tasks' turns on the processor included. kswapd's \
              is not known.",
             rounds().map(|(kind, work)| sample([("kind", kind)], seconds(work.ns))),
         );
         let kswapd_pages = |value: Option<u64>| value.map(|pages| ("kswapd", pages));
         text.counter(
             "oom_reclaim_scanned_pages_total",
-            "Pages that reclaim looked at (mm_vmscan_lru_shrink_inactive), by who: tasks in these rounds, or kswapd. Absent \
+            "Pages that reclaim looked at (mm_vmscan_lru_shrink_inactive), by who: tasks in rounds of reclaim, or kswapd. Absent \
              until this kernel has told of one: with the multi-generational LRU not all do.",
             by_kind(
                 of_rounds(|work| work.scanned_pages)
@@ -120,7 +123,7 @@ impl Metrics {
         );
         text.counter(
             "oom_reclaim_reclaimed_pages_total",
-            "Pages that reclaim freed: in these rounds, slab pages included (nr_reclaimed of mm_vmscan_*_reclaim_end), or by \
+            "Pages that reclaim freed: in rounds, slab pages included (nr_reclaimed of mm_vmscan_*_reclaim_end), or by \
              kswapd from the LRU lists only.",
             by_kind(
                 of_rounds(|work| Some(work.reclaimed_pages))
@@ -136,7 +139,7 @@ impl Metrics {
         );
         text.counter(
             "oom_reclaim_throttled_seconds_total",
-            "Time in these waits.",
+            "Time in the waits of oom_reclaim_throttled_total.",
             throttled_ns.map(seconds).into_iter().flat_map(plain),
         );
         text.counter(
@@ -160,11 +163,34 @@ impl Metrics {
             "Times that an allocation of more than one page asked whether to compact once more (should_compact_retry).",
             some(*compact_retries),
         );
+        let runs = [("direct", compaction), ("kcompactd", kcompactd)].into_iter();
+        let runs = || runs.clone().filter_map(|(kind, runs)| Some((kind, runs.as_ref()?)));
+        text.counter(
+            "oom_compactions_total",
+            "Runs of compaction that ended, each over one zone (mm_compaction_end), by who: tasks (direct; mostly in allocations \
+             of several pages in one piece), or kcompactd.",
+            by_kind(runs().map(|(kind, it)| (kind, it.runs)).collect()),
+        );
+        text.counter(
+            "oom_compactions_succeeded_total",
+            "Runs of compaction that made a free block of the size (COMPACT_SUCCESS).",
+            by_kind(runs().filter_map(|(kind, it)| Some((kind, it.succeeded?))).collect()),
+        );
+        text.counter(
+            "oom_compaction_seconds_total",
+            "Time in runs of compaction, from begin to end.",
+            runs().map(|(kind, it)| sample([("kind", kind)], seconds(it.ns))),
+        );
         text.counter(
             "oom_agent_missed_reclaim_rounds_total",
             "Rounds of reclaim that could not be counted, since another task's was under way in the same place: the totals are \
              too small by them.",
             plain(*missed_rounds),
+        );
+        text.counter(
+            "oom_agent_missed_compactions_total",
+            "Runs of compaction that could not be counted, since another task's was under way in the same place.",
+            plain(*missed_compactions),
         );
     }
 

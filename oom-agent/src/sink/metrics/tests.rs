@@ -1,5 +1,5 @@
 use super::*;
-use crate::incident::escalation::{Kswapd, Totals, Work};
+use crate::incident::escalation::{Compacted, Kswapd, Totals, Work};
 use crate::incident::growth::history::Standing;
 use crate::rank::read::next::NextVictim;
 use crate::sink::samples;
@@ -36,7 +36,10 @@ fn scrape() -> Scrape {
             throttled_ns: Some(40_000_000),
             retry_zones: Some(12),
             compact_retries: Some(1),
+            compaction: Some(Compacted { runs: 6, ns: 2_500_000, succeeded: Some(2) }),
+            kcompactd: Some(Compacted { runs: 1, ns: 500_000, succeeded: Some(0) }),
             missed_rounds: 0,
+            missed_compactions: 0,
         }),
         next: Some(NextVictim { points: 12_345, memory_bytes: Some(50_000_000) }),
         own: Own {

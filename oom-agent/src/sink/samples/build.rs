@@ -1,6 +1,8 @@
 //! Pieces of which sample incidents are made.
 
-use crate::incident::escalation::{Escalation, Kswapd, Pressure, Pressures, RetryZone, Window, Work};
+use crate::incident::escalation::{
+    Compacted, Escalation, Kswapd, Pressure, Pressures, RetryZone, Window, Work,
+};
 use crate::incident::model::{
     Candidate, Decision, Evidence, ExemptReason, Incident, Level, Limits, Memory, PointsSource, Role, Rule,
     Scope, ScopeKind, Trigger, Victim,
@@ -173,6 +175,8 @@ impl Sample {
             kswapd: Some(if memcg { Kswapd::default() } else { awake }),
             throttled: Some(if memcg { 0 } else { 31 }),
             throttled_ns: Some(if memcg { 0 } else { 124_000_000 }),
+            compaction: Some(if memcg { Compacted::default() } else { compacted(rounds / 100) }),
+            kcompactd: Some(Compacted { succeeded: Some(0), ..Compacted::default() }),
         }
     }
 
@@ -293,6 +297,10 @@ impl Sample {
             ..Incident::default()
         }
     }
+}
+
+pub(super) fn compacted(runs: u64) -> Compacted {
+    Compacted { runs, ns: runs * 90_000, succeeded: Some(runs / 100) }
 }
 
 /// A full pod with two containers, in a slice that is not full.

@@ -1,7 +1,7 @@
 //! What the kernel tried before it killed: the task that asked, the cgroup or the machine, the zones.
 
 use super::{Page, growth, words};
-use crate::incident::escalation::{Escalation, Pressures, RetryZone, Window, Work};
+use crate::incident::escalation::{Compacted, Escalation, Pressures, RetryZone, Window, Work};
 use crate::incident::model::Incident;
 use crate::sink::escape;
 use crate::sink::text::{Line, Prose, Tone};
@@ -82,7 +82,19 @@ fn own(seen: &Escalation) -> String {
         let times = units::plural(asked, "time", "times");
         let _ = write!(text, "; compaction was considered {times}");
     }
+    if let Some(compacted) = seen.compaction.filter(|it| it.runs > 0) {
+        let _ = write!(text, "; {}", compaction(&compacted));
+    }
     text
+}
+
+fn compaction(compacted: &Compacted) -> String {
+    let Compacted { runs, ns, succeeded } = *compacted;
+    let made = succeeded.map(|made| {
+        format!(", {} made a block", if made == 0 { "none".to_owned() } else { units::count(made) })
+    });
+    let runs = units::plural(runs, "run", "runs");
+    format!("{runs} of compaction ({} in them{})", units::nanoseconds(ns), made.unwrap_or_default())
 }
 
 fn won(scanned: Option<u64>, pages: u64) -> String {
@@ -132,6 +144,9 @@ fn during(window: &Window) -> String {
     if let Some(waits @ 1..) = window.throttled {
         let ns = units::maybe_nanoseconds(window.throttled_ns);
         parts.push(format!("{} in reclaim ({ns})", units::plural(waits, "wait", "waits")));
+    }
+    if let Some(compacted) = window.compaction.filter(|it| it.runs > 0) {
+        parts.push(compaction(&compacted));
     }
     parts.join(", ")
 }

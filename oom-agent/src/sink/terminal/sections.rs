@@ -1,6 +1,6 @@
 //! Where it was, who asked.
 
-use super::{Page, filled, words};
+use super::{PROSE, Page, filled, words};
 use crate::incident::model::{Incident, ScopeKind};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
@@ -110,7 +110,7 @@ pub(super) fn asked(incident: &Incident, page: &Page) -> Vec<Line> {
     if let Some(cgroup) = trigger.cgroup.as_deref().filter(|cgroup| Some(*cgroup) != base) {
         let shown = path::relative(&path::shown(cgroup), base.map(path::shown).as_deref());
         prose.say(Tone::Plain, ", in ");
-        prose.atom(Tone::Plain, &path::shorten(&shown, page.prose() - 3));
+        prose.atom(Tone::Plain, &path::shorten(&shown, page.room().min(PROSE) - 3));
     }
     prose.wrap(page.prose())
 }

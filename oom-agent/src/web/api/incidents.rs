@@ -97,6 +97,7 @@ pub(in crate::web) fn wanted(query: Option<&str>) -> Result<List, Problem> {
 /// The store cannot be read.
 pub(in crate::web) async fn look(agent: &Agent, mut list: List) -> Result<Page, Problem> {
     let (began, mut all) = (Instant::now(), Page::default());
+    let earliest = list.selection.window.earliest_ms();
     loop {
         let step = list.clone();
         let asked = agent.ask(|reply| Ask::List(step, reply)).await.ok_or_else(Problem::busy)?;
@@ -109,6 +110,11 @@ pub(in crate::web) async fn look(agent: &Agent, mut list: List) -> Result<Page, 
         all.incidents.extend(page.incidents);
         all.next.clone_from(&page.next);
         list.before = page.next;
+        // Ids begin with the time.
+        if list.before.as_deref().and_then(id::unix_ms) < earliest {
+            all.next = None;
+            return Ok(all);
+        }
         if list.before.is_none() || all.full || began.elapsed() >= LOOK {
             return Ok(all);
         }

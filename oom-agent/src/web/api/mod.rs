@@ -12,8 +12,8 @@ pub(super) mod incidents;
 mod listed;
 #[cfg(test)]
 mod openapi;
-mod query;
-mod rank;
+pub(super) mod query;
+pub(super) mod rank;
 
 use super::route::App;
 use axum::{

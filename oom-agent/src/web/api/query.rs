@@ -5,11 +5,11 @@ use serde::de::{DeserializeOwned, value::StrDeserializer};
 
 /// Parameters by name.
 #[derive(Debug)]
-pub(super) struct Query(Vec<(String, String)>);
+pub(in crate::web) struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Of a request that may have these and no others, each once.
-    pub(super) fn parse(text: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
+    pub(in crate::web) fn parse(text: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
         let mut query = Self(Vec::new());
         for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
             if !known.contains(&&*name) {
@@ -24,7 +24,7 @@ impl Query {
         Ok(query)
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(in crate::web) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 

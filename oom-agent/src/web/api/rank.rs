@@ -2,7 +2,7 @@
 
 use super::query::Query;
 use crate::{
-    rank,
+    rank::{self, answer::Answer},
     startup::NotPermitted,
     web::{
         problem::Problem,
@@ -43,53 +43,71 @@ pub(in crate::web) struct Looks(Arc<Mutex<Vec<Look>>>);
 
 #[derive(Debug)]
 struct Look {
-    asked: (Option<String>, usize),
+    asked: (Option<String>, Form),
     at: Instant,
-    json: Bytes,
+    text: Bytes,
+}
+
+/// What a look is shown as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::web) enum Form {
+    /// JSON with so many candidates.
+    Json(usize),
+    /// A page.
+    Page,
 }
 
 /// `/api/v1/rank`.
 pub(super) async fn rank(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let query = Query::parse(query.as_deref(), PARAMETERS)?;
     let top = query.number("top", TOP.1)?.unwrap_or(TOP.0);
-    let json = app.looks.get(&app.room, query.get("cgroup"), top).await?;
+    let make = move |answer: &Answer| rank::json(answer, top);
+    let json = app.looks.get(&app.room, query.get("cgroup"), Form::Json(top), make).await?;
     Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response())
 }
 
 impl Looks {
-    async fn get(&self, room: &Room, cgroup: Option<&str>, top: usize) -> Result<Bytes, Problem> {
-        let asked = (cgroup.map(str::to_owned), top);
+    /// A text made of a look, or of the one before where that is still good.
+    pub(in crate::web) async fn get(
+        &self,
+        room: &Room,
+        cgroup: Option<&str>,
+        form: Form,
+        make: impl FnOnce(&Answer) -> String + Send + 'static,
+    ) -> Result<Bytes, Problem> {
+        let asked = (cgroup.map(str::to_owned), form);
         let locked = timeout(WAIT, Arc::clone(&self.0).lock_owned());
         let mut looks = locked.await.map_err(|_| Problem::unavailable("others ask as well".to_owned()))?;
         looks.retain(|look| look.at.elapsed() < GOOD);
         if let Some(look) = looks.iter().find(|look| look.asked == asked) {
-            return Ok(look.json.clone());
+            return Ok(look.text.clone());
         }
         if looks.len() == LOOKS {
             looks.remove(0);
         }
         let reserved = room.take(ROOM_KIB).await?;
         // It goes on, and others get it, where who asked has gone.
-        let done = spawn_blocking(move || look(looks, asked, reserved)).await;
+        let done = spawn_blocking(move || look(looks, asked, reserved, make)).await;
         done.map_err(|_| Problem::busy())?
     }
 }
 
 fn look(
     mut looks: OwnedMutexGuard<Vec<Look>>,
-    asked: (Option<String>, usize),
+    asked: (Option<String>, Form),
     reserved: Reserved,
+    make: impl FnOnce(&Answer) -> String,
 ) -> Result<Bytes, Problem> {
-    let json = rank::json(asked.0.as_deref(), asked.1).map_err(|error| {
+    let answer = rank::now(asked.0.as_deref()).map_err(|error| {
         let why = format!("{error:#}");
         match asked.0 {
             Some(_) if !error.is::<NotPermitted>() => Problem::parameter("cgroup", why),
             _ => Problem::unavailable(why),
         }
     })?;
-    let json = reserved.fill(json);
-    looks.push(Look { asked, at: Instant::now(), json: json.clone() });
-    Ok(json)
+    let text = reserved.fill(make(&answer));
+    looks.push(Look { asked, at: Instant::now(), text: text.clone() });
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -97,13 +115,17 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
+    async fn json(looks: &Looks, room: &Room, cgroup: Option<&str>, top: usize) -> Result<Bytes, Problem> {
+        looks.get(room, cgroup, Form::Json(top), move |answer| rank::json(answer, top)).await
+    }
+
     #[tokio::test]
     async fn a_hundred_who_ask_the_same_cost_one_look() {
         let (looks, room) = (Looks::default(), Room::default());
         let asked: Vec<_> = (0..100)
             .map(|_| {
                 let (looks, room) = (looks.clone(), room.clone());
-                tokio::spawn(async move { looks.get(&room, None, 3).await.unwrap() })
+                tokio::spawn(async move { json(&looks, &room, None, 3).await.unwrap() })
             })
             .collect();
         let mut seen = Vec::new();
@@ -112,19 +134,19 @@ mod tests {
         }
         seen.dedup();
         assert_eq!(seen.len(), 1);
-        let other = looks.get(&room, None, 1).await.unwrap();
+        let other = json(&looks, &room, None, 1).await.unwrap();
         let other: Value = serde_json::from_slice(&other).unwrap();
         assert_eq!(other["now"]["candidates"].as_array().unwrap().len(), 1);
         assert_eq!(looks.0.lock().await.len(), 2);
         for top in 5..10 {
-            looks.get(&room, None, top).await.unwrap();
+            json(&looks, &room, None, top).await.unwrap();
         }
         assert_eq!(looks.0.lock().await.len(), LOOKS);
     }
 
     #[tokio::test]
     async fn a_cgroup_that_is_none_is_said() {
-        let asked = Looks::default().get(&Room::default(), Some("/no/such/../cgroup"), 3).await;
+        let asked = json(&Looks::default(), &Room::default(), Some("/no/such/../cgroup"), 3).await;
         let problem = serde_json::to_value(asked.unwrap_err()).unwrap();
         // Where there is no memory controller, nobody can say.
         assert!(problem["status"] == 503 || problem["parameter"] == "cgroup", "{problem}");

@@ -3,11 +3,15 @@
 use super::*;
 use crate::{
     incident::{diagnosis::diagnose, id::incident_id, model::Incident},
+    page::About,
     sink::{json, samples},
     store::Retention,
 };
 use serde_json::Value;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{
+    Mutex, OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
 
 /// `number`th of some incidents, a second after the one before.
 pub(super) fn incident(number: u64) -> Incident {
@@ -39,6 +43,7 @@ fn answer(store: Option<&Store>, ask: Ask) {
             Some(store) => store.following(id.as_deref()).map_err(|error| error.to_string()),
             None => Err(unread()),
         })),
+        Ask::About(reply) => drop(reply.send(About { node: Some("n".into()), ..About::default() })),
         Ask::Metrics(reply) | Ask::Healthy(reply) | Ask::Ready(reply) => {
             drop(reply.send(Answer::text(true, "ok\n".into())));
         }
@@ -51,6 +56,7 @@ pub(super) struct Shared {
     store: Arc<Mutex<Store>>,
     news: Arc<watch::Sender<Option<String>>>,
     server: Arc<OnceLock<Server>>,
+    asked: Arc<AtomicUsize>,
 }
 
 impl Shared {
@@ -65,7 +71,7 @@ impl Shared {
 }
 
 /// A server with so many incidents.
-fn server(incidents: u64) -> (SocketAddr, TestRoot) {
+pub(super) fn server(incidents: u64) -> (SocketAddr, TestRoot) {
     let (address, dir, _) = shared(incidents);
     (address, dir)
 }
@@ -75,29 +81,43 @@ pub(super) fn shared(incidents: u64) -> (SocketAddr, TestRoot, Shared) {
 }
 
 pub(super) fn shared_with(incidents: u64, patience: Patience) -> (SocketAddr, TestRoot, Shared) {
-    let dir = TestRoot::new();
-    let (mut store, _) = Store::open(dir.path(), Retention::default()).unwrap();
-    for number in 0..incidents {
-        store.put(&incident(number));
-    }
-    let (news, _) = watch::channel(store.last_stored().unwrap());
-    let shared = Shared { store: Arc::new(Mutex::new(store)), news: Arc::new(news), server: Arc::default() };
-    (serve_with(Some(shared.clone()), patience), dir, shared)
+    shared_by(incidents, open(), patience)
 }
 
-fn serve_with(shared: Option<Shared>, patience: Patience) -> SocketAddr {
+pub(super) fn shared_by(
+    incidents: u64,
+    access: Arc<Access>,
+    patience: Patience,
+) -> (SocketAddr, TestRoot, Shared) {
+    let dir = TestRoot::new();
+    let (mut store, _) = Store::open(dir.path(), Retention::default()).unwrap();
+    store.put_all(&(0..incidents).map(incident).collect::<Vec<_>>());
+    let (news, _) = watch::channel(store.last_stored().unwrap());
+    let shared = Shared {
+        store: Arc::new(Mutex::new(store)),
+        news: Arc::new(news),
+        server: Arc::default(),
+        asked: Arc::default(),
+    };
+    (serve_with(Some(shared.clone()), access, patience), dir, shared)
+}
+
+fn serve_with(shared: Option<Shared>, access: Arc<Access>, patience: Patience) -> SocketAddr {
     let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = address(&listener).unwrap();
     let (sender, mut asks) = mpsc::channel(16);
     let (none, _) = watch::channel(None);
     let news = shared.as_ref().map_or(&none, |shared| &shared.news).subscribe();
-    let server = Server::new(sender, news, patience);
+    let server = Server::new(sender, news, access, patience);
     if let Some(shared) = &shared {
         let _ = shared.server.set(server.clone());
     }
     tokio::spawn(serve(listener, server));
     tokio::spawn(async move {
         while let Some(ask) = asks.recv().await {
+            if let Some(shared) = &shared {
+                shared.asked.fetch_add(1, Ordering::Relaxed);
+            }
             answer(shared.as_ref().map(|shared| shared.store.lock().unwrap()).as_deref(), ask);
         }
     });
@@ -179,6 +199,17 @@ async fn filters_mean_what_those_of_the_command_mean() {
 }
 
 #[tokio::test]
+async fn what_nothing_fits_is_looked_for_in_steps_and_not_where_it_cannot_be() {
+    let (address, _dir, shared) = shared(600);
+    for (query, steps) in [("victim=nobody", 3), ("victim=nobody&since=2100-01-01T00:00:00Z", 1)] {
+        shared.asked.store(0, Ordering::Relaxed);
+        let (_, _, list) = json(address, &format!("/api/v1/incidents?{query}")).await;
+        assert_eq!((ids(&list).len(), &list["next"]), (0, &Value::Null), "{query}");
+        assert_eq!(shared.asked.load(Ordering::Relaxed), steps, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_known_is_named() {
     let (address, _dir) = server(1);
     for (path, status, parameter, says) in [
@@ -211,7 +242,7 @@ async fn what_is_not_known_is_named() {
 
 #[tokio::test]
 async fn a_store_that_cannot_be_read_is_said() {
-    let address = serve_with(None, Patience::default());
+    let address = serve_with(None, open(), Patience::default());
     for path in ["/api/v1/incidents".to_owned(), format!("/api/v1/incidents/{}", incident(1).id)] {
         let (status, kind, problem) = json(address, &path).await;
         assert_eq!((status, kind.as_str()), (503, "application/problem+json"), "{path}");

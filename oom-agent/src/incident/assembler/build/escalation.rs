@@ -33,6 +33,9 @@ pub(super) fn escalation(parts: &Parts<'_>) -> Option<Escalation> {
                 compaction_seen && (own.compact_retries > 0 || order.is_some_and(|order| order > 0))
             })
             .map(|own| own.compact_retries),
+        compaction: all
+            .and_then(|all| all.compaction)
+            .filter(|it| it.runs > 0 || order.is_some_and(|order| order > 0)),
         last_10s: all.and_then(|all| all.last_10s.clone()),
         last_60s: all.and_then(|all| all.last_60s.clone()),
         pressure,
