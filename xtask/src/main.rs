@@ -3,6 +3,7 @@
 mod apt;
 mod bench;
 mod cache;
+mod dashboards;
 mod debian;
 mod demo;
 mod deploy;
@@ -43,6 +44,8 @@ enum Command {
     Test(test::TestArgs),
     /// Measure how fast logs are read, next to grep, or what the sampler costs.
     Bench(bench::BenchArgs),
+    /// Write the Grafana dashboards, or with --check look at them and at the alerts.
+    Dashboards(dashboards::Args),
     /// Feed random logs to `explain`'s reader.
     Fuzz(fuzz::FuzzArgs),
     /// Build the container image, from nothing but the static agent.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::main(&args),
         Command::Test(args) => test::main(&args),
         Command::Bench(args) => bench::main(&args),
+        Command::Dashboards(args) => dashboards::main(&args),
         Command::Fuzz(args) => fuzz::main(&args),
         Command::Image(args) => image::main(&args),
         Command::Deploy(args) => deploy::main(&args),

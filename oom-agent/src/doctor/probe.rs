@@ -34,7 +34,7 @@ pub fn diagnose() -> Result<Diagnosis> {
         // The kernel checks at opening who may read (`devkmsg_open`).
         match Kmsg::open(From::Now) {
             Ok(_) => Ok(LogBy::Device),
-            Err(error) => Klog::open().map(|_| LogBy::Syslog).map_err(|_| format!("{error:#}")),
+            Err(error) => Klog::open(From::Now).map(|_| LogBy::Syslog).map_err(|_| format!("{error:#}")),
         }
     });
     Ok(Diagnosis { host, bpf, hooks, btf, kernel_log })

@@ -4,6 +4,7 @@
 //! It wakes nobody, and each read copies the whole log. So it is read when BPF tells of something, and what was seen
 //! before is passed over by its last line.
 
+use super::kmsg::From;
 use crate::report::{Event, line::utf8, parser::Parser};
 use anyhow::{Context as _, ensure};
 use std::{
@@ -34,13 +35,16 @@ pub struct Klog {
 }
 
 impl Klog {
-    /// Begins with the next line.
+    /// Where it begins is as for `/dev/kmsg`.
     ///
     /// # Errors
     /// The log may not be read.
-    pub fn open() -> anyhow::Result<Self> {
+    pub fn open(from: From) -> anyhow::Result<Self> {
         let mut seen = Seen::default();
-        seen.new_of(&snapshot()?);
+        let now = snapshot()?;
+        if from == From::Now {
+            seen.new_of(&now);
+        }
         Ok(Self { parser: Parser::new(), seen, next: Instant::now(), wanted: false })
     }
 

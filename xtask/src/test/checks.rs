@@ -1,7 +1,8 @@
-//! What needs no kernel: format, lints, conventions, unit tests, commands that need no privileges.
+//! What needs no kernel: format, lints, conventions, dashboards and alerts, unit tests, commands that need no privileges.
 
 use super::Count;
 use crate::{
+    dashboards,
     deploy::{self, Outcome},
     process, tidy,
 };
@@ -35,6 +36,10 @@ pub(super) fn run() -> Result<Count> {
     let tidy = tidy::main()? == ExitCode::SUCCESS;
     step.end(if tidy { "ok" } else { "FAILED" });
     count.add(Count::one(tidy));
+    let step = process::Step::begin("dashboards and alerts (cargo xtask dashboards --check)");
+    let right = dashboards::check()?;
+    step.end(if right { "ok" } else { "FAILED" });
+    count.add(Count::one(right));
     count.add(deployment());
     Ok(count)
 }

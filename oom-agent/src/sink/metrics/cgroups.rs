@@ -122,6 +122,34 @@ impl Cgroups {
         }
     }
 
+    /// It has series from now on, if there is room.
+    fn appear(&mut self, label: &str) {
+        if !self.known.contains_key(label) {
+            self.make_room(1);
+            if self.known.len() < self.bounds.cgroups {
+                self.known.insert(label.to_owned(), Cgroup::default());
+            }
+        }
+    }
+
+    /// All of these have series from now on.
+    pub(super) fn appear_all(&mut self, others: &Self) {
+        others.known.keys().for_each(|label| self.appear(label));
+    }
+
+    /// Adds what others have counted.
+    pub(super) fn add_all(&mut self, others: &Self) {
+        self.appear_all(others);
+        for (label, cgroup) in &others.known {
+            add(
+                self.known.get_mut(label).map_or(&mut self.other, |known| &mut known.victims),
+                &cgroup.victims,
+            );
+        }
+        add(&mut self.other, &others.other);
+        add(&mut self.unknown, &others.unknown);
+    }
+
     /// The label of one that is there and has series.
     pub(super) fn there(&self, path: &str) -> Option<String> {
         let label = label(path);
@@ -168,6 +196,10 @@ impl Cgroups {
     pub(super) const fn without_series(&self) -> u64 {
         self.without_series
     }
+}
+
+fn add(victims: &mut Victims, more: &Victims) {
+    victims.iter_mut().zip(more).for_each(|(count, more)| *count += more);
 }
 
 /// All labels that say which cgroup it is.
