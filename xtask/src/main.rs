@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::main(&args),
         Command::Test(args) => test::main(&args),
         Command::Bench(args) => bench::main(&args),
-        Command::Dashboards(args) => dashboards::main(&args),
+        Command::Dashboards(args) => dashboards::main(args),
         Command::Fuzz(args) => fuzz::main(&args),
         Command::Tidy => tidy::main(),
     };
