@@ -27,6 +27,7 @@ use crate::{
     note::{note, warn},
     report::Event,
     source::{
+        klog::Klog,
         kmsg::{From, Kmsg},
         sampler::Sampler,
         state::Watch,
@@ -46,6 +47,8 @@ const READ_ON: u64 = 256;
 pub struct Live {
     rings: Option<Rings>,
     kmsg: Option<Kmsg>,
+    /// In the place of it, where BPF says when to read.
+    klog: Option<Klog>,
     events: Vec<Event>,
     logger: Option<AsyncFd<Logger>>,
     sampler: Option<Sampler>,
@@ -102,17 +105,24 @@ impl Live {
         let mut story = Story::default();
         let wants_past = before.is_some();
         // Before anything is attached: what comes in the meantime is in the log. What is read here BPF never sees.
-        let mut kmsg = Kmsg::open(if wants_past { From::Start } else { From::Now });
+        let from = if wants_past { From::Start } else { From::Now };
+        let mut kmsg = Kmsg::open(from);
         let (mut read, mut held) = (None, Vec::new());
-        if let (Some(before), Ok(source)) = (before, &mut kmsg) {
+        let mut klog = if kmsg.is_ok() { None } else { Klog::open(from).ok() };
+        if let Some(before) = before {
             let mut tell = |incident: Incident| {
                 let mut incident = stamp.on(incident);
                 story.complete(&mut incident, None);
                 (before.tell)(incident);
             };
             let config = config(host, Level::Kmsg, &[], true);
-            match past::read(source, before.since, &config, &mut held, &mut tell) {
-                Ok(done) => read = Some(done),
+            let done = match (&mut kmsg, &mut klog) {
+                (Ok(source), _) => past::read(source, before.since, &config, &mut held, &mut tell).map(Some),
+                (Err(_), Some(source)) => past::read_all(source, &config, &mut held, &mut tell).map(Some),
+                (Err(_), None) => Ok(None),
+            };
+            match done {
+                Ok(done) => read = done,
                 Err(error) => warnings.push(format!("the log from before: {error:#}")),
             }
         }
@@ -142,7 +152,9 @@ impl Live {
                     Level::Kmsg | Level::Log => return Err(error.context(warnings.join("; "))),
                 };
                 let past = if wants_past { ", nothing from before" } else { "" };
-                warnings.push(format!("{lacking}{past}: {error:#}"));
+                if klog.is_none() {
+                    warnings.push(format!("{lacking}{past}: {error:#}"));
+                }
                 None
             }
         };
@@ -151,12 +163,13 @@ impl Live {
         {
             warnings.push(format!("this kernel has no {}", fields.join(", ")));
         }
-        let config = config(host, level, &hooks, kmsg.is_some());
+        let config = config(host, level, &hooks, kmsg.is_some() || klog.is_some());
         let logger = loaded.as_mut().and_then(|loaded| loaded.logger.take()).map(register).transpose()?;
         let sampler = sampler(host, sample_every)?;
         let mut live = Self {
             rings: loaded.map(Rings::new).transpose()?,
             kmsg,
+            klog,
             events: held,
             logger,
             sampler,
@@ -190,6 +203,8 @@ impl Live {
             }
             let wait =
                 self.assembler.deadline().map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
+            let read_on = self.klog.as_ref().and_then(Klog::due);
+            let wait = wait.map(|wait| read_on.map_or(wait, |due| due.min(wait)));
             let Self { rings, kmsg, events, logger, sampler, .. } = &mut *self;
             tokio::select! {
                 readable = rings_readable(rings) => {
@@ -216,6 +231,10 @@ impl Live {
         self.catch_up();
         if let Some(kmsg) = &mut self.kmsg {
             kmsg.finish(&mut self.events);
+            self.take_log();
+        }
+        if let Some(klog) = &mut self.klog {
+            klog.finish(&mut self.events);
             self.take_log();
         }
         let pending = self.assembler.finish();
@@ -261,7 +280,7 @@ impl Live {
 
     /// Whether the kernel's log is read: it may break.
     pub const fn reads_log(&self) -> bool {
-        self.kmsg.is_some()
+        self.kmsg.is_some() || self.klog.is_some()
     }
 
     /// Whether BPF programs tell of kills.
@@ -300,7 +319,16 @@ impl Live {
             })?;
         }
         self.read_files();
-        let Self { assembler, kmsg, events, .. } = self;
+        let Self { assembler, kmsg, klog, events, .. } = self;
+        // With nothing in the making there is nothing to read on.
+        if let Some(source) = klog
+            && assembler.deadline().is_some()
+            && let Err(error) = source.read(events)
+        {
+            note(&format!("the kernel's log is not read any more: {error:#}"));
+            *klog = None;
+            assembler.without_log();
+        }
         if let Some(source) = kmsg
             && let Err(error) = log.and_then(|()| source.read_available(events))
         {

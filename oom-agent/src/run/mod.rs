@@ -117,7 +117,7 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
     }
     let args = &config.args;
     note::set(args.log_format, args.log_level);
-    let host = Host::read(Path::new("/"));
+    let host = args.uses.host();
     args.uses.permitted(&host, "run")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
@@ -165,7 +165,7 @@ async fn start(config: Config, host: &Host) -> Result<()> {
     daemon.confined = if args.no_sandbox {
         "not confined (no-sandbox)".to_owned()
     } else {
-        let confined = confine(&files(&reload.config), || live.reads_maps());
+        let confined = confine(&files(&reload.config, &access), || live.reads_maps());
         messages.extend(confined.lacks());
         format!("confined: {confined}")
     };
@@ -204,7 +204,7 @@ async fn watch(
     manager: &Manager,
 ) -> Result<()> {
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    let server = Server::new(sender, daemon.news(), access, Patience::default());
+    let server = Server::new(sender, daemon.news(), Arc::clone(&access), Patience::default())?;
     tokio::spawn(web::serve(listener, server.clone()));
     // This loop is what has to be alive, so nobody else says so.
     let mut alive = Instant::now();
@@ -234,6 +234,7 @@ async fn watch(
             () = daemon.store_due() => daemon.retry_store(),
             () = reload.asked() => {
                 manager.reloading();
+                read_again(&access);
                 reload.reload(daemon, live);
                 manager.ready(&daemon.status());
             }
@@ -242,15 +243,27 @@ async fn watch(
     }
 }
 
+/// What `--web-config` and `--api-token-file` name.
+fn read_again(access: &Access) {
+    match access.reload() {
+        Ok(()) if access.directories().is_empty() => {}
+        Ok(()) => note("certificates, passwords and tokens were read again"),
+        Err(error) => warn(&format!("the old certificates, passwords and tokens hold: {error:#}")),
+    }
+}
+
 fn retention(args: &RunArgs) -> Retention {
     Retention { max_age: args.keep, max_bytes: args.keep_mib << 20 }
 }
 
 /// What the daemon opens after its start.
-fn files(config: &Config) -> Files<'_> {
+fn files<'a>(config: &'a Config, access: &Access) -> Files<'a> {
     // Files are replaced rather than written: whoever may read one may read its directory.
     let above = |file: PathBuf| Path::new(".").join(file.parent().unwrap_or(&file));
-    Files { state_dir: &config.args.state_dir, read: config.files().map(above).collect() }
+    Files {
+        state_dir: &config.args.state_dir,
+        read: config.files().map(above).chain(access.directories()).collect(),
+    }
 }
 
 fn age(text: &str) -> Result<Duration, String> {
