@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::main(&args),
         Command::Test(args) => test::main(&args),
         Command::Bench(args) => bench::main(&args),
-        Command::Dashboards(args) => dashboards::main(&args),
+        Command::Dashboards(args) => dashboards::main(args),
         Command::Fuzz(args) => fuzz::main(&args),
         Command::Image(args) => image::main(&args),
         Command::Deploy(args) => deploy::main(&args),

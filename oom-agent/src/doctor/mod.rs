@@ -65,6 +65,8 @@ pub struct Diagnosis {
     pub btf: Btf,
     /// How the kernel's log can be read, or why `/dev/kmsg` cannot.
     pub kernel_log: Result<LogBy, String>,
+    /// Which version of Landlock the daemon can be confined by.
+    pub landlock: Known<u8>,
 }
 
 /// How the kernel's log can be read.

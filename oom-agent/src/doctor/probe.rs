@@ -8,6 +8,7 @@ use crate::{
         load::{self, HookStatus, Options},
         probes::HOOKS,
     },
+    sandbox,
     source::{
         klog::Klog,
         kmsg::{From, Kmsg},
@@ -37,7 +38,7 @@ pub fn diagnose() -> Result<Diagnosis> {
             Err(error) => Klog::open(From::Now).map(|_| LogBy::Syslog).map_err(|_| format!("{error:#}")),
         }
     });
-    Ok(Diagnosis { host, bpf, hooks, btf, kernel_log })
+    Ok(Diagnosis { host, bpf, hooks, btf, kernel_log, landlock: sandbox::landlock().into() })
 }
 
 fn bpf(host: &Host, cgroup_v2: bool) -> (Bpf, Vec<HookStatus>) {

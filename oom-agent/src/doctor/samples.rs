@@ -78,6 +78,7 @@ fn full() -> Diagnosis {
         hooks,
         btf: btf(),
         kernel_log: Ok(LogBy::Device),
+        landlock: Known::Value(6),
     }
 }
 
@@ -145,6 +146,7 @@ fn unprivileged() -> Diagnosis {
                          or with CAP_SYSLOG: Operation not permitted (os error 1)"
                 .into(),
         ),
+        landlock: unknown("this kernel has no Landlock"),
     }
 }
 
@@ -160,6 +162,7 @@ fn no_btf() -> Diagnosis {
         hooks: no_hooks(),
         btf: Btf { present: false, types: unknown(ERROR), ..btf() },
         kernel_log: Ok(LogBy::Device),
+        landlock: Known::Value(6),
     }
 }
 
@@ -198,5 +201,6 @@ fn hostile() -> Diagnosis {
         hooks: no_hooks(),
         btf: Btf { types: unknown(evil), ..btf() },
         kernel_log: Err(evil.into()),
+        landlock: unknown(evil),
     }
 }
