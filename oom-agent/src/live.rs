@@ -2,6 +2,7 @@
 
 use crate::{
     clock,
+    identity::{Labels, Namer, UnresolvedCounts},
     incident::{
         assembler::{Assembler, Config, Totals},
         fact::Fact,
@@ -39,6 +40,7 @@ pub struct Live {
     sampler: Option<Sampler>,
     assembler: Assembler,
     watch: Watch,
+    namer: Namer,
     story: Story,
     stamp: Stamp,
     past: Vec<Incident>,
@@ -124,6 +126,7 @@ impl Live {
         let logger = loaded.as_mut().and_then(|loaded| loaded.logger.take()).map(register).transpose()?;
         let memory = host.cgroups.value().map(|cgroups| &cgroups.memory);
         let sampler = sample_every.map(|every| Sampler::start(Path::new("/"), memory, every)).transpose()?;
+        let namer = Namer::start(Path::new("/"), &mut warnings);
         let mut live = Self {
             rings: loaded.map(Rings::new).transpose()?,
             kmsg,
@@ -132,6 +135,7 @@ impl Live {
             sampler,
             watch: Watch::new(Path::new("/"), host.cgroups.value(), config.calls),
             assembler: Assembler::new(config),
+            namer,
             story: Story::default(),
             stamp: Stamp {
                 // What the kernel calls a machine that was given no name (`UTS_NODENAME`).
@@ -166,7 +170,7 @@ impl Live {
             }
             let wait =
                 self.assembler.deadline().map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
-            let Self { rings, kmsg, events, logger, sampler, .. } = &mut *self;
+            let Self { rings, kmsg, events, logger, sampler, namer, .. } = &mut *self;
             tokio::select! {
                 readable = rings_readable(rings) => {
                     readable?;
@@ -176,6 +180,10 @@ impl Live {
                 () = clock::after(wait) => self.read_all(Ok(()))?,
                 flushed = log_flush(logger) => flushed?,
                 due = sample_due(sampler) => self.sample(due),
+                changed = namer.changed() => {
+                    changed?;
+                    namer.read();
+                }
             }
         }
     }
@@ -196,9 +204,20 @@ impl Live {
     /// Adds what the sources do not know of an incident.
     fn complete(&mut self, incident: Incident) -> Incident {
         let mut incident = self.stamp.on(incident);
+        self.namer.complete(&mut incident, clock::boottime_ns());
         let growth = self.sampler.as_ref().and_then(|sampler| sampler.growth(&incident));
         self.story.complete(&mut incident, growth);
         incident
+    }
+
+    /// What a memory cgroup is called in the metrics.
+    pub fn labels(&mut self, cgroup: &str) -> Labels {
+        self.namer.labels(cgroup, clock::boottime_ns())
+    }
+
+    /// How often a name was not known since the start, by reason.
+    pub fn unresolved(&self) -> UnresolvedCounts {
+        self.namer.unresolved()
     }
 
     /// Counts since the start.

@@ -123,6 +123,7 @@ impl Decoder {
             oom_group: task.oom_group != 0,
             // Threads let go of the mm after `live` is counted down (`do_exit`): rather once too often than missed.
             shared_mm: mm && task.mm_users > task.live,
+            namespace_init: None,
         }
     }
 

@@ -42,7 +42,7 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    pub(super) fn new(start: &Start, host: &Host, store: Store) -> Result<Self> {
+    pub(super) fn new(start: &Start, host: &Host, store: Store, live: &mut Live) -> Result<Self> {
         let kind = |hook: &crate::kernel::load::HookStatus| hook.used.map(crate::kernel::probes::Kind::name);
         let about = About {
             level: start.level,
@@ -67,7 +67,7 @@ impl Daemon {
             hooks,
             store,
         };
-        daemon.look();
+        daemon.look(live);
         Ok(daemon)
     }
 
@@ -87,12 +87,12 @@ impl Daemon {
     }
 
     /// Answers a question.
-    pub(super) fn answer(&mut self, ask: Ask, live: &Live) -> Answer {
+    pub(super) fn answer(&mut self, ask: Ask, live: &mut Live) -> Answer {
         match ask {
             Ask::Healthy => Answer::text(true, "ok\n".to_owned()),
             Ask::Ready => self.ready(live),
             Ask::Metrics => {
-                self.look();
+                self.look(live);
                 self.count(live);
                 let Self { texts, metrics, .. } = self;
                 let text = texts.get(|| metrics.text());
@@ -112,12 +112,13 @@ impl Daemon {
 
     /// Cgroups have series from when they are seen, so that their first kill is an increase. Whoever scrapes sees what
     /// there is then.
-    fn look(&mut self) {
+    fn look(&mut self, live: &mut Live) {
         let now = clock::boottime_ns();
         let Some(tree) = &self.tree else { return };
         if self.looked_ns.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_NS) {
             self.looked_ns = Some(now);
-            self.metrics.cgroups(tree.list().iter().map(String::as_str), now);
+            let list = tree.list();
+            self.metrics.cgroups(list.iter().map(String::as_str), now, |cgroup| live.labels(cgroup));
         }
     }
 
@@ -128,6 +129,7 @@ impl Daemon {
             lost_bulk: dropped.bulk,
             missed_log_records: totals.missed_lines,
             none_killable: totals.none_killable,
+            unresolved: live.unresolved(),
             reads_log: live.reads_log(),
             stored: self.stored(),
         });

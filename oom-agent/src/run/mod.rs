@@ -98,7 +98,7 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
         .with_context(|| format!("cannot use the store in {}", args.state_dir.display()))?;
     let (mut live, start) = Live::start(host, &args.uses.options(), false, args.uses.sample_every.0)
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
-    let mut daemon = Daemon::new(&start, host, store)?;
+    let mut daemon = Daemon::new(&start, host, store, &mut live)?;
     resident::settle();
     announce(&start, host, began.elapsed(), "SIGTERM ends");
     for message in &messages {

@@ -15,6 +15,7 @@ mod text;
 
 pub use cgroups::Bounds;
 
+use crate::identity::{Labels, UnresolvedCounts};
 use crate::incident::model::{Decision, Incident, Level, Rule, ScopeKind};
 use cgroups::Cgroups;
 use jiff::Timestamp;
@@ -53,6 +54,8 @@ pub struct Counts {
     pub missed_log_records: u64,
     /// Calls of the OOM killer that found nothing to kill.
     pub none_killable: u64,
+    /// Names that were not known, by reason.
+    pub unresolved: UnresolvedCounts,
     /// The kernel's log is read.
     pub reads_log: bool,
     /// The store, see [`Stored`].
@@ -150,7 +153,7 @@ impl Metrics {
             scope.last = Last::of(incident);
         }
         for victim in &incident.victims {
-            self.cgroups.victim(victim.cgroup.as_deref(), victim.role);
+            self.cgroups.victim(victim.cgroup.as_deref(), victim.role, Labels::of(&victim.identity));
             observe(&self.exit, victim.exit_after_ns);
         }
         observe(&self.oom_path, incident.oom_path_ns);
@@ -159,9 +162,14 @@ impl Metrics {
     }
 
     /// These memory cgroups are there now, and no others: paths as the kernel writes them. They have series from now on,
-    /// and those that are not among them for as long as [`Bounds`] say.
-    pub fn cgroups<'a>(&mut self, paths: impl Iterator<Item = &'a str>, now_ns: u64) {
-        self.cgroups.seen(paths, now_ns);
+    /// and those that are not among them for as long as [`Bounds`] say. `names`: what a new one is called.
+    pub fn cgroups<'a>(
+        &mut self,
+        paths: impl Iterator<Item = &'a str>,
+        now_ns: u64,
+        names: impl FnMut(&str) -> Labels,
+    ) {
+        self.cgroups.seen(paths, now_ns, names);
     }
 
     /// What the agent counts itself.

@@ -3,9 +3,9 @@
 use super::{
     Metrics, SCOPES,
     cgroups::ROLES,
-    text::{Text, plain, sample},
+    text::{Text, labelled, plain, sample},
 };
-use crate::incident::model::Level;
+use crate::{identity::names::Unresolved, incident::model::Level};
 use prometheus::core::Collector as _;
 
 impl Metrics {
@@ -16,6 +16,7 @@ impl Metrics {
         self.last(&mut text);
         self.agent(&mut text);
         self.lost(&mut text);
+        self.unresolved(&mut text);
         self.stored(&mut text);
         let bytes = text.into_bytes();
         self.length = bytes.len();
@@ -33,10 +34,15 @@ impl Metrics {
         text.counter(
             "oom_victims_total",
             "Processes that died of the OOM killer's decisions, by their own memory cgroup and why they had to die. \
-             \"(other)\": cgroups beyond the bound on series; \"(unknown)\": the cgroup was not seen.",
-            cgroups.victims().flat_map(|(cgroup, victims)| {
+             \"(other)\": cgroups beyond the bound on series; \"(unknown)\": the cgroup was not seen. namespace, pod and \
+             container are empty where there is no pod, or its names were not known when the series began.",
+            cgroups.victims().flat_map(|(labels, victims)| {
                 let roles = ROLES.iter().zip(victims);
-                roles.map(move |((_, role), count)| sample([("cgroup", cgroup), ("role", *role)], *count))
+                roles.map(move |((_, role), count)| {
+                    let mut labels = labels.clone();
+                    labels.push(("role", *role));
+                    labelled(&labels, *count)
+                })
             }),
         );
         text.counter(
@@ -134,6 +140,19 @@ impl Metrics {
             "oom_agent_kmsg_missed_records_total",
             "Records of the kernel's log that were overwritten before the agent had read them.",
             plain(counts.missed_log_records),
+        );
+    }
+
+    fn unresolved(&self, text: &mut Text) {
+        text.counter(
+            "oom_identity_unresolved_total",
+            "Names of pods and containers that were not known when an incident was told, of the cgroup that was full and of \
+             those of victims: nothing that names pods can be read (no_source), the pod or the container is not among what was \
+             read, or it is not of Kubernetes, and nobody is asked (not_kubernetes).",
+            Unresolved::ALL
+                .iter()
+                .zip(self.counts.unresolved)
+                .map(|(why, count)| sample([("reason", why.name())], count)),
         );
     }
 

@@ -76,13 +76,18 @@ pub(super) fn plain(value: impl Into<Value>) -> std::iter::Once<Sample> {
 
 /// A value with labels.
 pub(super) fn sample<const N: usize>(labels: [(&str, &str); N], value: impl Into<Value>) -> Sample {
-    let pair = |(name, value): (&str, &str)| {
+    labelled(&labels, value)
+}
+
+/// The same, however many they are.
+pub(super) fn labelled(labels: &[(&str, &str)], value: impl Into<Value>) -> Sample {
+    let pair = |(name, value): &(&str, &str)| {
         let mut pair = LabelPair::default();
-        pair.set_name(name.to_owned());
-        pair.set_value(value.to_owned());
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
         pair
     };
-    Sample { labels: labels.map(pair).into(), value: value.into().0 }
+    Sample { labels: labels.iter().map(pair).collect(), value: value.into().0 }
 }
 
 /// A number as the format has it. Exact up to 2^53.
