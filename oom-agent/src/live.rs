@@ -2,7 +2,7 @@
 
 use crate::{
     clock,
-    identity::{Labels, Namer, UnresolvedCounts},
+    identity::{Labels, Namer, UnresolvedCounts, cri::Cri},
     incident::{
         assembler::{Assembler, Config, Totals},
         fact::Fact,
@@ -24,12 +24,19 @@ use crate::{
     },
 };
 use anyhow::{Context as _, Result};
-use std::{future, path::Path, time::Duration};
+use std::{collections::VecDeque, future, path::Path, time::Duration};
 use tokio::{io::Interest, io::unix::AsyncFd};
 
 /// At the full level BPF tells of kills, and the log is read at once when it does. Otherwise it wakes the agent no more
 /// often than this, so that it does not overflow with what has nothing to do with OOM.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
+
+/// An incident waits so long for the runtime to say what its containers are called.
+const NAMES_NS: u64 = 500_000_000;
+/// How often it is looked whether they are.
+const LOOK_NS: u64 = 50_000_000;
+/// Incidents that wait for that, at most.
+const NAMELESS: usize = 64;
 
 /// Incidents of this machine, as they happen.
 pub struct Live {
@@ -41,6 +48,8 @@ pub struct Live {
     assembler: Assembler,
     watch: Watch,
     namer: Namer,
+    /// Incidents that wait for names, and until when.
+    nameless: VecDeque<(Incident, u64)>,
     story: Story,
     stamp: Stamp,
     past: Vec<Incident>,
@@ -67,6 +76,7 @@ struct Stamp {
 impl Live {
     /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `since_boot`: what the
     /// kernel's log holds from before is told too, see [`Self::past`]. `sample_every`: how often the use of memory is sampled.
+    /// `cri`: the container runtime, where it may be asked.
     ///
     /// # Errors
     /// If neither BPF nor the kernel's log can be used.
@@ -75,6 +85,7 @@ impl Live {
         options: &Options,
         since_boot: bool,
         sample_every: Option<Duration>,
+        cri: Option<Cri>,
     ) -> Result<(Self, Start)> {
         let mut warnings = Vec::new();
         // Before anything is attached: what comes in the meantime is in the log. What is read here BPF never sees.
@@ -126,7 +137,7 @@ impl Live {
         let logger = loaded.as_mut().and_then(|loaded| loaded.logger.take()).map(register).transpose()?;
         let memory = host.cgroups.value().map(|cgroups| &cgroups.memory);
         let sampler = sample_every.map(|every| Sampler::start(Path::new("/"), memory, every)).transpose()?;
-        let namer = Namer::start(Path::new("/"), &mut warnings);
+        let namer = Namer::start(Path::new("/"), cri, clock::boottime_ns(), &mut warnings);
         let mut live = Self {
             rings: loaded.map(Rings::new).transpose()?,
             kmsg,
@@ -136,6 +147,7 @@ impl Live {
             watch: Watch::new(Path::new("/"), host.cgroups.value(), config.calls),
             assembler: Assembler::new(config),
             namer,
+            nameless: VecDeque::new(),
             story: Story::default(),
             stamp: Stamp {
                 // What the kernel calls a machine that was given no name (`UTS_NODENAME`).
@@ -147,7 +159,11 @@ impl Live {
             past: Vec::new(),
         };
         let Past { incidents, held, warning: _ } = past;
-        live.past = incidents.into_iter().map(|incident| live.complete(incident)).collect();
+        for incident in incidents {
+            let incident = live.stamp.on(incident);
+            let incident = live.complete(incident);
+            live.past.push(incident);
+        }
         live.events = held;
         live.take_log();
         Ok((live, Start { level, hooks, warnings }))
@@ -165,11 +181,17 @@ impl Live {
     pub async fn next(&mut self) -> Result<Incident> {
         loop {
             let now = clock::boottime_ns();
-            if let Some(incident) = self.assembler.ready(now) {
+            if let Some(incident) = self.named(now) {
                 return Ok(self.complete(incident));
             }
-            let wait =
-                self.assembler.deadline().map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
+            if let Some(incident) = self.assembler.ready(now) {
+                let incident = self.stamp.on(incident);
+                self.nameless.push_back((incident, now.saturating_add(NAMES_NS)));
+                continue;
+            }
+            let names = self.nameless.front().map(|(_, until_ns)| now.saturating_add(LOOK_NS).min(*until_ns));
+            let deadline = self.assembler.deadline().into_iter().chain(names).min();
+            let wait = deadline.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
             let Self { rings, kmsg, events, logger, sampler, namer, .. } = &mut *self;
             tokio::select! {
                 readable = rings_readable(rings) => {
@@ -180,10 +202,7 @@ impl Live {
                 () = clock::after(wait) => self.read_all(Ok(()))?,
                 flushed = log_flush(logger) => flushed?,
                 due = sample_due(sampler) => self.sample(due),
-                changed = namer.changed() => {
-                    changed?;
-                    namer.read();
-                }
+                changed = namer.changed() => changed?,
             }
         }
     }
@@ -197,13 +216,26 @@ impl Live {
             kmsg.finish(&mut self.events);
             self.take_log();
         }
-        let pending = self.assembler.finish();
+        let waiting = std::mem::take(&mut self.nameless).into_iter().map(|(incident, _)| incident);
+        let mut pending: Vec<Incident> = waiting.collect();
+        for incident in self.assembler.finish() {
+            pending.push(self.stamp.on(incident));
+        }
         pending.into_iter().map(|incident| self.complete(incident)).collect()
     }
 
+    /// The next incident of which all is known that will be.
+    fn named(&mut self, now: u64) -> Option<Incident> {
+        let (incident, until_ns) = self.nameless.front()?;
+        let wait = self.nameless.len() < NAMELESS && now < *until_ns;
+        if wait && self.namer.is_pending(incident, now) {
+            return None;
+        }
+        self.nameless.pop_front().map(|(incident, _)| incident)
+    }
+
     /// Adds what the sources do not know of an incident.
-    fn complete(&mut self, incident: Incident) -> Incident {
-        let mut incident = self.stamp.on(incident);
+    fn complete(&mut self, mut incident: Incident) -> Incident {
         self.namer.complete(&mut incident, clock::boottime_ns());
         let growth = self.sampler.as_ref().and_then(|sampler| sampler.growth(&incident));
         self.story.complete(&mut incident, growth);

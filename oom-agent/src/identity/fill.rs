@@ -75,6 +75,8 @@ fn each(incident: &mut Incident, mut tell: impl FnMut(&str, &mut Identity)) {
     }
     for victim in victims {
         told(&victim.cgroup, &mut victim.identity);
+        // Other PID namespaces are nobody's container.
+        victim.main_process = victim.main_process.filter(|_| victim.identity.container.is_some());
     }
     for candidate in candidates {
         told(&candidate.cgroup, &mut candidate.identity);

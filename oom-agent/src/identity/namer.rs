@@ -1,11 +1,13 @@
 //! Sources of names, and what is told of them.
 
-use super::fill;
+use super::cri::Cri;
+use super::fill::{self, Known};
 use super::logs::Logs;
 use super::names::{Names, Unresolved};
 use super::path::parse;
 use crate::incident::identity::Identity;
 use crate::incident::model::Incident;
+use crate::note::note;
 use anyhow::Result;
 use std::future;
 use std::path::Path;
@@ -21,6 +23,7 @@ pub type UnresolvedCounts = [u64; Unresolved::ALL.len()];
 pub struct Namer {
     names: Names,
     logs: Option<Logs>,
+    cri: Option<Cri>,
     looked_ns: Option<u64>,
     unresolved: UnresolvedCounts,
 }
@@ -41,28 +44,52 @@ pub struct Labels {
 impl Namer {
     /// Reads what is there, within a tokio runtime. `root`: what stands for `/`. What an operator should know is added to
     /// `warnings`.
-    pub fn start(root: &Path, warnings: &mut Vec<String>) -> Self {
+    pub fn start(root: &Path, cri: Option<Cri>, now_ns: u64, warnings: &mut Vec<String>) -> Self {
         let logs =
             Logs::new(root).map_err(|error| warnings.push(format!("no names of pods: {error:#}"))).ok();
         let unresolved = [0; Unresolved::ALL.len()];
-        let mut namer = Self { names: Names::default(), logs, looked_ns: None, unresolved };
-        namer.look(0);
+        let mut namer = Self { names: Names::default(), logs, cri, looked_ns: None, unresolved };
+        namer.look(now_ns);
+        // Also where the logs say it all: what containers are made of only the runtime knows.
+        namer.ask(now_ns);
         namer
     }
 
-    /// Waits until something came or went, which [`Self::read`] reads.
+    /// Waits until something is to be read, and reads it.
     ///
     /// # Errors
     /// If epoll fails.
-    pub async fn changed(&self) -> Result<()> {
-        match &self.logs {
-            Some(logs) => logs.changed().await,
-            None => future::pending().await,
+    pub async fn changed(&mut self) -> Result<()> {
+        let Self { names, logs, cri, .. } = self;
+        let (listing, asked) = match (&logs, &mut *cri) {
+            (Some(logs), Some(cri)) => tokio::select! {
+                changed = logs.changed() => (None, changed),
+                listing = cri.answered() => (Some(listing), Ok(())),
+            },
+            (Some(logs), None) => (None, logs.changed().await),
+            (None, Some(cri)) => (Some(cri.answered().await), Ok(())),
+            (None, None) => future::pending().await,
+        };
+        asked?;
+        if let Some(listing) = listing {
+            let news = cri.as_mut().is_some_and(|cri| cri.is_news(listing.is_err()));
+            match listing {
+                Ok(listing) => {
+                    names.has_source = true;
+                    listing.learn(names);
+                }
+                Err(error) if news => {
+                    note(&format!("{error:#}: names of pods are from the kubelet's logs only"));
+                }
+                Err(_) => {}
+            }
         }
+        self.read();
+        Ok(())
     }
 
     /// Reads what came and went.
-    pub fn read(&mut self) {
+    fn read(&mut self) {
         let Self { names, logs, .. } = self;
         if let Some(logs) = logs {
             logs.read(names);
@@ -74,8 +101,33 @@ impl Namer {
         let Self { names, logs, looked_ns, .. } = self;
         if looked_ns.is_none_or(|looked| now_ns.saturating_sub(looked) >= LOOK_NS) {
             *looked_ns = Some(now_ns);
-            names.has_source = logs.as_mut().is_some_and(|logs| logs.watch(names));
+            let is_watched = logs.as_mut().is_some_and(|logs| logs.watch(names));
+            names.has_source |= is_watched;
         }
+    }
+
+    /// Whether the runtime may know more in a moment.
+    fn ask(&mut self, now_ns: u64) -> bool {
+        self.cri.as_mut().is_some_and(|cri| cri.ask(now_ns))
+    }
+
+    /// Whether more may be known of an incident in a moment: something of it has no name, and the runtime is asked.
+    pub fn is_pending(&mut self, incident: &Incident, now_ns: u64) -> bool {
+        if self.cri.is_none() {
+            return false;
+        }
+        self.read();
+        let mut missing = false;
+        let victims = incident.victims.iter().filter_map(|victim| victim.cgroup.as_deref());
+        let mut known = Known::default();
+        for cgroup in incident.scope.cgroup.as_deref().into_iter().chain(victims) {
+            known.whose(cgroup, &mut |identity| {
+                let why = self.names.name(identity);
+                missing |= why.is_some_and(|why| why != Unresolved::NotKubernetes);
+                why
+            });
+        }
+        missing && self.ask(now_ns)
     }
 
     /// Says of everything in an incident whose it is, and counts what is not known.
@@ -103,7 +155,11 @@ impl Namer {
             self.look(now_ns);
             why = self.names.name(&mut identity);
         }
-        Labels { incomplete: identity.pod.is_some() && why.is_some(), ..Labels::of(&identity) }
+        let incomplete = identity.pod.is_some() && why.is_some();
+        if incomplete {
+            self.ask(now_ns);
+        }
+        Labels { incomplete, ..Labels::of(&identity) }
     }
 
     /// How often a name was not known.

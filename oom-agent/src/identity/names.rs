@@ -108,14 +108,20 @@ impl Names {
     /// Adds names to what a path says. Answers why there are none, if there should be.
     pub fn name(&self, identity: &mut Identity) -> Option<Unresolved> {
         let Identity { container, pod, unit: _ } = identity;
-        let known = container.as_ref().and_then(|container| self.find(&container.id));
-        if let (Some(container), Some(known)) = (container.as_mut(), known) {
+        let found = container.as_ref().and_then(|container| self.find(&container.id));
+        if let (Some(container), Some((id, known))) = (container.as_mut(), found) {
             let ContainerName { name, image, pod: _ } = known;
-            let Container { runtime, id, nested, .. } = &**container;
-            let (runtime, id, nested) = (*runtime, id.clone(), nested.clone());
-            *container =
-                Arc::new(Container { runtime, id, name: name.clone(), image: image.clone(), nested });
+            let Container { runtime, nested, .. } = &**container;
+            let (runtime, nested) = (*runtime, nested.clone());
+            *container = Arc::new(Container {
+                runtime,
+                id: id.to_owned(),
+                name: name.clone(),
+                image: image.clone(),
+                nested,
+            });
         }
+        let known = found.map(|(_, known)| known);
         let Some(pod) = pod else {
             let named = |runtime| matches!(runtime, Some(Runtime::Lxc | Runtime::SystemdNspawn));
             let anonymous = container.as_ref().is_some_and(|it| it.name.is_none() && !named(it.runtime));
@@ -132,11 +138,14 @@ impl Names {
     }
 
     /// By an id, or by the begin of one that was cut.
-    fn find(&self, id: &str) -> Option<&ContainerName> {
+    fn find(&self, id: &str) -> Option<(&str, &ContainerName)> {
+        let Table { by_key, .. } = &self.containers;
         if id.len() >= ID_DIGITS {
-            return self.containers.get(id);
+            return by_key.get_key_value(id).map(|(id, entry)| (&**id, &entry.value));
         }
-        self.containers.only(|key| key.starts_with(id))
+        let mut fitting = by_key.iter().filter(|(key, _)| key.starts_with(id));
+        let (whole, entry) = fitting.next()?;
+        fitting.next().is_none().then_some((whole, &entry.value))
     }
 }
 
@@ -164,13 +173,6 @@ impl<V> Table<V> {
 
     fn get(&self, key: &str) -> Option<&V> {
         self.by_key.get(key).map(|entry| &entry.value)
-    }
-
-    /// The one that fits, if no other does.
-    fn only(&self, fits: impl Fn(&str) -> bool) -> Option<&V> {
-        let mut fitting = self.by_key.iter().filter(|(key, _)| fits(key));
-        let first = fitting.next()?;
-        fitting.next().is_none().then_some(&first.1.value)
     }
 
     fn put(&mut self, key: &str, value: V) {

@@ -96,8 +96,9 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
     let retention = Retention { max_age: args.keep, max_bytes: args.keep_mib << 20 };
     let (store, messages) = Store::open(&args.state_dir, retention)
         .with_context(|| format!("cannot use the store in {}", args.state_dir.display()))?;
-    let (mut live, start) = Live::start(host, &args.uses.options(), false, args.uses.sample_every.0)
-        .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
+    let (mut live, start) =
+        Live::start(host, &args.uses.options(), false, args.uses.sample_every.0, args.uses.cri())
+            .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     let mut daemon = Daemon::new(&start, host, store, &mut live)?;
     resident::settle();
     announce(&start, host, began.elapsed(), "SIGTERM ends");

@@ -54,7 +54,7 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let (mut live, start) =
-        Live::start(host, &args.uses.options(), args.since_boot, args.uses.sample_every.0)
+        Live::start(host, &args.uses.options(), args.since_boot, args.uses.sample_every.0, args.uses.cri())
             .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     let (output, mut pipe) = Output::start().context("cannot start the output thread")?;
     let printer = Printer::new(args.format, args.candidates);

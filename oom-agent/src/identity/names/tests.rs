@@ -48,6 +48,9 @@ fn what_is_known_is_added_and_what_is_not_has_a_reason() {
     // The runtime's record of a name that the kernel's record cut.
     let cut = format!("/kubepods-burstable-pod{}.slice:cri-containerd:{}", UID.replace('-', "_"), &ID[..25]);
     assert_eq!(named(&names, &cut), ("payments/checkout-7c9f/app".into(), None));
+    let mut identity = parse(&cut);
+    names.name(&mut identity);
+    assert_eq!(identity.container.unwrap().id, ID, "whole again");
     for path in ["/", "/system.slice/nginx.service", "/lxc.payload.web"] {
         assert_eq!(named(&names, path), ("-/-/-".into(), None));
     }
