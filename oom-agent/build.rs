@@ -1,9 +1,11 @@
-//! Compiles the kernel side (`oom-ebpf`) and leaves the object at `$OUT_DIR/oom-ebpf`.
+//! Compiles the kernel side (`oom-ebpf`) and leaves the object at `$OUT_DIR/oom-ebpf`. Makes docs/oom-killer.md a page.
 //!
 //! On a machine that cannot compile for BPF it sets `cfg(oom_no_bpf)` and the variable `OOM_NO_BPF` (what is
 //! missing) instead of failing: the pure parts of the library and their tests do not need the kernel side, the
 //! binary refuses to build.
 
+#[path = "build/docs.rs"]
+mod docs;
 #[path = "build/strip.rs"]
 mod strip;
 #[path = "build/toolchain.rs"]
@@ -26,8 +28,13 @@ fn main() -> Result<()> {
     let workspace = directory("CARGO_MANIFEST_DIR")?.join("..");
     // `setup` touches this file when it has installed something.
     watch(Path::new("build.rs"));
+    watch(Path::new("build/docs.rs"));
     watch(Path::new("build/strip.rs"));
     watch(Path::new("build/toolchain.rs"));
+
+    let text = workspace.join("docs/oom-killer.md");
+    watch(&text);
+    docs::write(&text, &directory("OUT_DIR")?.join("oom-killer.html"))?;
 
     let machine = Machine::here();
     let target = if variable("CARGO_CFG_TARGET_ENDIAN")? == "big" { "bpfeb" } else { "bpfel" };

@@ -1,7 +1,17 @@
-//! Which incidents are wanted by what they are about: `--cgroup`, `--pod`, `--namespace`, `--victim`.
+//! Which incidents are wanted: by what they are about (`--cgroup`, `--pod`, `--namespace`, `--victim`) and by when they were.
 
-use crate::incident::identity::{Identity, Pod};
-use crate::incident::model::{Incident, Victim};
+use crate::{
+    explain::{moment::Moment, when::Window},
+    incident::{
+        diagnosis::Code,
+        identity::{Identity, Pod},
+        model::{Incident, ScopeKind, Victim},
+    },
+    sink::{
+        escape, path,
+        terminal::{headline, whose, words},
+    },
+};
 use clap::Args;
 use wildmatch::WildMatch;
 
@@ -35,6 +45,64 @@ pub struct Filter {
     pod: Option<WildMatch>,
     namespace: Option<WildMatch>,
     victim: Option<VictimFilter>,
+    /// The limit that was hit.
+    pub scope: Option<ScopeKind>,
+    /// The first diagnosis.
+    pub diagnosis: Option<Code>,
+    /// Words that are all somewhere in what a list shows of it.
+    pub words: Words,
+}
+
+/// What somebody typed to find an incident.
+#[derive(Debug, Default)]
+pub struct Words(Vec<String>);
+
+impl Words {
+    /// Words of a text. Their case does not matter.
+    pub fn of(text: &str) -> Self {
+        Self(text.to_lowercase().split_whitespace().map(str::to_owned).collect())
+    }
+
+    fn are_in(&self, incident: &Incident) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let text = shown(incident).to_lowercase();
+        self.0.iter().all(|word| text.contains(word))
+    }
+}
+
+/// What lists show of an incident, as they show it.
+fn shown(incident: &Incident) -> String {
+    let mut text = vec![incident.id.clone(), headline::title(incident).to_owned()];
+    text.extend(headline::when(incident));
+    text.extend(incident.node.as_deref().map(|node| escape::escape(node).into_owned()));
+    text.extend(incident.scope.kind.map(|kind| words::scope(kind).to_owned()));
+    text.extend(incident.scope.cgroup.as_deref().map(path::shown));
+    text.extend(whose::place(&incident.scope.identity));
+    for victim in &incident.victims {
+        text.push(words::who(&victim.comm, victim.pid));
+        text.extend(victim.cgroup.as_deref().map(path::shown));
+        text.extend(whose::place(&victim.identity));
+    }
+    text.extend(incident.diagnosis.iter().map(|diagnosis| diagnosis.title.clone()));
+    text.join("\n")
+}
+
+/// What an incident has to be about, and when.
+#[derive(Debug, Default)]
+pub struct Selection {
+    /// About what.
+    pub filter: Filter,
+    /// When. An incident whose time is not known is not wanted where a time is asked for.
+    pub window: Window,
+}
+
+impl Selection {
+    /// Whether both fit.
+    pub fn wants(&self, incident: &Incident) -> bool {
+        self.window.holds(&Moment::of(incident)) == Some(true) && self.filter.wants(incident)
+    }
 }
 
 /// A victim by name or number.
@@ -57,23 +125,27 @@ impl Filter {
         let WhereArgs { cgroup, pod, namespace } = place;
         let victim = victim.map(|text| VictimFilter { comm: WildMatch::new(text), pid: text.parse().ok() });
         let glob = |text: &Option<String>| text.as_deref().map(WildMatch::new);
-        Self { cgroup: glob(cgroup), pod: glob(pod), namespace: glob(namespace), victim }
+        let (cgroup, pod, namespace) = (glob(cgroup), glob(pod), glob(namespace));
+        Self { cgroup, pod, namespace, victim, ..Self::default() }
     }
 
-    /// Whether the cgroup that was full, or one of a victim, matches, and a victim does. What is unknown does not.
+    /// Whether the cgroup that was full, or one of a victim, matches, a victim does, and the rest. What is unknown does not.
     pub fn wants(&self, incident: &Incident) -> bool {
-        let Self { victim, .. } = self;
-        let scope = &incident.scope;
+        let Self { cgroup: _, pod: _, namespace: _, victim, scope, diagnosis, words } = self;
+        let full = &incident.scope;
         let victims = incident.victims.iter().map(|it| (it.cgroup.as_deref(), &it.identity));
-        let mut places = std::iter::once((scope.cgroup.as_deref(), &scope.identity)).chain(victims);
+        let mut places = std::iter::once((full.cgroup.as_deref(), &full.identity)).chain(victims);
         places.any(|(cgroup, identity)| self.is_there(cgroup, identity))
             && victim.as_ref().is_none_or(|wanted| incident.victims.iter().any(|it| wanted.matches(it)))
+            && scope.is_none_or(|scope| incident.scope.kind == Some(scope))
+            && diagnosis.is_none_or(|code| incident.diagnosis.first().is_some_and(|first| first.code == code))
+            && words.are_in(incident)
     }
 }
 
 impl Filter {
     fn is_there(&self, cgroup: Option<&str>, identity: &Identity) -> bool {
-        let Self { cgroup: path, pod, namespace, victim: _ } = self;
+        let Self { cgroup: path, pod, namespace, .. } = self;
         let matches = |glob: &Option<WildMatch>, text: Option<&str>| {
             glob.as_ref().is_none_or(|glob| text.is_some_and(|text| glob.matches(text)))
         };
@@ -93,7 +165,7 @@ fn is_called(pod: &Pod, glob: &WildMatch) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::incident::model::Scope;
+    use crate::incident::{diagnosis::diagnose, model::Scope};
     use crate::sink::samples;
 
     fn at(cgroup: &str, victim: Option<&str>) -> Filter {
@@ -129,6 +201,36 @@ mod tests {
         assert!(wants("*pod?"));
         assert!(!wants("/kubepods"));
         assert!(!at("*", None).wants(&Incident::default()), "unknown is not a match");
+    }
+
+    #[test]
+    fn a_scope_and_a_diagnosis_are_wanted_by_name() {
+        let mut incident = samples::memcg();
+        incident.diagnosis = diagnose(&incident);
+        let scope = |scope| Filter { scope: Some(scope), ..Filter::default() };
+        assert!(scope(ScopeKind::Memcg).wants(&incident) && !scope(ScopeKind::Global).wants(&incident));
+        let first = incident.diagnosis.first().map(|first| first.code).unwrap();
+        let diagnosis = |code| Filter { diagnosis: Some(code), ..Filter::default() };
+        assert!(diagnosis(first).wants(&incident) && !diagnosis(Code::ForkBomb).wants(&incident));
+        incident.diagnosis.clear();
+        assert!(!diagnosis(first).wants(&incident));
+    }
+
+    #[test]
+    fn all_words_have_to_be_there() {
+        let (_, incident) = samples::all().swap_remove(1);
+        let wants = |text| Filter { words: Words::of(text), ..Filter::default() }.wants(&incident);
+        for text in
+            ["", " ", "JAVA", "java[81234]", "2026-11-20 node-7", "pod3f21 memcg", "held most 0000008123456"]
+        {
+            assert!(wants(text), "{text}");
+        }
+        assert!(!wants("java machine") && !wants("envoy"), "a candidate only");
+        assert!(
+            Filter { words: Words::of("\\x1b[2J"), ..Filter::default() }.wants(&samples::hostile()),
+            "as it is shown"
+        );
+        assert!(!Filter { words: Words::of("x"), ..Filter::default() }.wants(&Incident::default()));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! - [`resident`]: the agent's own memory.
 //! - [`sink`]: an incident as text or JSON.
 //! - [`store`]: incidents on disk.
+//! - [`page`]: PURE. What a browser shows.
 //! - [`web`]: the only place that knows HTTP.
 //! - [`trace`], [`run`], [`explain`], [`incidents`], [`rank`], [`doctor`]: the commands.
 //! - [`startup`]: what those that follow the running kernel share.
@@ -29,6 +30,7 @@ pub mod kernel;
 pub mod live;
 pub mod logs;
 pub mod note;
+pub mod page;
 pub mod print;
 pub mod rank;
 pub mod report;

@@ -5,7 +5,9 @@ use crate::{
     identity::{Labels, Namer, UnresolvedCounts, cri::Cri},
     incident::{
         assembler::{Assembler, Config, Totals},
+        escalation as reclaim,
         fact::Fact,
+        growth::history::Standing,
         id::incident_id,
         model::{Incident, Level},
         story::Story,
@@ -24,19 +26,12 @@ use crate::{
     },
 };
 use anyhow::{Context as _, Result};
-use std::{collections::VecDeque, future, path::Path, time::Duration};
+use std::{future, path::Path, time::Duration};
 use tokio::{io::Interest, io::unix::AsyncFd};
 
 /// At the full level BPF tells of kills, and the log is read at once when it does. Otherwise it wakes the agent no more
 /// often than this, so that it does not overflow with what has nothing to do with OOM.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
-
-/// An incident waits so long for the runtime to say what its containers are called.
-const NAMES_NS: u64 = 500_000_000;
-/// How often it is looked whether they are.
-const LOOK_NS: u64 = 50_000_000;
-/// Incidents that wait for that, at most.
-const NAMELESS: usize = 64;
 
 /// Incidents of this machine, as they happen.
 pub struct Live {
@@ -48,8 +43,6 @@ pub struct Live {
     assembler: Assembler,
     watch: Watch,
     namer: Namer,
-    /// Incidents that wait for names, and until when.
-    nameless: VecDeque<(Incident, u64)>,
     story: Story,
     stamp: Stamp,
     past: Vec<Incident>,
@@ -147,7 +140,6 @@ impl Live {
             watch: Watch::new(Path::new("/"), host.cgroups.value(), config.calls),
             assembler: Assembler::new(config),
             namer,
-            nameless: VecDeque::new(),
             story: Story::default(),
             stamp: Stamp {
                 // What the kernel calls a machine that was given no name (`UTS_NODENAME`).
@@ -181,16 +173,14 @@ impl Live {
     pub async fn next(&mut self) -> Result<Incident> {
         loop {
             let now = clock::boottime_ns();
-            if let Some(incident) = self.named(now) {
+            if let Some(incident) = self.namer.ready(now) {
                 return Ok(self.complete(incident));
             }
             if let Some(incident) = self.assembler.ready(now) {
-                let incident = self.stamp.on(incident);
-                self.nameless.push_back((incident, now.saturating_add(NAMES_NS)));
+                self.namer.hold(self.stamp.on(incident), now);
                 continue;
             }
-            let names = self.nameless.front().map(|(_, until_ns)| now.saturating_add(LOOK_NS).min(*until_ns));
-            let deadline = self.assembler.deadline().into_iter().chain(names).min();
+            let deadline = self.assembler.deadline().into_iter().chain(self.namer.deadline(now)).min();
             let wait = deadline.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
             let Self { rings, kmsg, events, logger, sampler, namer, .. } = &mut *self;
             tokio::select! {
@@ -216,22 +206,11 @@ impl Live {
             kmsg.finish(&mut self.events);
             self.take_log();
         }
-        let waiting = std::mem::take(&mut self.nameless).into_iter().map(|(incident, _)| incident);
-        let mut pending: Vec<Incident> = waiting.collect();
+        let mut pending = self.namer.held();
         for incident in self.assembler.finish() {
             pending.push(self.stamp.on(incident));
         }
         pending.into_iter().map(|incident| self.complete(incident)).collect()
-    }
-
-    /// The next incident of which all is known that will be.
-    fn named(&mut self, now: u64) -> Option<Incident> {
-        let (incident, until_ns) = self.nameless.front()?;
-        let wait = self.nameless.len() < NAMELESS && now < *until_ns;
-        if wait && self.namer.is_pending(incident, now) {
-            return None;
-        }
-        self.nameless.pop_front().map(|(incident, _)| incident)
     }
 
     /// Adds what the sources do not know of an incident.
@@ -272,6 +251,16 @@ impl Live {
         self.rings.as_ref().map(Rings::dropped).unwrap_or_default()
     }
 
+    /// Reclaim on the machine since the start. `None`: BPF does not tell of it.
+    pub fn reclaim(&mut self) -> Option<reclaim::Totals> {
+        self.rings.as_mut().and_then(|rings| rings.reclaim().ok())
+    }
+
+    /// How cgroups stand to their limits, by their paths, as of the last sample.
+    pub fn standings(&self) -> impl Iterator<Item = (String, Standing)> {
+        self.sampler.iter().flat_map(Sampler::standings)
+    }
+
     /// Reads everything that is there, BPF first: what it saw of a kill is there when the log has its line. The log
     /// is read without waiting for its wake-up, which comes with the kernel's next tick (`wake_up_klogd`).
     fn read_all(&mut self, log: Result<()>) -> Result<()> {
@@ -303,7 +292,12 @@ impl Live {
         if let Err(error) = due.and_then(|()| sampler.sample(clock::boottime_ns())) {
             note(&format!("the use of memory is not sampled any more: {error:#}"));
             self.sampler = None;
-        } else if let Some(warning) = sampler.warning() {
+            return;
+        }
+        if sampler.cgroups_came() {
+            self.namer.cgroups_came(clock::boottime_ns());
+        }
+        if let Some(warning) = sampler.warning() {
             note(&warning);
         }
     }
@@ -326,6 +320,9 @@ impl Live {
     fn read_files(&mut self) {
         for files in self.watch.read(clock::boottime_ns) {
             self.assembler.push(clock::boottime_ns(), Fact::Files(Box::new(files)));
+        }
+        for zones in self.watch.zones(clock::boottime_ns) {
+            self.assembler.push(clock::boottime_ns(), Fact::Zones(Box::new(zones)));
         }
     }
 }

@@ -34,6 +34,32 @@ pub struct Work {
     pub reclaimed_pages: u64,
 }
 
+/// Runs of compaction: each over one zone (`compact_zone`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Compacted {
+    /// Runs that ended.
+    pub runs: u64,
+    /// Time in them.
+    pub ns: u64,
+    /// Those that made a block of the order (`COMPACT_SUCCESS`).
+    pub succeeded: u64,
+}
+
+/// Compaction of one thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Compaction {
+    /// `bpf_get_current_pid_tgid` of the thread.
+    pub owner: u64,
+    /// Begin of the run under way, 0 if none is.
+    pub begin_ns: u64,
+    /// End of the last one.
+    pub end_ns: u64,
+    /// All of them, without a long pause between two.
+    pub total: Compacted,
+}
+
 /// Everything on the machine in one bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -54,12 +80,30 @@ pub struct Machine {
     pub throttled: u64,
     /// Time in that.
     pub throttled_ns: u64,
+    /// Compaction by tasks whose allocation wanted a block.
+    pub compaction: Compacted,
+    /// By kcompactd.
+    pub kcompactd: Compacted,
     /// Rounds that found no place to be counted in: the sums are too small.
     pub missed: u64,
     /// Rounds for a memory cgroup whose cgroup was not seen.
     pub unnamed: u64,
     /// Cgroups that reclaim was done for: each has an entry of its own for this bucket.
     pub cgroups: u64,
+}
+
+/// Everything on the machine since the programs were attached. Each CPU has its own, which never goes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Totals {
+    /// As in a bucket; `unnamed` and `cgroups` stay 0.
+    pub machine: Machine,
+    /// Zones that the page allocator looked at after a round (`reclaim_retry_zone`).
+    pub retry_zones: u64,
+    /// Times that an allocation asked whether to compact once more (`compact_retry`).
+    pub compact_retries: u64,
+    /// Runs of compaction that found no place to be counted in.
+    pub compactions_missed: u64,
 }
 
 /// What a cgroup's bucket is found by.
@@ -128,6 +172,8 @@ pub struct Escalation {
     pub rounds_owner: u64,
     /// Its rounds before the call.
     pub rounds: u64,
+    /// Compaction, of whichever thread has this place.
+    pub compaction: Compaction,
     /// Zones that the page allocator looked at last, for whichever thread has this place.
     pub retry: Retry,
 }

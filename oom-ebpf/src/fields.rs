@@ -41,6 +41,12 @@ pub(crate) static CALLS_SEEN: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static MARK_HAS_TASK: Global<u32> = Global::new(0);
 
+/// `COMPACT_SUCCESS`, and the argument of `mm_compaction_end` that is compared with it; [`ABSENT`] if it is not known.
+#[unsafe(no_mangle)]
+pub(crate) static COMPACT_SUCCESS: Global<u32> = Global::new(ABSENT);
+#[unsafe(no_mangle)]
+pub(crate) static COMPACT_STATUS_ARG: Global<u32> = Global::new(ABSENT);
+
 /// 1 to write what cannot be seen otherwise to the log ring (`--bpf-log`).
 #[unsafe(no_mangle)]
 pub(crate) static BPF_LOG: Global<u32> = Global::new(0);

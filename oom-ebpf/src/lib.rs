@@ -418,9 +418,14 @@ mod tests {
         assert_eq!(size_of::<MemoryBack>(), HEADER + 8 + 5 * 8);
         assert_eq!(size_of::<Reaper>(), HEADER + 8);
         assert_eq!(size_of::<End>(), HEADER + 8 + 8 + 16 + 8 + 8);
-        assert_eq!(size_of::<Machine>(), 2 * 32 + 9 * 8);
+        assert_eq!(size_of::<Compaction>(), 3 * 8 + 24);
+        assert_eq!(size_of::<Machine>(), 2 * 32 + 2 * 24 + 9 * 8);
+        assert_eq!(size_of::<Totals>(), size_of::<Machine>() + 3 * 8);
         assert_eq!(size_of::<RetryZone>(), 5 * 8 + ZONE_NAME_LEN);
-        assert_eq!(size_of::<Escalation>(), HEADER + 8 + 32 + 17 * 8 + 3 * 8 + size_of::<Retry>());
+        assert_eq!(
+            size_of::<Escalation>(),
+            HEADER + 8 + 32 + size_of::<Machine>() + 3 * 8 + size_of::<Compaction>() + size_of::<Retry>()
+        );
         assert_eq!(size_of::<Retry>(), 4 * 8 + RETRY_ZONES * 56);
     }
 

@@ -5,6 +5,7 @@
 //! - [`maps`]: rings, counters and the little state that programs share.
 //! - [`read`], [`task`], [`cgroup`]: kernel memory to wire records.
 //! - [`reclaim`]: sums of reclaim, by thread, cgroup and time.
+//! - [`compaction`]: sums of compaction.
 //! - [`call`]: one OOM call: its number, its announcement, its end.
 //! - [`levels`]: how full the memory cgroups are, once a call.
 //! - [`hooks`]: one hook a file, named after the kernel function or tracepoint.
@@ -21,6 +22,8 @@ fn main() {}
 mod call;
 #[cfg(target_arch = "bpf")]
 mod cgroup;
+#[cfg(target_arch = "bpf")]
+mod compaction;
 #[cfg(target_arch = "bpf")]
 mod fields;
 #[cfg(target_arch = "bpf")]

@@ -1,4 +1,5 @@
-//! Sums of reclaim: by thread, by memory cgroup and for the machine, the latter two in buckets of time.
+//! Sums of reclaim: by thread, by memory cgroup and for the machine, the latter two in buckets of time; and for the machine
+//! since the start.
 //!
 //! The hot paths: a round has a begin and an end, and in between `mm_vmscan_lru_shrink_inactive` for every 32 pages.
 //! Threads stand in an array, since looking there costs next to nothing; only the end of a round goes to the hash maps.
@@ -6,23 +7,23 @@
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, generated},
     macros::map,
-    maps::{Array, HashMap, LruHashMap},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
 use core::arch::asm;
 use oom_ebpf::{
     BUCKET_SHIFT, BUCKETS, CGROUP_BUCKETS, CgroupBucket, Escalation, Header, Kind, Machine, RETRY_ZONES,
-    Reclaim, Retry, RetryZone, Work,
+    Reclaim, Retry, RetryZone, Totals, Work,
 };
 
 use crate::{
-    cgroup,
+    cgroup, compaction,
     fields::{CSS_SERIAL_NR, OC_MEMCG},
     maps::{State, reserve_event},
     read::{now, pointer},
 };
 
 /// A longer pause begins a new series.
-const SERIES_NS: u64 = 10_000_000_000;
+pub(crate) const SERIES_NS: u64 = 10_000_000_000;
 /// Places for threads. Two that share one and are in a round at the same time: the second is not counted, which is.
 const THREADS_LEN: u32 = 8192;
 /// Places for what the page allocator saw of zones.
@@ -45,6 +46,12 @@ static PLACES: Array<u64> = Array::with_max_entries(BUCKETS, 0);
 /// Cgroups' buckets. The loader sets the size.
 #[map]
 static CGROUPS: LruHashMap<CgroupBucket, Work> = LruHashMap::with_max_entries(CGROUP_BUCKETS, 0);
+
+/// Since the start, on this CPU. Nothing that is counted happens in an interrupt, and the kernel keeps tasks from taking
+/// turns while a tracepoint's program runs, so nothing comes between a sum and its new value. (With `PREEMPT_RT` another task
+/// may, and cost a count.)
+#[map]
+static TOTALS: PerCpuArray<Totals> = PerCpuArray::with_max_entries(1, 0);
 
 /// Zones by the thread that looks for memory in them, at its id modulo the length.
 #[map]
@@ -92,6 +99,21 @@ fn add(sum: *mut u64, value: u64) {
     }
 }
 
+/// Adds where nobody else does.
+#[inline(always)]
+pub(crate) fn add_own(sum: *mut u64, value: u64) {
+    // SAFETY: an aligned word of this CPU's value of a map.
+    unsafe { *sum += value };
+}
+
+/// Adds to what is counted since the start.
+#[inline(always)]
+pub(crate) fn total(add_to: impl FnOnce(*mut Totals)) {
+    if let Some(totals) = TOTALS.get_ptr_mut(0) {
+        add_to(totals);
+    }
+}
+
 #[inline(always)]
 fn thread(owner: u64) -> Option<&'static mut Thread> {
     let thread = THREADS.get_ptr_mut(owner as u32 % THREADS_LEN)?;
@@ -129,10 +151,8 @@ pub(crate) fn for_cgroup(memcg: u64) {
 pub(crate) fn begin(round: Round) {
     let now = now();
     let Some(thread) = claim(bpf_get_current_pid_tgid()) else {
-        if let Some(machine) = machine(now) {
-            // SAFETY: a field of a map's value.
-            add(unsafe { &raw mut (*machine).missed }, 1);
-        }
+        // SAFETY: a field of a map's value.
+        count(|machine, add| add(unsafe { &raw mut (*machine).missed }, 1));
         return;
     };
     if now.saturating_sub(thread.end_ns) > SERIES_NS {
@@ -167,14 +187,20 @@ pub(crate) fn end(reclaimed_pages: u64) {
     thread.round = Round::None as u64;
     thread.end_ns = now;
     thread.cgroup = 0;
+    let direct = round == Round::Direct as u64;
+    // SAFETY: fields of a map's value.
+    total(|totals| unsafe {
+        let machine = &raw mut (*totals).machine;
+        sum(if direct { &raw mut (*machine).direct } else { &raw mut (*machine).memcg }, &work, add_own);
+    });
     let Some(machine) = machine(now) else { return };
-    if round == Round::Direct as u64 {
+    if direct {
         // SAFETY: a field of a map's value.
-        sum(unsafe { &raw mut (*machine).direct }, &work);
+        sum(unsafe { &raw mut (*machine).direct }, &work, add);
         return;
     }
     // SAFETY: as above.
-    sum(unsafe { &raw mut (*machine).memcg }, &work);
+    sum(unsafe { &raw mut (*machine).memcg }, &work, add);
     if cgroup == 0 {
         // SAFETY: as above.
         add(unsafe { &raw mut (*machine).unnamed }, 1);
@@ -182,18 +208,18 @@ pub(crate) fn end(reclaimed_pages: u64) {
     }
     let key = CgroupBucket { cgroup, bucket: now >> BUCKET_SHIFT };
     if let Some(known) = CGROUPS.get_ptr_mut(key) {
-        sum(known, &work);
+        sum(known, &work, add);
     } else if CGROUPS.insert(key, work, NOEXIST).is_ok() {
         // SAFETY: as above.
         add(unsafe { &raw mut (*machine).cgroups }, 1);
     } else if let Some(known) = CGROUPS.get_ptr_mut(key) {
         // Another CPU was faster.
-        sum(known, &work);
+        sum(known, &work, add);
     }
 }
 
 #[inline(always)]
-fn sum(total: *mut Work, work: &Work) {
+fn sum(total: *mut Work, work: &Work, add: fn(*mut u64, u64)) {
     // SAFETY: fields of a map's value.
     unsafe {
         add(&raw mut (*total).rounds, work.rounds);
@@ -238,9 +264,11 @@ pub(crate) fn scanned(pages: u64) -> bool {
     true
 }
 
-/// Something to add to the machine's bucket.
+/// Something to add to the machine's sums.
 #[inline(always)]
-pub(crate) fn count(add_to: impl FnOnce(*mut Machine, fn(*mut u64, u64))) {
+pub(crate) fn count(add_to: impl Fn(*mut Machine, fn(*mut u64, u64))) {
+    // SAFETY: a field of a map's value.
+    total(|totals| add_to(unsafe { &raw mut (*totals).machine }, add_own));
     if let Some(machine) = machine(now()) {
         add_to(machine, add);
     }
@@ -249,6 +277,8 @@ pub(crate) fn count(add_to: impl FnOnce(*mut Machine, fn(*mut u64, u64))) {
 /// The allocation of the running thread asks for compaction once more, or gives up.
 #[inline(always)]
 pub(crate) fn compact_retry() {
+    // SAFETY: a field of a map's value.
+    total(|totals| add_own(unsafe { &raw mut (*totals).compact_retries }, 1));
     let owner = bpf_get_current_pid_tgid();
     if let Some(thread) = thread(owner)
         && thread.owner == owner
@@ -260,6 +290,8 @@ pub(crate) fn compact_retry() {
 /// The page allocator looks at a zone after a round of the running thread.
 #[inline(always)]
 pub(crate) fn retry_zone(zone: u64, seen: &RetryZone) {
+    // SAFETY: a field of a map's value.
+    total(|totals| add_own(unsafe { &raw mut (*totals).retry_zones }, 1));
     let owner = bpf_get_current_pid_tgid();
     let rounds = rounds(owner);
     let Some(retry) = RETRIES.get_ptr_mut(owner as u32 % RETRIES_LEN) else { return };
@@ -334,6 +366,7 @@ pub(crate) fn announce(state: &State) {
         (*record).owner = state.owner;
         (*record).rounds_owner = thread.owner;
         (*record).rounds = thread.total.rounds;
+        copy(compaction::place(state.owner), &raw mut (*record).compaction);
         copy(RETRIES.get_ptr(state.owner as u32 % RETRIES_LEN), &raw mut (*record).retry);
     }
     entry.submit(0);

@@ -38,6 +38,7 @@ const BORDERS: &[Border] = &[
             "oom-agent/src/identity/fill",
             "oom-agent/src/incident/",
             "oom-agent/src/logs/",
+            "oom-agent/src/page/",
             "oom-agent/src/report/",
             "oom-agent/src/rank/answer",
             "oom-agent/src/rank/facts",
@@ -55,7 +56,7 @@ const BORDERS: &[Border] = &[
             "Instant",
             "rustix",
         ],
-        why: "incident/, the pure part of identity/, logs/, report/ and what rank computes are pure: no file system, no network, no clock; time is an argument",
+        why: "incident/, the pure part of identity/, logs/, page/, report/ and what rank computes are pure: no file system, no network, no clock; time is an argument",
     },
     Border {
         within: &["oom-agent/src/"],
@@ -72,8 +73,20 @@ const BORDERS: &[Border] = &[
     Border {
         within: &["oom-agent/src/"],
         except: &["oom-agent/src/web/"],
-        words: &["axum", "hyper", "tiny_http"],
+        words: &["axum", "hyper", "rustls", "tiny_http", "tokio_rustls"],
         why: "only web/ knows HTTP",
+    },
+    Border {
+        within: &["oom-agent/src/"],
+        except: &["oom-agent/src/page/"],
+        words: &["maud"],
+        why: "only page/ knows HTML",
+    },
+    Border {
+        within: &["oom-agent/src/page/"],
+        except: &["oom-agent/src/page/docs.rs"],
+        words: &["PreEscaped"],
+        why: "templates escape",
     },
     Border {
         within: &["oom-agent/src/"],

@@ -2,7 +2,7 @@
 
 use super::when::{When, Window};
 use crate::{
-    filter::{Filter, WhereArgs},
+    filter::{Filter, Selection, WhereArgs},
     print::{Format, show},
     sink::terminal::Show,
 };
@@ -88,6 +88,11 @@ impl NarrowArgs {
     /// When they have to be.
     pub(crate) fn window(&self) -> Window {
         Window { since: self.since.clone(), until: self.until.clone() }
+    }
+
+    /// Both.
+    pub(crate) fn selection(&self) -> Selection {
+        Selection { filter: self.filter(), window: self.window() }
     }
 
     /// The options that leave incidents out, as they are called; empty if none does.

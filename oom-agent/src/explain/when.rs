@@ -91,6 +91,17 @@ pub struct Window {
 }
 
 impl Window {
+    /// No moment before this, in milliseconds since 1970, is within. A day early: clocks of logs have offsets that are not
+    /// known. `None`: any may be.
+    pub fn earliest_ms(&self) -> Option<u64> {
+        let since = match self.since.as_ref()? {
+            When::Instant(instant) => *instant,
+            When::Clock(clock) => clock.to_zoned(TimeZone::UTC).ok()?.timestamp(),
+            When::Boot(_) => return None,
+        };
+        u64::try_from(since.as_millisecond() - 24 * 3_600_000).ok()
+    }
+
     /// Whether a moment is within. `None`: its time is not known, or not in the way that was asked for.
     pub fn holds(&self, moment: &Moment) -> Option<bool> {
         let Self { since, until } = self;
@@ -158,6 +169,20 @@ mod tests {
         ] {
             assert!(When::parse(wrong, &now()).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn nothing_before_the_earliest_is_within() {
+        let earliest = |since: &str| Window { since: Some(parse(since)), until: None }.earliest_ms();
+        let day = 24 * 3600;
+        let noon = parse("2026-11-20T12:00:00Z");
+        let When::Instant(noon) = noon else { unreachable!() };
+        let ms = Some((noon.as_second() - day) as u64 * 1000);
+        assert_eq!((earliest("2026-11-20T12:00:00Z"), earliest("2026-11-20 12:00")), (ms, ms));
+        assert_eq!((earliest("5s"), Window::default().earliest_ms()), (None, None));
+        // The largest offset that there is.
+        let window = Window { since: Some(parse("2026-11-20 12:00")), until: None };
+        assert_eq!(window.holds(&moment(Some(("2026-11-20T12:00:00", Some(14))), None)), Some(true));
     }
 
     #[test]

@@ -113,6 +113,11 @@ impl Logs {
         self.directories.iter().any(|it| it.watch.is_some())
     }
 
+    /// Nothing that comes is missed.
+    pub fn watches_all(&self) -> bool {
+        self.directories.iter().all(|it| it.watch.is_some())
+    }
+
     /// Reads what is there, once. Whether anything could be.
     pub fn list(root: &Path, names: &mut Names) -> bool {
         let mut any = false;

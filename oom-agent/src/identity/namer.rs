@@ -9,11 +9,19 @@ use crate::incident::identity::Identity;
 use crate::incident::model::Incident;
 use crate::note::note;
 use anyhow::Result;
+use std::collections::VecDeque;
 use std::future;
 use std::path::Path;
 
 /// What is not there is looked for no more often than this.
 const LOOK_NS: u64 = 1_000_000_000;
+
+/// An incident waits so long for the runtime to say what its containers are called.
+const PATIENCE_NS: u64 = 500_000_000;
+/// How often it is looked whether it did.
+const STEP_NS: u64 = 50_000_000;
+/// Incidents that wait for that, at most.
+const HELD: usize = 64;
 
 /// How often a name was not known, in the order of [`Unresolved::ALL`].
 pub type UnresolvedCounts = [u64; Unresolved::ALL.len()];
@@ -25,6 +33,8 @@ pub struct Namer {
     logs: Option<Logs>,
     cri: Option<Cri>,
     looked_ns: Option<u64>,
+    /// Incidents in their order, and how long they may wait.
+    held: VecDeque<(Incident, u64)>,
     unresolved: UnresolvedCounts,
 }
 
@@ -48,7 +58,7 @@ impl Namer {
         let logs =
             Logs::new(root).map_err(|error| warnings.push(format!("no names of pods: {error:#}"))).ok();
         let unresolved = [0; Unresolved::ALL.len()];
-        let mut namer = Self { names: Names::default(), logs, cri, looked_ns: None, unresolved };
+        let mut namer = Self { names: Names::default(), logs, cri, looked_ns: None, held: VecDeque::new(), unresolved };
         namer.look(now_ns);
         // Also where the logs say it all: what containers are made of only the runtime knows.
         namer.ask(now_ns);
@@ -106,13 +116,46 @@ impl Namer {
         }
     }
 
+    /// There are new cgroups. Where the kubelet's files do not tell what they are called, the runtime is asked before
+    /// something happens to them.
+    pub fn cgroups_came(&mut self, now_ns: u64) {
+        if !self.logs.as_ref().is_some_and(Logs::watches_all) {
+            self.ask(now_ns);
+        }
+    }
+
     /// Whether the runtime may know more in a moment.
     fn ask(&mut self, now_ns: u64) -> bool {
         self.cri.as_mut().is_some_and(|cri| cri.ask(now_ns))
     }
 
+    /// Takes an incident. It comes back by [`Self::ready`], with others in their order.
+    pub fn hold(&mut self, incident: Incident, now_ns: u64) {
+        self.held.push_back((incident, now_ns.saturating_add(PATIENCE_NS)));
+    }
+
+    /// The next incident of which all is known that will be, for [`Self::complete`].
+    pub fn ready(&mut self, now_ns: u64) -> Option<Incident> {
+        let (incident, until_ns) = self.held.pop_front()?;
+        if self.held.len() < HELD && now_ns < until_ns && self.is_pending(&incident, now_ns) {
+            self.held.push_front((incident, until_ns));
+            return None;
+        }
+        Some(incident)
+    }
+
+    /// When to ask for it again.
+    pub fn deadline(&self, now_ns: u64) -> Option<u64> {
+        self.held.front().map(|(_, until_ns)| now_ns.saturating_add(STEP_NS).min(*until_ns))
+    }
+
+    /// All that were held, at the end.
+    pub fn held(&mut self) -> Vec<Incident> {
+        std::mem::take(&mut self.held).into_iter().map(|(incident, _)| incident).collect()
+    }
+
     /// Whether more may be known of an incident in a moment: something of it has no name, and the runtime is asked.
-    pub fn is_pending(&mut self, incident: &Incident, now_ns: u64) -> bool {
+    fn is_pending(&mut self, incident: &Incident, now_ns: u64) -> bool {
         if self.cri.is_none() {
             return false;
         }

@@ -27,12 +27,67 @@ pub struct Escalation {
     /// Times that an allocation of order above 0 asked whether to compact once more (`should_compact_retry`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compact_retries: Option<u64>,
+    /// Compaction by the task that asked, up to this (without a pause of 10 s). Absent: not seen, or a single page was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compaction: Option<Compacted>,
     /// The last 10 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_10s: Option<Window>,
     /// The last 60 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_60s: Option<Window>,
+    /// How long tasks waited for memory (PSI), from files that were read at the kill: `state.files_read_after_ns` later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pressure: Option<Pressures>,
+}
+
+impl Escalation {
+    /// Reclaim was seen, or seen not to happen.
+    pub fn saw_reclaim(&self) -> bool {
+        let Self { reclaim_rounds, zones, last_10s, last_60s, .. } = self;
+        reclaim_rounds.is_some() || !zones.is_empty() || last_10s.is_some() || last_60s.is_some()
+    }
+}
+
+/// Pressure stall information. Absent: this kernel has none, or it is switched off (`psi=0`, `cgroup.pressure`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Pressures {
+    /// Tasks of the full memory cgroup and below it (`memory.pressure`, v2 only).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<Pressure>,
+    /// All tasks (`/proc/pressure/memory`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Pressure>,
+}
+
+/// Waits for memory: reclaim, refaults, throttling (`kernel/sched/psi.c`). The averages are percent of time, running ones
+/// over the last 10, 60 and 300 s, and computed every 2 s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Pressure {
+    /// Percent of the time in which at least one task waited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub some_avg10: Option<f64>,
+    /// The same over 60 s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub some_avg60: Option<f64>,
+    /// The same over 300 s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub some_avg300: Option<f64>,
+    /// That time altogether, since boot or since the cgroup was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub some_total_ns: Option<u64>,
+    /// Percent of the time in which all tasks that were not idle waited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_avg10: Option<f64>,
+    /// The same over 60 s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_avg60: Option<f64>,
+    /// The same over 300 s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_avg300: Option<f64>,
+    /// That time altogether.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_total_ns: Option<u64>,
 }
 
 /// The time right before the OOM path was entered. It begins where a bucket of the kernel side begins, every 1.07 s
@@ -59,6 +114,24 @@ pub struct Window {
     /// Time in that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throttled_ns: Option<u64>,
+    /// Compaction by tasks whose allocation wanted several pages in one piece.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compaction: Option<Compacted>,
+    /// Compaction in the background.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kcompactd: Option<Compacted>,
+}
+
+/// Runs of compaction, each over one zone (`compact_zone`, `mm/compaction.c`), and what came of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Compacted {
+    /// Runs that ended.
+    pub runs: u64,
+    /// Time in them.
+    pub ns: u64,
+    /// Those that made a block of the size (`COMPACT_SUCCESS`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub succeeded: Option<u64>,
 }
 
 /// Rounds of reclaim and what came of them.
@@ -107,4 +180,31 @@ pub struct RetryZone {
     pub no_progress_loops: u32,
     /// Whether all of `available` would have been enough.
     pub enough: bool,
+}
+
+/// Reclaim on the machine since the agent attached to it: the same sums as in a [`Window`], for ever. `None`: not seen here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Direct reclaim.
+    pub direct: Option<Work>,
+    /// Reclaim for the limits of memory cgroups.
+    pub memcg: Option<Work>,
+    /// kswapd.
+    pub kswapd: Option<Kswapd>,
+    /// Waits in reclaim.
+    pub throttled: Option<u64>,
+    /// Time in them.
+    pub throttled_ns: Option<u64>,
+    /// Zones that the page allocator looked at after a round of direct reclaim (`should_reclaim_retry`).
+    pub retry_zones: Option<u64>,
+    /// Times that an allocation asked whether to compact once more (`should_compact_retry`).
+    pub compact_retries: Option<u64>,
+    /// Compaction by tasks.
+    pub compaction: Option<Compacted>,
+    /// Compaction in the background.
+    pub kcompactd: Option<Compacted>,
+    /// Rounds of reclaim that could not be counted.
+    pub missed_rounds: u64,
+    /// Runs of compaction that could not be counted.
+    pub missed_compactions: u64,
 }

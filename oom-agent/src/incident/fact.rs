@@ -1,7 +1,7 @@
 //! What sources tell the assembler. One fact is one thing that happened in the kernel; nothing here is an incident yet.
 
-use super::escalation::{RetryZone, Window};
-pub use super::filled::{Child, FileCgroup, Files, Level, Of};
+use super::escalation::{Compacted, RetryZone, Window};
+pub use super::filled::{Child, FileCgroup, Files, Level, Of, Zones};
 use super::model::{Memory, ScopeKind};
 use crate::report;
 
@@ -27,6 +27,8 @@ pub enum Fact {
     Child(Box<Child>),
     /// What files said as soon as a kill was known.
     Files(Box<Files>),
+    /// How full the machine's zones were afterwards.
+    Zones(Box<Zones>),
     /// `oom_kill_process` was entered.
     Decision(Box<Decision>),
     /// A process was marked as victim or killed for sharing a victim's memory.
@@ -166,6 +168,8 @@ pub struct Escalation {
     pub scans_told: bool,
     /// [`Reclaim::compact_retries`] is seen.
     pub compaction_seen: bool,
+    /// Compaction by the task that asked, of late.
+    pub compaction: Option<Compacted>,
     /// Zones that the page allocator gave up on for the task that asked.
     pub zones: Vec<RetryZone>,
     /// The last 10 s. `None`: not known, or the agent has only just started.

@@ -1,5 +1,7 @@
 //! What sources tell of how full everything was.
 
+use super::escalation::Pressures;
+use super::machine::Zone;
 use super::state::MachineState;
 use std::collections::BTreeMap;
 
@@ -84,6 +86,8 @@ pub struct Files {
     pub children_total: Option<u64>,
     /// The machine.
     pub machine: Option<MachineState>,
+    /// How long tasks waited for memory.
+    pub pressure: Pressures,
 }
 
 /// One memory cgroup's files.
@@ -107,4 +111,15 @@ pub struct FileCgroup {
     pub oom_group: Option<bool>,
     /// `memory.stat`, bytes and events, with the names that it has there; v1: the `total_` ones, without that.
     pub stat: BTreeMap<String, u64>,
+}
+
+/// Zones as `/proc/zoneinfo` had them once a victim of a machine-wide kill had given its memory back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Zones {
+    /// Number of the call.
+    pub call: u64,
+    /// When they had been read, nanoseconds since boot.
+    pub read_ns: u64,
+    /// All of them.
+    pub zones: Vec<Zone>,
 }

@@ -13,6 +13,12 @@ pub struct Recovery {
     /// a victim's memory has been given back. Absent: not seen, or no memory cgroup was full.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub below_limit_ns: Option<u64>,
+    /// Where no memory cgroup was full: until a zone that the allocation may use was seen to have more free than its `min`
+    /// watermark and what is kept from such allocations (`__zone_watermark_ok`), so that the page could be had. Files are
+    /// looked at (`/proc/zoneinfo`) as soon as the agent knows that a victim's memory has been given back: it may have been
+    /// earlier. Absent: not seen, there was room at the kill already, or more than one page was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub above_watermark_ns: Option<u64>,
     /// Usage of the full cgroup when the last victim's memory was given back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage_after_bytes: Option<u64>,

@@ -19,7 +19,7 @@ use crate::{
         units,
     },
     startup::NotPermitted,
-    store::{self, Database, Error, Lookup, Page},
+    store::{self, Database, Error, Lookup, Most, Page},
 };
 use anyhow::{Context as _, Result, bail};
 pub use args::{IncidentsArgs, ListArgs, ShowArgs, What};
@@ -56,10 +56,9 @@ fn open(state_dir: &Path) -> Result<Database> {
 }
 
 fn list(store: &Database, args: &ListArgs) -> Result<()> {
-    let (filter, window) = (args.narrow.filter(), args.narrow.window());
-    let mut wants =
-        |incident: &Incident| window.holds(&Moment::of(incident)) == Some(true) && filter.wants(incident);
-    let page = store.list(None, args.limit.get(), &mut wants)?;
+    let selection = args.narrow.selection();
+    let page =
+        store.list(None, Most::incidents(args.limit.get()), &mut |incident| selection.wants(incident))?;
     if page.unreadable > 0 {
         let number = units::plural(page.unreadable, "incident is", "incidents are");
         note(&format!("{number} damaged in the store, and not listed"));
@@ -83,7 +82,7 @@ fn list(store: &Database, args: &ListArgs) -> Result<()> {
 fn text(page: &Page, all: u64, narrowed: bool, style: &Style) -> String {
     let shown = page.incidents.len() as u64;
     let stored = units::plural(all, "incident", "incidents");
-    let title = match (narrowed, page.more) {
+    let title = match (narrowed, page.next.is_some()) {
         (false, false) => format!("{stored} in the store"),
         (false, true) => format!("The last {} of {stored} in the store", units::count(shown)),
         (true, false) => format!("{} of {stored} in the store match", units::count(shown)),
@@ -101,7 +100,7 @@ fn text(page: &Page, all: u64, narrowed: bool, style: &Style) -> String {
         let entries: Vec<_> = page.incidents.iter().rev().map(entry).collect();
         lines.extend(rows(Column::left("ID"), &entries, several).lines(style.width));
         lines.push(Line::default());
-        let more = if page.more { " Earlier ones: --until, --limit." } else { "" };
+        let more = if page.next.is_some() { " Earlier ones: --until, --limit." } else { "" };
         lines.push(Line::new(Tone::Plain, format!("One in full: oom-agent incidents show ID.{more}")));
     }
     let mut out = String::new();

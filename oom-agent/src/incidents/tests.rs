@@ -6,7 +6,7 @@ use crate::sink::{escape, samples};
 use expect_test::{Expect, expect};
 
 fn check(incidents: Vec<Incident>, all: u64, narrowed: bool, more: bool, expected: &Expect) {
-    let page = Page { incidents, unreadable: 0, more };
+    let page = Page { incidents, next: more.then(String::new), ..Page::default() };
     let text = text(&page, all, narrowed, &Style { width: 80, color: false, candidates: Show::None });
     for line in text.lines() {
         assert!(escape::width(line) <= 80 && !line.chars().any(escape::is_unsafe), "{line:?}");

@@ -1,7 +1,7 @@
 //! Wire records to facts.
 
 use crate::incident::{
-    escalation::RetryZone,
+    escalation::{Compacted, RetryZone},
     fact::{
         Call, Candidate, CgroupPath, Child, Control, Decision, End, Escalation, Exit, Fact, Level,
         MemoryBack, Reaper, Reaping, Reclaim, Task, Victim,
@@ -245,6 +245,19 @@ fn is_full(name: &[u8; wire::NAME_LEN]) -> bool {
     name[..wire::NAME_LEN - 1].iter().all(|byte| *byte != 0)
 }
 
+/// `None`: another thread has its place.
+fn compaction(record: &wire::Escalation) -> Option<Compacted> {
+    /// As for rounds of reclaim (`SERIES_NS` of the BPF programs).
+    const SERIES_NS: u64 = 10_000_000_000;
+    let wire::Compaction { owner, begin_ns: _, end_ns, total } = record.compaction;
+    if owner != record.owner && owner != 0 {
+        return None;
+    }
+    let recent = owner == record.owner && record.header.time_ns.saturating_sub(end_ns) <= SERIES_NS;
+    let wire::Compacted { runs, ns, succeeded } = if recent { total } else { wire::Compacted::default() };
+    Some(Compacted { runs, ns, succeeded: Some(succeeded) })
+}
+
 fn escalation(record: &wire::Escalation) -> Escalation {
     let retry = &record.retry;
     let own = retry.owner == record.owner && record.rounds_owner == record.owner;
@@ -262,6 +275,7 @@ fn escalation(record: &wire::Escalation) -> Escalation {
     };
     Escalation {
         call: record.header.call,
+        compaction: compaction(record),
         zones: retry.zones[..count].iter().map(zone).collect(),
         ..Escalation::default()
     }

@@ -79,6 +79,8 @@ const PID_NUMBERS: &str = "pid.numbers";
 const PERCPU_COUNT: &str = "percpu_counter.count";
 const CSS_SET_SUBSYS: &str = "css_set.subsys";
 const MEMORY_CGRP_ID: (&str, &str) = ("cgroup_subsys_id", "memory_cgrp_id");
+/// What a run of compaction ends with if it made a block.
+pub const COMPACT_SUCCESS: (&str, &str) = ("compact_result", "COMPACT_SUCCESS");
 /// Counters in `mm_struct.rss_stat` (`NR_MM_COUNTERS`).
 const RSS_COUNTERS: u32 = 4;
 
@@ -101,7 +103,7 @@ pub fn paths() -> Vec<&'static str> {
 
 /// Questions about the fields, with functions and tracepoints of the probe table.
 pub fn wanted<'a>(paths: &'a [&'a str], funcs: &'a [&'a str], tracepoints: &'a [&'a str]) -> Wanted<'a> {
-    Wanted { fields: paths, funcs, tracepoints, enums: &[MEMORY_CGRP_ID] }
+    Wanted { fields: paths, funcs, tracepoints, enums: &[MEMORY_CGRP_ID, COMPACT_SUCCESS] }
 }
 
 /// The table's rows with this kernel's answers. `cgroup_v2`: the memory controller is on the v2 hierarchy.

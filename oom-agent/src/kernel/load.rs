@@ -14,6 +14,7 @@ use aya::{
     maps::{MapData, PerCpuArray, RingBuf},
     programs::{self as aya_programs, ProgramError},
 };
+use oom_ebpf::ABSENT;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use std::{any::Any, collections::BTreeMap, fs::File, io::BufReader};
@@ -148,7 +149,7 @@ impl Kernel {
         })?;
         let functions = probes::functions();
         let paths = fields::paths();
-        let wanted = fields::wanted(&paths, &functions, &["mark_victim"]);
+        let wanted = fields::wanted(&paths, &functions, &["mark_victim", "mm_compaction_end"]);
         let answers = btf::read(&mut BufReader::new(file), &wanted)
             .with_context(|| format!("cannot make sense of {}", btf::VMLINUX))?;
         let offsets = fields::resolve(&answers, cgroup_v2);
@@ -159,6 +160,14 @@ impl Kernel {
         let ids = Btf::parse(&btf::stand_in(&ids), Endianness::default())
             .context("cannot hand the kernel's type ids to the BPF loader")?;
         Ok(Self { answers, offsets, ids })
+    }
+
+    /// `COMPACT_SUCCESS`, and which argument of `mm_compaction_end` is the result: the last one, `int status`.
+    fn compact_success(&self) -> Option<(u32, u32)> {
+        let (enumeration, name) = fields::COMPACT_SUCCESS;
+        let value = u32::try_from(self.answers.enumerator(enumeration, name)?).ok()?;
+        let args = self.answers.tracepoint("mm_compaction_end")?.args.len();
+        Some((value, u32::try_from(args).ok()?.checked_sub(1).filter(|last| matches!(last, 4 | 5))?))
     }
 
     /// Whether `mark_victim` hands over the task: `(void *, struct task_struct *, uid_t)` instead of `(void *, int)`.
@@ -182,6 +191,9 @@ impl<'a> Attempt<'a> {
         let mut values: BTreeMap<&str, u32> = kernel.offsets.values.clone();
         values.insert("CALLS_SEEN", u32::from(calls));
         values.insert("MARK_HAS_TASK", u32::from(kernel.mark_has_task()));
+        let (success, arg) = kernel.compact_success().unwrap_or((ABSENT, ABSENT));
+        values.insert("COMPACT_SUCCESS", success);
+        values.insert("COMPACT_STATUS_ARG", arg);
         values.insert("BPF_LOG", u32::from(options.bpf_log));
         let mut loader = loader_without_btf();
         for (global, value) in &values {
@@ -273,7 +285,7 @@ impl<'a> Attempt<'a> {
     fn finish(mut self, level: Level, hooks: Vec<HookStatus>) -> Result<Loaded> {
         let logger =
             if self.options.bpf_log { Some(aya_log::EbpfLogger::init(&mut self.object)?) } else { None };
-        let windows = Windows::new(&mut self.object, &hooks)?;
+        let windows = Windows::new(&mut self.object, &hooks, self.kernel.compact_success().is_some())?;
         let mut map = |name: &str| {
             self.object.take_map(name).with_context(|| format!("the BPF object has no map {name}"))
         };

@@ -189,6 +189,18 @@ pub const HOOKS: &[Hook] = &[
         ways: &[&[program("compact_retry", RawTracepoint)]],
     },
     Hook {
+        target: "mm_compaction_begin",
+        gives: "time in compaction",
+        need: Need::Optional,
+        ways: &[&[program("compaction_begin", RawTracepoint)]],
+    },
+    Hook {
+        target: "mm_compaction_end",
+        gives: "time in compaction",
+        need: Need::Optional,
+        ways: &[&[program("compaction_end", RawTracepoint)]],
+    },
+    Hook {
         target: "oom_badness",
         gives: "the kernel's own points (5.10 inlines it: then computed)",
         need: Need::Optional,

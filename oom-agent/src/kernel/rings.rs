@@ -1,7 +1,7 @@
 //! The rings' records as facts, in an order that makes sense: candidates before the end of their call.
 
 use super::{decode::Decoder, load::Loaded, windows::Windows};
-use crate::incident::fact::Fact;
+use crate::incident::{escalation::Totals, fact::Fact};
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use oom_ebpf::{RING_BULK, RING_EVENTS};
@@ -100,6 +100,11 @@ impl Rings {
     /// Records that found no room since start, as of the last drain.
     pub const fn dropped(&self) -> Dropped {
         self.dropped
+    }
+
+    /// Reclaim on the machine since the start.
+    pub fn reclaim(&mut self) -> Result<Totals> {
+        self.windows.totals()
     }
 
     fn read_drops(&self) -> Result<Dropped> {

@@ -1,17 +1,19 @@
-//! Sums of reclaim over the time before a call, from the buckets that the BPF programs keep.
+//! Sums of reclaim over the time before a call, from the buckets that the BPF programs keep; and since the start.
+
+mod totals;
 
 use super::load::HookStatus;
 use crate::{
     clock,
     incident::{
-        escalation::{Kswapd, Window, Work},
+        escalation::{Compacted, Kswapd, Window, Work},
         fact::Escalation,
     },
 };
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, Pod,
-    maps::{HashMap, MapData, MapError},
+    maps::{HashMap, MapData, MapError, PerCpuArray},
     util::nr_cpus,
 };
 use oom_ebpf as wire;
@@ -33,6 +35,8 @@ unsafe impl Pod for Raw<wire::Machine> {}
 unsafe impl Pod for Raw<wire::Work> {}
 // SAFETY: as above.
 unsafe impl Pod for Raw<wire::CgroupBucket> {}
+// SAFETY: as above.
+unsafe impl Pod for Raw<wire::Totals> {}
 
 /// Entries for the map of cgroups' buckets: each CPU keeps some free ones in hand, which others do not get.
 pub fn cgroup_buckets() -> u32 {
@@ -44,6 +48,7 @@ pub fn cgroup_buckets() -> u32 {
 pub struct Windows {
     machine: HashMap<MapData, u64, Raw<wire::Machine>>,
     cgroups: HashMap<MapData, Raw<wire::CgroupBucket>, Raw<wire::Work>>,
+    totals: PerCpuArray<MapData, Raw<wire::Totals>>,
     view: View,
     /// Buckets that nobody adds to any more, by number.
     finished: BTreeMap<u64, wire::Machine>,
@@ -62,21 +67,63 @@ struct View {
     kswapd: bool,
     throttled: bool,
     compaction: bool,
+    zones: bool,
+    compactions: bool,
+    /// What came of compaction.
+    compact_results: bool,
     /// A page was looked at: this kernel tells of it. With the multi-generational LRU not all do.
     scans_told: bool,
 }
 
+impl View {
+    /// Whether one of these has a page that was looked at.
+    fn see<'a>(&mut self, mut sums: impl Iterator<Item = &'a wire::Machine>) {
+        self.scans_told |=
+            sums.any(|it| it.direct.scanned_pages | it.memcg.scanned_pages | it.kswapd_scanned_pages > 0);
+    }
+
+    /// Pages that were looked at are told.
+    const fn tells_scans(self) -> bool {
+        self.scans && self.scans_told
+    }
+
+    fn work(self, work: &wire::Work) -> Work {
+        Work {
+            rounds: work.rounds,
+            ns: work.ns,
+            scanned_pages: (self.tells_scans() || work.rounds == 0).then_some(work.scanned_pages),
+            reclaimed_pages: work.reclaimed_pages,
+        }
+    }
+
+    fn compacted(self, of: &wire::Compacted) -> Option<Compacted> {
+        let wire::Compacted { runs, ns, succeeded } = *of;
+        let succeeded = self.compact_results.then_some(succeeded);
+        self.compactions.then_some(Compacted { runs, ns, succeeded })
+    }
+
+    fn kswapd(self, all: &wire::Machine) -> Option<Kswapd> {
+        self.kswapd.then(|| Kswapd {
+            wakes: all.kswapd_wakes,
+            sleeps: all.kswapd_sleeps,
+            scanned_pages: self.tells_scans().then_some(all.kswapd_scanned_pages),
+            reclaimed_pages: self.tells_scans().then_some(all.kswapd_reclaimed_pages),
+        })
+    }
+}
+
 impl Windows {
-    /// Takes the maps of an object whose programs are attached.
+    /// Takes the maps of an object whose programs are attached. `compact_results`: they see what comes of compaction.
     ///
     /// # Errors
     /// If it has not the maps.
-    pub fn new(object: &mut Ebpf, hooks: &[HookStatus]) -> Result<Self> {
+    pub fn new(object: &mut Ebpf, hooks: &[HookStatus], compact_results: bool) -> Result<Self> {
         let mut map =
             |name: &str| object.take_map(name).with_context(|| format!("the BPF object has no map {name}"));
         let mut machine: HashMap<_, u64, Raw<wire::Machine>> = HashMap::try_from(map("MACHINE")?)?;
         let mut cgroups: HashMap<_, Raw<wire::CgroupBucket>, Raw<wire::Work>> =
             HashMap::try_from(map("CGROUPS")?)?;
+        let totals = PerCpuArray::try_from(map("TOTALS")?)?;
         let used = |target: &str| hooks.iter().any(|hook| hook.target == target && hook.used.is_some());
         let round = |kind: &str| {
             ["begin", "end"].iter().all(|edge| used(&format!("mm_vmscan_{kind}_reclaim_{edge}")))
@@ -97,14 +144,20 @@ impl Windows {
             kswapd: used("mm_vmscan_kswapd_wake") && used("mm_vmscan_kswapd_sleep"),
             throttled: used("mm_vmscan_throttled"),
             compaction: used("compact_retry"),
+            zones: used("reclaim_retry_zone"),
+            compactions: used("mm_compaction_begin") && used("mm_compaction_end"),
+            compact_results,
             scans_told: false,
         };
-        Ok(Self { machine, cgroups, view, finished: BTreeMap::new() })
+        Ok(Self { machine, cgroups, totals, view, finished: BTreeMap::new() })
     }
 
     /// Adds the windows to what a record says.
     pub fn add(&mut self, record: &wire::Escalation, fact: &mut Escalation) {
         fact.compaction_seen = self.view.compaction;
+        let results = |it: Compacted| it.succeeded.filter(|_| self.view.compact_results);
+        let own = fact.compaction.filter(|_| self.view.compactions);
+        fact.compaction = own.map(|it| Compacted { succeeded: results(it), ..it });
         let now = bucket(clock::boottime_ns());
         let Some(long) = Span::new(record.header.time_ns, LONG, self.view.since_ns) else { return };
         let first = bucket(long.from_ns);
@@ -115,11 +168,8 @@ impl Windows {
         let Ok(machine) = self.machine_buckets(first, bucket(long.to_ns), now) else { return };
         let cgroups = self.cgroup_buckets(record.cgroup, first, bucket(long.to_ns));
         let cgroups = cgroups.ok().filter(|_| record.cgroup != 0);
-        let scanned = |it: &wire::Machine| {
-            it.direct.scanned_pages | it.memcg.scanned_pages | it.kswapd_scanned_pages > 0
-        };
-        self.view.scans_told |= machine.values().any(scanned) || scanned(&record.machine_now);
-        fact.scans_told = self.view.scans && self.view.scans_told;
+        self.view.see(machine.values().chain([&record.machine_now]));
+        fact.scans_told = self.view.tells_scans();
         let window = |span: &Span| window(span, self.view, record, &machine, cgroups.as_ref());
         fact.last_10s = Span::new(record.header.time_ns, SHORT, self.view.since_ns).map(|span| window(&span));
         fact.last_60s = Some(window(&long));
@@ -210,29 +260,19 @@ fn window(
     for (_, bucket) in cgroups.into_iter().flat_map(|cgroups| cgroups.range(numbers.clone())) {
         add(&mut own, bucket);
     }
-    let told = view.scans && view.scans_told;
-    let work = |work: &wire::Work| Work {
-        rounds: work.rounds,
-        ns: work.ns,
-        scanned_pages: (told || work.rounds == 0).then_some(work.scanned_pages),
-        reclaimed_pages: work.reclaimed_pages,
-    };
     // Sums that are too small are not told.
     let whole = all.missed == 0;
     let own_whole = whole && view.cgroup && all.unnamed == 0 && all.cgroups <= CROWD;
     Window {
         seconds: (span.to_ns - span.from_ns) as f64 / 1e9,
-        cgroup: (own_whole && cgroups.is_some()).then(|| work(&own)),
-        direct: (whole && view.direct).then(|| work(&all.direct)),
-        memcg: (whole && view.memcg).then(|| work(&all.memcg)),
-        kswapd: view.kswapd.then(|| Kswapd {
-            wakes: all.kswapd_wakes,
-            sleeps: all.kswapd_sleeps,
-            scanned_pages: told.then_some(all.kswapd_scanned_pages),
-            reclaimed_pages: told.then_some(all.kswapd_reclaimed_pages),
-        }),
+        cgroup: (own_whole && cgroups.is_some()).then(|| view.work(&own)),
+        direct: (whole && view.direct).then(|| view.work(&all.direct)),
+        memcg: (whole && view.memcg).then(|| view.work(&all.memcg)),
+        kswapd: view.kswapd(&all),
         throttled: view.throttled.then_some(all.throttled),
         throttled_ns: view.throttled.then_some(all.throttled_ns),
+        compaction: view.compacted(&all.compaction),
+        kcompactd: view.compacted(&all.kcompactd),
     }
 }
 
@@ -246,6 +286,8 @@ fn add_machine(sum: &mut wire::Machine, bucket: &wire::Machine) {
         kswapd_reclaimed_pages,
         throttled,
         throttled_ns,
+        compaction,
+        kcompactd,
         missed,
         unnamed,
         cgroups,
@@ -258,6 +300,8 @@ fn add_machine(sum: &mut wire::Machine, bucket: &wire::Machine) {
     sum.kswapd_reclaimed_pages += kswapd_reclaimed_pages;
     sum.throttled += throttled;
     sum.throttled_ns += throttled_ns;
+    add_compacted(&mut sum.compaction, compaction);
+    add_compacted(&mut sum.kcompactd, kcompactd);
     sum.missed += missed;
     sum.unnamed += unnamed;
     sum.cgroups += cgroups;
@@ -269,6 +313,13 @@ fn add(sum: &mut wire::Work, bucket: &wire::Work) {
     sum.ns += ns;
     sum.scanned_pages += scanned_pages;
     sum.reclaimed_pages += reclaimed_pages;
+}
+
+fn add_compacted(sum: &mut wire::Compacted, bucket: &wire::Compacted) {
+    let wire::Compacted { runs, ns, succeeded } = bucket;
+    sum.runs += runs;
+    sum.ns += ns;
+    sum.succeeded += succeeded;
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod watch;
 pub mod what_if;
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 
@@ -61,6 +61,20 @@ pub fn run(args: &RankArgs) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write to stdout"),
     }
+}
+
+/// Who would be killed now, of the machine or in a memory cgroup.
+///
+/// # Errors
+/// The cgroup does not exist; /proc or the memory controller cannot be read.
+pub fn now(cgroup: Option<&str>) -> Result<Answer> {
+    let cgroup = cgroup.map(|asked| read::cgroup_path(Path::new("/"), asked)).transpose()?;
+    Question { cgroup, changes: Vec::new() }.ask()
+}
+
+/// An answer as `--format json` prints it, with `top` candidates.
+pub fn json(answer: &Answer, top: usize) -> String {
+    json::any_line(&limited(answer, Some(top)))
 }
 
 fn shown(args: &RankArgs, answer: &Answer) -> String {

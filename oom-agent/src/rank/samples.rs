@@ -129,7 +129,7 @@ fn hostile() -> Facts {
 }
 
 /// One answer of every kind, with a name for its golden.
-pub(super) fn all() -> Vec<(&'static str, Answer)> {
+pub(crate) fn all() -> Vec<(&'static str, Answer)> {
     let ask = |facts: &Facts, cgroup, changes: &[Change]| {
         Answer::new(facts, Some("2026-11-20T10:15:03.214+01:00".into()), cgroup, changes).unwrap()
     };

@@ -94,7 +94,8 @@ fn title(answer: &Answer) -> Prose {
     prose
 }
 
-fn headline(answer: &Answer) -> Prose {
+/// What the kernel would do.
+pub(crate) fn headline(answer: &Answer) -> Prose {
     let mut prose = Prose::new();
     if !answer.complete {
         prose.say(Tone::Strong, "As far as can be seen: ");
@@ -179,7 +180,8 @@ fn level<'a>(ranking: &'a Ranking, cgroup: &str) -> Option<&'a Level> {
     ranking.levels.iter().find(|level| level.cgroup == cgroup)
 }
 
-fn place_words(answer: &Answer, ranking: &Ranking) -> Prose {
+/// Which limit it is about.
+pub(crate) fn place_words(answer: &Answer, ranking: &Ranking) -> Prose {
     let mut prose = Prose::new();
     let asked = answer.asked_cgroup.as_deref();
     match (&ranking.scope.cgroup, asked) {
@@ -335,7 +337,8 @@ fn runner_up(ranking: &Ranking) -> Option<&Candidate> {
     ranking.candidates.iter().find(|candidate| candidate.pid == next)
 }
 
-fn why(ranking: &Ranking) -> Prose {
+/// Why this one.
+pub(crate) fn why(ranking: &Ranking) -> Prose {
     let mut prose = Prose::new();
     let Some(decision) = &ranking.decision else { return prose };
     let Some(points) = decision.points else { return prose };
@@ -357,7 +360,8 @@ fn why(ranking: &Ranking) -> Prose {
     prose
 }
 
-fn evidence(answer: &Answer) -> Prose {
+/// What it is made of.
+pub(crate) fn evidence(answer: &Answer) -> Prose {
     let mut prose = Prose::new();
     let compared = answer.cross_check.compared;
     let agree = compared.saturating_sub(answer.cross_check.disagree.len() as u64);

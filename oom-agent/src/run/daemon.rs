@@ -2,6 +2,7 @@
 
 use super::{
     calm::{Calm, Held},
+    next::Next,
     texts::Texts,
 };
 use crate::{
@@ -10,18 +11,20 @@ use crate::{
     kernel::host::Host,
     live::{Live, Start},
     note::note,
+    page,
     sink::{
         Tally,
-        metrics::{About, Bounds, CONTENT_TYPE, Counts, Metrics, Stored},
+        metrics::{About, Bounds, CONTENT_TYPE, Counts, Http, Metrics, Scrape, Stored},
         summary, terminal, units,
     },
-    source::cgroupfs::Tree,
+    source::{cgroupfs::Tree, own},
     startup::sees,
-    store::{Outcome, Status, Store},
-    web::{Answer, Ask},
+    store::{Outcome, Page, Status, Store},
+    web::{Answer, Ask, Counts as HttpCounts, List, News, Read},
 };
 use anyhow::Result;
 use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
+use tokio::sync::watch;
 
 /// The tree of cgroups is not looked at more often than this, however many ask.
 const LOOK_NS: u64 = 1_000_000_000;
@@ -38,7 +41,12 @@ pub(super) struct Daemon {
     level: Level,
     /// For `/readyz`: a line for each hook.
     hooks: String,
+    /// Name of the machine.
+    node: Option<String>,
     store: Store,
+    /// For who listens to events.
+    news: watch::Sender<Option<String>>,
+    pub(super) next: Next,
 }
 
 impl Daemon {
@@ -56,6 +64,8 @@ impl Daemon {
         if tree.is_none() {
             note("no memory cgroups can be seen here: their metrics begin with the first kill");
         }
+        // Where it cannot be read: everything that can be later is new.
+        let (news, _) = watch::channel(store.last_stored().unwrap_or_default());
         let mut daemon = Self {
             metrics: Metrics::new(about, Bounds::default())?,
             texts: Texts::default(),
@@ -65,7 +75,10 @@ impl Daemon {
             looked_ns: None,
             level: start.level,
             hooks,
+            node: host.node.value().filter(|node| *node != "(none)").cloned(),
             store,
+            news,
+            next: Next::default(),
         };
         daemon.look(live);
         Ok(daemon)
@@ -79,6 +92,7 @@ impl Daemon {
         if outcome == Outcome::Known {
             return;
         }
+        self.news.send_replace(Some(incident.id.clone()));
         self.metrics.incident(incident);
         self.tally.count(incident);
         if self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64) {
@@ -86,19 +100,68 @@ impl Daemon {
         }
     }
 
-    /// Answers a question.
-    pub(super) fn answer(&mut self, ask: Ask, live: &mut Live) -> Answer {
+    /// Answers. Who asked may have lost patience.
+    pub(super) fn answer(&mut self, ask: Ask, live: &mut Live, http: HttpCounts) {
         match ask {
-            Ask::Healthy => Answer::text(true, "ok\n".to_owned()),
-            Ask::Ready => self.ready(live),
-            Ask::Metrics => {
+            Ask::Healthy(reply) => drop(reply.send(Answer::text(true, "ok\n".to_owned()))),
+            Ask::Ready(reply) => drop(reply.send(self.ready(live))),
+            Ask::Metrics(reply) => {
                 self.look(live);
-                self.count(live);
+                self.count(live, http);
+                self.scrape(live);
                 let Self { texts, metrics, .. } = self;
                 let text = texts.get(|| metrics.text());
-                Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }
+                drop(reply.send(Answer { good: true, kind: CONTENT_TYPE, body: Shared(text).into() }));
             }
+            Ask::About(reply) => drop(reply.send(self.about(live))),
+            Ask::List(list, reply) => drop(reply.send(self.list(&list))),
+            Ask::Incident(id, reply) => drop(reply.send(self.find(&id))),
+            Ask::Next(id, reply) => drop(reply.send(self.next(id.as_deref()))),
         }
+    }
+
+    fn about(&self, live: &Live) -> page::About {
+        let Status { problem, held, .. } = self.store.status();
+        let mut troubles = Vec::new();
+        if !live.has_bpf() && !live.reads_log() {
+            troubles.push("it sees no OOM kills any more".to_owned());
+        }
+        troubles.extend(problem.as_ref().map(|problem| {
+            let held = units::plural(*held, "incident is", "incidents are");
+            format!("incidents cannot be stored: {problem}. {held} in memory only")
+        }));
+        let sees = sees(self.level).to_owned();
+        page::About { node: self.node.clone(), sees, troubles, stored: self.store.count().ok() }
+    }
+
+    fn list(&self, list: &List) -> Read<Page> {
+        let List { selection, before, most } = list;
+        self.readable()?;
+        self.store
+            .list(before.as_deref(), *most, &mut |incident| selection.wants(incident))
+            .map_err(|error| unreadable(&error.to_string()))
+    }
+
+    fn find(&self, id: &str) -> Read<Option<String>> {
+        let found = self.store.get(id).map_err(|error| unreadable(&error.to_string()))?;
+        if found.is_none() {
+            // It may be on the disk.
+            self.readable()?;
+        }
+        Ok(found)
+    }
+
+    fn next(&self, id: Option<&str>) -> Read<Option<(String, String)>> {
+        self.store.following(id).map_err(|error| unreadable(&error.to_string()))
+    }
+
+    /// For who is told when something is stored.
+    pub(super) fn news(&self) -> News {
+        self.news.subscribe()
+    }
+
+    fn readable(&self) -> Read<()> {
+        self.store.unreadable().map_or(Ok(()), |why| Err(unreadable(why)))
     }
 
     fn ready(&self, live: &Live) -> Answer {
@@ -122,7 +185,7 @@ impl Daemon {
         }
     }
 
-    fn count(&mut self, live: &Live) {
+    fn count(&mut self, live: &Live, http: HttpCounts) {
         let (totals, dropped) = (live.totals(), live.dropped());
         self.metrics.counts(Counts {
             lost_events: dropped.events,
@@ -132,7 +195,23 @@ impl Daemon {
             unresolved: live.unresolved(),
             reads_log: live.reads_log(),
             stored: self.stored(),
+            http: Http {
+                slow_readers: http.slow_readers,
+                refused_logins: http.refused_logins,
+                subscribers: http.subscribers,
+                refused_subscribers: http.refused_subscribers,
+            },
         });
+    }
+
+    fn scrape(&mut self, live: &mut Live) {
+        let scrape = Scrape {
+            reclaim: live.reclaim(),
+            next: self.next.asked(Path::new("/"), clock::boottime_ns()),
+            own: own::read(Path::new("/")),
+            standings: live.standings().collect(),
+        };
+        self.metrics.scrape(scrape);
     }
 
     fn stored(&self) -> Stored {
@@ -188,6 +267,10 @@ impl Daemon {
         self.tally.lost_records = totals.lost_records.max(live.dropped().events);
         note(&format!("ended: {}", summary(&self.tally, ran)));
     }
+}
+
+fn unreadable(why: &str) -> String {
+    format!("the store cannot be read: {why}")
 }
 
 /// A text that several may be sent.

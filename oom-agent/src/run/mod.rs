@@ -6,11 +6,13 @@
 //! # Layout
 //! - [`RunArgs`]: its arguments.
 //! - `daemon`: what is done with an incident and answered to a question.
+//! - `next`: who would be killed next.
 //! - `calm`: a storm is not a storm of log lines.
 //! - `texts`: how many texts may wait for slow readers.
 
 mod calm;
 mod daemon;
+mod next;
 mod texts;
 
 use crate::{
@@ -21,7 +23,7 @@ use crate::{
     resident,
     startup::{NotPermitted, UseArgs, announce, duration},
     store::{Retention, STATE_DIR, Store},
-    web::{self, Patience, Question},
+    web::{self, Access, Patience, Server},
 };
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -29,6 +31,7 @@ use daemon::Daemon;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -44,13 +47,20 @@ const QUESTIONS: usize = 16;
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-HTTP: /metrics for Prometheus, /healthz (it is alive), /readyz (it sees OOM kills, and how much of them).
+HTTP: / for people, /metrics for Prometheus, /healthz (it is alive), /readyz (it sees OOM kills, and how much of them),
+/api/v1/incidents, /api/v1/incidents/ID, /api/v1/rank, /api/v1/events (JSON; see /api/v1/openapi.json).
 
 Exit status: 0 ended by SIGTERM or SIGINT, 1 failed, 2 usage, 3 not permitted or not supported here.")]
 pub struct RunArgs {
     /// Where HTTP is answered. Port 0: one that is free; stderr says which.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9758")]
     pub listen: SocketAddr,
+    /// TLS and passwords: the file that Prometheus' exporters share (`web.config.file`). Read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
+    /// A token that is needed for everything but /metrics, /healthz and /readyz: as Bearer, or as the password of Basic.
+    #[arg(long, value_name = "FILE")]
+    pub api_token_file: Option<PathBuf>,
     /// Where incidents are stored, for `oom-agent incidents`.
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     pub state_dir: PathBuf,
@@ -90,6 +100,7 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
         interrupt: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
         terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
     };
+    let access = Arc::new(Access::open(args.web_config.as_deref(), args.api_token_file.as_deref())?);
     // Then what a second agent fails at, before it has attached anything. Who connects now is answered after the start.
     let listener = web::listen(args.listen)?;
     let address = web::address(&listener)?;
@@ -105,8 +116,10 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
     for message in &messages {
         note(message);
     }
-    note(&format!("listening on http://{address}: /metrics, /healthz, /readyz"));
-    let done = watch(&mut live, &mut daemon, listener, &mut end).await;
+    let scheme = if access.encrypts() { "https" } else { "http" };
+    access.warnings(address).iter().for_each(|warning| note(warning));
+    note(&format!("listening on {scheme}://{address}: / for people, /metrics, /healthz, /readyz, /api/v1"));
+    let done = watch(&mut live, &mut daemon, listener, access, &mut end).await;
     let pending = live.finish();
     for incident in &pending {
         daemon.incident(incident);
@@ -116,9 +129,16 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
 }
 
 /// Until a signal comes, or a source breaks.
-async fn watch(live: &mut Live, daemon: &mut Daemon, listener: TcpListener, end: &mut End) -> Result<()> {
+async fn watch(
+    live: &mut Live,
+    daemon: &mut Daemon,
+    listener: TcpListener,
+    access: Arc<Access>,
+    end: &mut End,
+) -> Result<()> {
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    tokio::spawn(web::serve(listener, sender, Patience::default()));
+    let server = Server::new(sender, daemon.news(), access, Patience::default());
+    tokio::spawn(web::serve(listener, server.clone()));
     loop {
         tokio::select! {
             incident = live.next() => {
@@ -127,11 +147,9 @@ async fn watch(live: &mut Live, daemon: &mut Daemon, listener: TcpListener, end:
                 // In a storm the next one is there already: connections have their turn too.
                 yield_now().await;
             }
-            Some(Question { ask, answer }) = questions.recv() => {
-                // Who asked may have lost patience.
-                let _ = answer.send(daemon.answer(ask, live));
-            }
+            Some(ask) = questions.recv() => daemon.answer(ask, live, server.counts()),
             () = daemon.held_back() => daemon.say_held_back(),
+            () = daemon.next.due() => daemon.next.step(),
             () = daemon.store_due() => daemon.retry_store(),
             () = end.signal() => return Ok(()),
         }

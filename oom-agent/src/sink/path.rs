@@ -43,7 +43,14 @@ pub fn shorten(path: &str, columns: usize) -> String {
     if columns < 30 {
         return escape::cut_middle(leaf, columns).into_owned();
     }
-    format!("{}{}", if rest.is_empty() { "/" } else { ".../" }, escape::cut_middle(leaf, columns - 4))
+    let begin = if !rest.is_empty() {
+        ".../"
+    } else if absolute {
+        "/"
+    } else {
+        ""
+    };
+    format!("{begin}{}", escape::cut_middle(leaf, columns - 4))
 }
 
 /// The last name of a path; `/` for the root.

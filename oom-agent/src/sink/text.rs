@@ -66,6 +66,11 @@ impl Line {
         }
     }
 
+    /// What it is made of.
+    pub fn spans(&self) -> &[Span] {
+        &self.0
+    }
+
     /// Columns.
     pub fn width(&self) -> usize {
         self.0.iter().map(|span| escape::width(&span.text)).sum()

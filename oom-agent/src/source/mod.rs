@@ -4,11 +4,13 @@
 //! - [`kmsg`]: the running kernel's log.
 //! - [`sampler`]: how much memory is in use, again and again.
 //! - [`state`]: how full cgroups and the machine are, in files.
+//! - [`own`]: the agent's own process.
 //! - `pause`: what they wait by.
 //! - `cgroupfs`: memory cgroups' directories, for others too.
 
 pub(crate) mod cgroupfs;
 pub mod kmsg;
+pub mod own;
 mod pause;
 pub mod sampler;
 pub mod state;

@@ -13,7 +13,7 @@ mod tree;
 
 use super::pause::Pause;
 use crate::incident::growth::Growth;
-use crate::incident::growth::history::History;
+use crate::incident::growth::history::{History, Standing};
 use crate::incident::model::Incident;
 use crate::kernel::host::cgroup::Memory;
 use anyhow::Result;
@@ -56,6 +56,8 @@ pub struct Sampler {
     /// Cgroups with a limit that found no room, and whether that was said.
     unsampled: usize,
     said: bool,
+    /// The last sample found cgroups that are new, or have another limit.
+    came: bool,
 }
 
 impl Sampler {
@@ -79,6 +81,7 @@ impl Sampler {
             asked: 0,
             unsampled: 0,
             said: false,
+            came: false,
         })
     }
 
@@ -121,7 +124,9 @@ impl Sampler {
             tree.glance();
         }
         // Cgroups that are new, or have another limit.
+        self.came = false;
         for (id, limit) in tree.limits() {
+            self.came |= limit.is_some();
             let Some(limit) = limit else {
                 history.gone(id);
                 continue;
@@ -151,6 +156,11 @@ impl Sampler {
         }
     }
 
+    /// Whether the last sample found cgroups that are new, or have another limit.
+    pub const fn cgroups_came(&self) -> bool {
+        self.came
+    }
+
     /// What an operator should know, once.
     pub fn warning(&mut self) -> Option<String> {
         if self.said || self.unsampled == 0 {
@@ -159,6 +169,12 @@ impl Sampler {
         self.said = true;
         let number = self.unsampled;
         Some(format!("{number} memory cgroups have a limit and no history: only {CGROUPS} are sampled"))
+    }
+
+    /// How every cgroup that is sampled stands to its limit: its path as the kernel writes it, and what the last sample says.
+    pub fn standings(&self) -> impl Iterator<Item = (String, Standing)> {
+        let watched = self.tree.iter().flat_map(Tree::watched);
+        watched.filter_map(|(path, id)| Some((path, self.history.standing(id)?)))
     }
 
     /// How the memory in an incident's scope had grown, as far as it was sampled.

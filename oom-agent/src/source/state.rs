@@ -3,16 +3,17 @@
 //! Everything fails soft: the cgroup may be gone. What the kernel's own counters tell is not read again.
 //!
 //! # Layout
-//! - `files`: reads and parses. Here: what is to be read when, and not too often.
+//! - `files`: reads and parses; `zones`: of zones. Here: what is to be read when, and not too often.
 
 mod files;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 use super::cgroupfs::Tree;
 use crate::{
     incident::{
-        fact::{Child, Fact, Files, Of},
+        fact::{Child, Fact, Files, Of, Zones},
         model::ScopeKind,
         state::CHILDREN,
     },
@@ -20,7 +21,7 @@ use crate::{
     report::{Event, Report, What},
 };
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     path::{Path, PathBuf},
 };
 
@@ -64,7 +65,15 @@ pub struct Watch {
     waiting: Vec<Request>,
     /// When it was read, the latest last.
     read: VecDeque<u64>,
+    /// Calls in which the machine was full, the latest last, and those of them whose victims gave memory back.
+    wide: VecDeque<u64>,
+    recovering: BTreeSet<u64>,
+    /// When zones were read, the latest last.
+    looked: VecDeque<u64>,
 }
+
+/// Calls whose recovery is waited for.
+const WIDE: usize = 64;
 
 impl Watch {
     /// `root`: `/` but in tests. `calls`: the OOM path is seen by BPF, otherwise the log's reports say what to read.
@@ -78,6 +87,9 @@ impl Watch {
             levels: 0,
             waiting: Vec::new(),
             read: VecDeque::new(),
+            wide: VecDeque::new(),
+            recovering: BTreeSet::new(),
+            looked: VecDeque::new(),
         }
     }
 
@@ -93,7 +105,16 @@ impl Watch {
                     Some(_) => Where::Unknown,
                     None => Where::Machine,
                 };
+                if scope == Where::Machine {
+                    if self.wide.len() == WIDE {
+                        self.wide.pop_front();
+                    }
+                    self.wide.push_back(call.call);
+                }
                 self.open = Some(Request { of: Of::Call(call.call), scope, told: None });
+            }
+            Fact::MemoryBack(back) if self.wide.contains(&back.call) => {
+                self.recovering.insert(back.call);
             }
             Fact::Level(level) => self.levels = level.call,
             Fact::Child(child) => self.child(child),
@@ -106,6 +127,17 @@ impl Watch {
             }
             _ => {}
         }
+    }
+
+    /// Reads zones for those that gave memory back, not too often.
+    pub fn zones(&mut self, now_ns: impl Fn() -> u64) -> Vec<Zones> {
+        let calls = std::mem::take(&mut self.recovering);
+        if calls.is_empty() || !may(&mut self.looked, now_ns()) {
+            return Vec::new();
+        }
+        let zones = zones::read(&self.root, rustix::param::page_size() as u64);
+        let read_ns = now_ns();
+        calls.into_iter().map(|call| Zones { call, read_ns, zones: zones.clone() }).collect()
     }
 
     fn child(&mut self, child: &Child) {
@@ -141,21 +173,27 @@ impl Watch {
     pub fn read(&mut self, now_ns: impl Fn() -> u64) -> Vec<Files> {
         let waiting = std::mem::take(&mut self.waiting);
         let read = waiting.into_iter().map(|request| {
-            let now = now_ns();
-            let recent = |since: &u64| now.saturating_sub(*since) < WINDOW_NS;
-            if self.read.len() >= BUDGET && self.read.front().is_some_and(recent) {
+            if !may(&mut self.read, now_ns()) {
                 return files::none(request.of);
             }
             let files = files::read(&self.root, self.tree.as_ref(), &request);
-            let now = now_ns();
-            self.read.push_back(now);
-            while self.read.len() > BUDGET {
-                self.read.pop_front();
-            }
-            Files { read_ns: Some(now), ..files }
+            Files { read_ns: Some(now_ns()), ..files }
         });
         read.collect()
     }
+}
+
+/// Whether there is room in the budget for one more at this time. It is taken.
+fn may(times: &mut VecDeque<u64>, now_ns: u64) -> bool {
+    let recent = |since: &u64| now_ns.saturating_sub(*since) < WINDOW_NS;
+    if times.len() >= BUDGET {
+        if times.front().is_some_and(recent) {
+            return false;
+        }
+        times.pop_front();
+    }
+    times.push_back(now_ns);
+    true
 }
 
 /// What was full, as the log says it.

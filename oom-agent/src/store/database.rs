@@ -88,8 +88,30 @@ pub struct Page {
     pub incidents: Vec<Incident>,
     /// Rows that are damaged, and left out.
     pub unreadable: u64,
-    /// There is more before the last one.
-    pub more: bool,
+    /// The list goes on before this id.
+    pub next: Option<String>,
+    /// It ended since there is no room for more in it. Else, where it goes on, as much was looked at as may be at a time.
+    pub full: bool,
+    /// Bytes of JSON of those in it.
+    pub bytes: usize,
+}
+
+/// How much a list may be and cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Most {
+    /// Incidents in it.
+    pub incidents: usize,
+    /// Incidents that are looked at.
+    pub rows: usize,
+    /// Bytes of JSON of those in it, about. One is always taken.
+    pub bytes: usize,
+}
+
+impl Most {
+    /// So many incidents, whatever that costs.
+    pub const fn incidents(incidents: usize) -> Self {
+        Self { incidents, rows: usize::MAX, bytes: usize::MAX }
+    }
 }
 
 /// What an id, or the end of one, names.
@@ -106,7 +128,7 @@ pub enum Lookup {
 /// A database that is open.
 #[derive(Debug)]
 pub struct Database {
-    db: Connection,
+    pub(super) db: Connection,
 }
 
 impl Database {
@@ -204,7 +226,10 @@ impl Database {
         let expired = self.put(&[], retention, now_ms)?.expired;
         let limit = retention.max_bytes.saturating_sub(CHECKPOINT_PAGES as u64 * 4096);
         if pragma(&self.db, "page_count")?.saturating_mul(pragma(&self.db, "page_size")?) > limit {
-            self.db.execute_batch("PRAGMA incremental_vacuum(4096)")?;
+            // Each step frees one page.
+            let mut vacuum = self.db.prepare("PRAGMA incremental_vacuum(4096)")?;
+            let mut pages = vacuum.query([])?;
+            while pages.next()?.is_some() {}
         }
         Ok(expired)
     }
@@ -216,25 +241,36 @@ impl Database {
     pub fn list(
         &self,
         before: Option<&str>,
-        limit: usize,
+        most: Most,
         wants: &mut dyn FnMut(&Incident) -> bool,
     ) -> Result<Page, Error> {
         let mut page = Page::default();
-        let mut statement =
-            self.db.prepare("SELECT brief FROM incidents WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC")?;
+        let mut statement = self
+            .db
+            .prepare("SELECT brief, id FROM incidents WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC")?;
         let mut rows = statement.query([before])?;
+        let (mut looked_at, mut last) = (0, None);
         while let Some(row) = rows.next()? {
-            match serde_json::from_str(&text(row, 0)?) {
+            if looked_at == most.rows {
+                page.next = last;
+                break;
+            }
+            looked_at += 1;
+            let brief = text(row, 0)?;
+            match serde_json::from_str(&brief) {
                 Ok(incident) if wants(&incident) => {
-                    if page.incidents.len() == limit {
-                        page.more = true;
+                    let heavy = !page.incidents.is_empty() && page.bytes + brief.len() > most.bytes;
+                    if page.incidents.len() == most.incidents || heavy {
+                        (page.next, page.full) = (last, true);
                         break;
                     }
+                    page.bytes += brief.len();
                     page.incidents.push(incident);
                 }
                 Ok(_) => {}
                 Err(_) => page.unreadable += 1,
             }
+            last = Some(text(row, 1)?);
         }
         Ok(page)
     }
@@ -416,7 +452,7 @@ fn pragma(db: &Connection, name: &str) -> Result<u64, Error> {
 }
 
 /// A column's text. SQLite has no checksums: a damaged page may hold anything.
-fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     let bytes = row.get_ref(column)?.as_bytes_or_null()?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default())
 }

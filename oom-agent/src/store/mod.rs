@@ -3,11 +3,13 @@
 //!
 //! # Layout
 //! - [`Store`]: what `run` writes to. [`Database`]: one SQLite file, also for the commands that only read.
-//! - `record`: an incident as a row, pure. `file`: the files around SQLite. `error`: why not.
+//! - `record`: an incident as a row, pure. `file`: the files around SQLite. `follow`: what
+//!   is stored next. `error`: why not.
 
 mod database;
 mod error;
 mod file;
+mod follow;
 mod record;
 
 #[cfg(test)]
@@ -16,7 +18,7 @@ mod tests;
 use crate::clock;
 use crate::incident::model::Incident;
 use crate::sink::units;
-pub use database::{Database, Lookup, Page, Retention};
+pub use database::{Database, Lookup, Most, Page, Retention};
 pub use error::Error;
 use record::Record;
 use std::fs::File;
@@ -165,6 +167,22 @@ impl Store {
         &self.status
     }
 
+    /// Why nothing that is on the disk can be read now. What is in memory can.
+    pub fn unreadable(&self) -> Option<&str> {
+        match self.disk {
+            Some(_) => None,
+            None => Some(self.status.problem.as_deref().unwrap_or("it is not open")),
+        }
+    }
+
+    /// How many incidents can be read.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn count(&self) -> Result<u64, Error> {
+        self.databases().map(Database::count).sum()
+    }
+
     /// Bytes in use on the disk.
     pub fn bytes(&self) -> Option<u64> {
         self.disk.as_ref()?.database.used().ok()
@@ -196,20 +214,29 @@ impl Store {
     pub fn list(
         &self,
         before: Option<&str>,
-        limit: usize,
+        most: Most,
         wants: &mut dyn FnMut(&Incident) -> bool,
     ) -> Result<Page, Error> {
         let mut all = Page::default();
         for database in self.databases() {
-            let page = database.list(before, limit, wants)?;
+            let page = database.list(before, most, wants)?;
             all.incidents.extend(page.incidents);
             all.unreadable += page.unreadable;
-            all.more |= page.more;
+            all.bytes += page.bytes;
+            all.full |= page.full;
+            // Before the later of two ends only one of them was looked at.
+            all.next = all.next.max(page.next);
         }
         all.incidents.sort_by(|one, other| other.id.cmp(&one.id));
         all.incidents.dedup_by(|one, other| one.id == other.id);
-        all.more |= all.incidents.len() > limit;
-        all.incidents.truncate(limit);
+        if let Some(next) = &all.next {
+            all.incidents.retain(|incident| incident.id >= *next);
+        }
+        if all.incidents.len() > most.incidents {
+            all.incidents.truncate(most.incidents);
+            all.next = all.incidents.last().map(|last| last.id.clone());
+            all.full = true;
+        }
         Ok(all)
     }
 

@@ -81,6 +81,8 @@ fn brief(incident: &Incident) -> Incident {
         oom_path_ns: incident.oom_path_ns,
         recovery_ns: incident.recovery_ns,
         freed_bytes: incident.freed_bytes,
+        // Which kill in a row it is.
+        recovery: incident.recovery.clone(),
         diagnosis,
         evidence,
         ..Incident::default()

@@ -1,29 +1,53 @@
 //! HTTP: who may connect, for how long, and what is answered. The only place that knows HTTP.
 //!
 //! Whoever can reach the port may be hostile or merely broken: connections, headers and times are bounded, bodies are not
-//! read. What needs the agent's state is asked of the one who owns it, by a [`Question`]: there is nothing to lock, and an
+//! read. What needs the agent's state is asked of the one who owns it, by an [`Ask`]: there is nothing to lock, and an
 //! agent that hangs is not healthy.
 //!
 //! # Layout
-//! - [`listen`], [`serve`]: connections.
-//! - `route`: which path is what.
+//! - [`listen`], [`serve`]: connections. Below them hyper by hand, for the bounds; above them axum.
 //! - `patient`: a reader that does not read is left.
+//! - `route`: which path is what. `api`: JSON. `page`: HTML.
+//! - [`Access`]: TLS, passwords, the token.
+//! - [`Ask`]: what the agent is asked. `problem`: why there is no answer. `room`: how much of answers may wait in memory.
+//! - [`Counts`]: what is counted.
 
+mod access;
+mod api;
+mod ask;
+mod counts;
+mod page;
 mod patient;
+mod problem;
+mod room;
 mod route;
 
-pub use route::{Answer, Ask, Question};
+pub use access::Access;
+pub use api::News;
+pub use ask::{Answer, Ask, List, Read, Reply};
+pub use counts::Counts;
 
 use anyhow::{Context as _, Result};
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use api::{Looks, Subscribers};
+use ask::Agent;
+use axum::Router;
+use counts::Counters;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use patient::Patient;
+use room::Room;
+use route::{App, router};
 use std::{io::ErrorKind, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket},
     sync::{Semaphore, mpsc},
-    time::sleep,
+    time::{sleep, timeout},
 };
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 /// Connections at a time. Others wait in the kernel's queue.
 const CONNECTIONS: usize = 128;
@@ -102,18 +126,50 @@ pub fn address(listener: &TcpListener) -> Result<SocketAddr> {
     listener.local_addr().context("cannot read the address that is listened on")
 }
 
-/// Answers, for ever. What it cannot answer itself it asks.
-pub async fn serve(listener: TcpListener, questions: mpsc::Sender<Question>, patience: Patience) {
+/// Answers. What it does not know it asks.
+#[derive(Clone, Debug)]
+pub struct Server {
+    app: App,
+    patience: Patience,
+}
+
+impl Server {
+    /// `asks`: to the one who knows. `news`: which incident was stored last.
+    pub fn new(asks: mpsc::Sender<Ask>, news: News, access: Arc<Access>, patience: Patience) -> Self {
+        let app = App {
+            agent: Agent(asks),
+            room: Room::default(),
+            looks: Looks::default(),
+            subscribers: Subscribers::new(news),
+            counts: Counters::default(),
+            access,
+        };
+        Self { app, patience }
+    }
+
+    /// What it counted.
+    pub fn counts(&self) -> Counts {
+        self.app.counts.get(&self.app.subscribers)
+    }
+}
+
+/// Answers, for ever.
+pub async fn serve(listener: TcpListener, server: Server) {
+    let Server { app, patience } = server;
+    let (counts, access) = (app.counts.clone(), Arc::clone(&app.access));
+    let router = router(app);
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     // It is never closed.
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let questions = questions.clone();
+                // Answers are written whole.
+                let _ = stream.set_nodelay(true);
+                let (router, counts, tls) = (router.clone(), counts.clone(), access.rules().tls.clone());
                 let crowded = room.available_permits() < CONNECTIONS / 2;
                 let times = if crowded { patience.crowded } else { patience.calm };
                 tokio::spawn(async move {
-                    connection(stream, questions, times).await;
+                    connection(Patient::new(stream, times.write, counts), tls, router, times).await;
                     drop(permit);
                 });
             }
@@ -123,17 +179,26 @@ pub async fn serve(listener: TcpListener, questions: mpsc::Sender<Question>, pat
     }
 }
 
-async fn connection(stream: TcpStream, questions: mpsc::Sender<Question>, times: Times) {
-    // Answers are written whole.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| route::answer(request, &questions));
+async fn connection(stream: Patient, tls: Option<Arc<ServerConfig>>, router: Router, times: Times) {
+    match tls {
+        None => talk(stream, router, times).await,
+        Some(tls) => {
+            // Who does not get that far need not be told why.
+            if let Ok(Ok(stream)) = timeout(times.headers, TlsAcceptor::from(tls).accept(stream)).await {
+                talk(stream, router, times).await;
+            }
+        }
+    }
+}
+
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, times: Times) {
+    let service = TowerToHyperService::new(router);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(times.headers)
         .max_buf_size(HEADERS_BYTES)
         .max_headers(HEADERS);
-    let stream = TokioIo::new(Patient::new(stream, times.write));
-    let mut connection = pin!(http.serve_connection(stream, service));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     // How it ended is the other side's business.
     tokio::select! {
         _ = &mut connection => return,

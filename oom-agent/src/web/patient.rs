@@ -1,5 +1,6 @@
 //! A connection that is given up if the other side does not take what it is sent.
 
+use super::counts::Counters;
 use std::{
     future::Future as _,
     io::{self, ErrorKind, IoSlice},
@@ -18,13 +19,14 @@ use tokio::{
 pub(super) struct Patient {
     stream: TcpStream,
     patience: Duration,
+    counts: Counters,
     /// Runs while something waits to be written.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
-    pub(super) const fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, deadline: None }
+    pub(super) const fn new(stream: TcpStream, patience: Duration, counts: Counters) -> Self {
+        Self { stream, patience, counts, deadline: None }
     }
 
     fn bounded(
@@ -37,6 +39,7 @@ impl Patient {
         }
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(self.patience)));
         ready!(deadline.as_mut().poll(context));
+        self.counts.slow_reader();
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
 }

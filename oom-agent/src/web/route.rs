@@ -1,98 +1,81 @@
 //! Which path is what.
 
-use http_body_util::Full;
-use hyper::{
-    Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+use super::{
+    access::{Access, gate},
+    api::{self, Looks, Subscribers},
+    ask::{Agent, Answer, Ask, Reply},
+    counts::Counters,
+    page,
+    problem::Problem,
+    room::Room,
 };
-use std::{convert::Infallible, time::Duration};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get},
 };
+use std::sync::Arc;
 
-/// How long the agent may take for an answer.
-const BUSY: Duration = Duration::from_secs(5);
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// `/metrics`.
-    Metrics,
-    /// `/healthz`: whether it is alive.
-    Healthy,
-    /// `/readyz`: whether it sees OOM kills, and how much of them.
-    Ready,
-}
-
-/// For the one who knows.
-#[derive(Debug)]
-pub struct Question {
-    /// What is asked for.
-    pub ask: Ask,
-    /// Who asks. Gone if it took too long.
-    pub answer: oneshot::Sender<Answer>,
-}
-
-/// What is answered.
+/// What every handler gets.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    /// It is as it should be: status 200, else 503.
-    pub good: bool,
-    /// Content type.
-    pub kind: &'static str,
-    /// The text.
-    pub body: Bytes,
+pub(super) struct App {
+    pub(super) agent: Agent,
+    pub(super) room: Room,
+    pub(super) looks: Looks,
+    pub(super) subscribers: Subscribers,
+    pub(super) counts: Counters,
+    pub(super) access: Arc<Access>,
 }
 
-impl Answer {
-    /// Text for a person.
-    pub fn text(good: bool, text: String) -> Self {
-        Self { good, kind: "text/plain; charset=utf-8", body: text.into() }
-    }
+/// Everything that is answered. Who else has paths merges a router of their own.
+pub(super) fn router(app: App) -> Router {
+    Router::new()
+        .route("/metrics", text(Ask::Metrics))
+        .route("/healthz", text(Ask::Healthy))
+        .route("/readyz", text(Ask::Ready))
+        .merge(api::router())
+        .merge(page::router())
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(middleware::from_fn_with_state(app.clone(), gate))
+        .layer(middleware::map_response(harden))
+        .with_state(app)
 }
 
-/// Answers a request. Its body is not read.
-pub(super) async fn answer(
-    request: Request<Incoming>,
-    questions: &mpsc::Sender<Question>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let ask = match request.uri().path() {
-        "/metrics" => Ask::Metrics,
-        "/healthz" => Ask::Healthy,
-        "/readyz" => Ask::Ready,
-        _ => return Ok(plain(StatusCode::NOT_FOUND, "not found: /metrics, /healthz, /readyz\n")),
-    };
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut refused = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Ok(refused);
-    }
-    let (sender, receiver) = oneshot::channel();
-    let asked = async {
-        questions.send(Question { ask, answer: sender }).await.ok()?;
-        receiver.await.ok()
-    };
-    Ok(match timeout(BUSY, asked).await.ok().flatten() {
+/// A text that the agent has ready.
+fn text(ask: fn(Reply<Answer>) -> Ask) -> MethodRouter<App> {
+    get(async move |State(app): State<App>| match app.agent.ask(ask).await {
         Some(Answer { good, kind, body }) => {
             let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            response(status, kind, body)
+            (status, [(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response()
         }
-        None => plain(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy or ends\n"),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "the agent is busy or ends\n").into_response(),
     })
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    response(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+async fn not_found(uri: Uri) -> Response {
+    if api::has(uri.path()) {
+        let detail = "not found: see /api/v1/incidents".to_owned();
+        return Problem::not_found(detail).into_response();
+    }
+    (StatusCode::NOT_FOUND, "not found: /, /metrics, /healthz, /readyz, /api/v1/incidents\n").into_response()
 }
 
-fn response(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+async fn not_allowed(uri: Uri) -> Response {
+    if api::has(uri.path()) {
+        return Problem::method().into_response();
+    }
+    (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n").into_response()
+}
+
+/// What all answers have. What a handler says itself stays.
+async fn harden(mut response: Response) -> Response {
+    let headers: &mut HeaderMap = response.headers_mut();
+    for (name, value) in [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
     response
 }

@@ -1,8 +1,18 @@
+//! Bounds, with sockets.
+
+mod access;
+mod api;
+mod events;
+mod pages;
+
 use super::*;
-use hyper::body::Bytes;
+use crate::{kernel::host::test_root::TestRoot, store::Store};
+use axum::body::Bytes;
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::watch,
     time::{Instant, timeout},
 };
 
@@ -14,6 +24,11 @@ const SHORT: Times = Times {
 /// The times where there is room: long enough to be told from those of a crowd.
 const LONG: Times = Times { headers: Duration::from_mins(1), write: Duration::from_mins(1), ..SHORT };
 
+/// Everybody may come in.
+fn open() -> Arc<Access> {
+    Arc::new(Access::open(None, None).unwrap())
+}
+
 /// A server whose `/metrics` has this many bytes.
 fn server(bytes: usize) -> SocketAddr {
     server_with(bytes, Patience { calm: SHORT, crowded: SHORT })
@@ -22,16 +37,23 @@ fn server(bytes: usize) -> SocketAddr {
 fn server_with(bytes: usize, patience: Patience) -> SocketAddr {
     let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = address(&listener).unwrap();
-    let (sender, mut questions) = mpsc::channel::<Question>(16);
+    let (sender, mut asks) = mpsc::channel::<Ask>(16);
     let body = Bytes::from(vec![b'x'; bytes]);
-    tokio::spawn(serve(listener, sender, patience));
+    let (_, news) = watch::channel(None);
+    tokio::spawn(serve(listener, Server::new(sender, news, open(), patience)));
     tokio::spawn(async move {
-        while let Some(Question { ask, answer }) = questions.recv().await {
-            let _ = answer.send(match ask {
-                Ask::Metrics => Answer { good: true, kind: "text/plain", body: body.clone() },
-                Ask::Healthy => Answer::text(true, "ok\n".into()),
-                Ask::Ready => Answer::text(false, "no\n".into()),
-            });
+        while let Some(ask) = asks.recv().await {
+            match ask {
+                Ask::Metrics(reply) => {
+                    drop(reply.send(Answer { good: true, kind: "text/plain", body: body.clone() }));
+                }
+                Ask::Healthy(reply) => drop(reply.send(Answer::text(true, "ok\n".into()))),
+                Ask::Ready(reply) => drop(reply.send(Answer::text(false, "no\n".into()))),
+                Ask::List(_, reply) => drop(reply.send(Err("none here".into()))),
+                Ask::About(reply) => drop(reply.send(crate::page::About::default())),
+                Ask::Incident(_, reply) => drop(reply.send(Err("none here".into()))),
+                Ask::Next(_, reply) => drop(reply.send(Err("none here".into()))),
+            }
         }
     });
     address
@@ -59,10 +81,17 @@ async fn paths_and_methods() {
         (get("/metrics?a=b"), "HTTP/1.1 200 OK\r\n", "\r\n\r\nxxx"),
         (get("/healthz"), "HTTP/1.1 200 OK\r\n", "\r\n\r\nok\n"),
         (get("/readyz"), "HTTP/1.1 503 ", "\r\n\r\nno\n"),
-        (get("/../etc/passwd"), "HTTP/1.1 404 ", "/readyz\n"),
+        (get("/../etc/passwd"), "HTTP/1.1 404 ", "/api/v1/incidents\n"),
         (b"HEAD /metrics HTTP/1.0\r\n\r\n".into(), "HTTP/1.0 200 OK\r\n", "\r\n\r\n"),
         (b"DELETE /metrics HTTP/1.0\r\n\r\n".into(), "HTTP/1.0 405 ", "only GET and HEAD\n"),
-        (b"POST /metrics HTTP/1.1\r\nContent-Length: 999999999\r\n\r\nxx".into(), "HTTP/1.1 405 ", "HEAD\n"),
+        (
+            b"POST /metrics HTTP/1.1\r\nContent-Length: 999999999\r\n\r\nxx".into(),
+            "HTTP/1.1 413 ",
+            "a body\n",
+        ),
+        (b"GET /healthz HTTP/1.1\r\nContent-Length: 1\r\n\r\nx".into(), "HTTP/1.1 413 ", "a body\n"),
+        (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n".into(), "HTTP/1.1 413 ", "a body\n"),
+        (b"GET /healthz HTTP/1.0\r\nContent-Length: 0\r\n\r\n".into(), "HTTP/1.0 200 ", "ok\n"),
         (b"garbage\r\n\r\n".into(), "HTTP/1.1 400 ", "\r\n\r\n"),
         (
             vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, b'\r', b'\n', b'\r', b'\n'],

@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking, also in what it is made of")]
 
+mod crowd;
+mod prometheus;
 mod support;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,8 +18,10 @@ fn a_kill_is_an_increase_from_zero_and_the_end_is_clean() {
     else {
         return;
     };
-    let victims =
-        format!("oom_victims_total{{namespace=\"\",pod=\"\",container=\"\",cgroup=\"{}\",role=\"selected\"}}", support::label(cgroup.path()));
+    let victims = format!(
+        "oom_victims_total{{namespace=\"\",pod=\"\",container=\"\",cgroup=\"{}\",role=\"selected\"}}",
+        support::label(cgroup.path())
+    );
     let memcg = "oom_incidents_total{scope=\"memcg\"}";
     // The agent looks at the tree once a second at most.
     wait_until("the cgroup is seen", || daemon.value(&victims) == Some(0.0));

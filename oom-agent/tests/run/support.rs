@@ -40,6 +40,17 @@ pub(crate) fn incidents(state: &Path, what: &str) -> String {
     String::from_utf8_lossy(&said.stdout).into_owned()
 }
 
+/// The whole answer to a request. `None`: nobody listens.
+pub(crate) fn get(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    Some(answer)
+}
+
 /// As a label's value.
 pub(crate) fn label(path: &str) -> String {
     path.replace('\\', "\\\\").replace('"', "\\\"")
@@ -91,10 +102,7 @@ impl Daemon {
 
     /// The whole answer.
     pub(crate) fn get(&self, path: &str) -> String {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        let mut answer = String::new();
-        self.connect(request.as_bytes()).read_to_string(&mut answer).expect("an answer");
-        answer
+        get(&self.address, path).expect("it listens")
     }
 
     /// A sample's value now.

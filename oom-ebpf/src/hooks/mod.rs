@@ -1,6 +1,7 @@
 //! One hook a file, named after the kernel function or tracepoint. A function is hooked by a trampoline (fentry,
 //! fexit) or, where those are refused, by a kprobe and kretprobe; the loader chooses by trying.
 
+mod compaction;
 mod exit_mmap;
 mod kswapd;
 mod mark_victim;

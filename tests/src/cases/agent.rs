@@ -166,6 +166,12 @@ impl Agent {
         self.child.id()
     }
 
+    /// Waits until it says a line on stderr with these words in it, or the limit.
+    pub(crate) fn says(&self, limit: Duration, words: &str) -> Option<String> {
+        self.err.wait(limit, |lines| lines.iter().any(|line| line.contains(words)));
+        self.err.lock().0.iter().find(|line| line.contains(words)).cloned()
+    }
+
     /// Nothing was taken from it yet.
     pub(crate) fn is_fresh(&self) -> bool {
         self.taken == 0

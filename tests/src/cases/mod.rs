@@ -5,6 +5,7 @@
 //! - [`demo`]: one kill to look at.
 //! - [`memcg`], [`wide`], [`rank`], [`again`]: one function a case.
 //! - [`why`]: what leads to a kill, one function a case.
+//! - [`totals`]: the daemon's metrics of reclaim.
 //! - [`hard`], [`hard_input`]: what goes wrong around the agent. [`since_boot`]: what was before it.
 //! - [`latency`]: how long incidents take to be told.
 //! - [`stage`]: what one case plays on.
@@ -25,6 +26,7 @@ mod run;
 mod since_boot;
 mod stage;
 mod table;
+mod totals;
 mod why;
 mod wide;
 

@@ -6,7 +6,7 @@ use super::group::{Group, Hierarchy};
 use super::rank::Foretold;
 use crate::truth::ftrace::Tracer;
 use crate::truth::kmsg::Follower;
-use crate::truth::model::{Afterwards, Check, Expect, Kill, Level, Telling, Truth, Why};
+use crate::truth::model::{Afterwards, Check, Expect, Kill, Level, Telling, Totals, Truth, Why};
 use crate::truth::observe::{Seen, Told, tell};
 use crate::truth::procfs::{self, Processes};
 use crate::truth::reclaim::ReclaimTracer;
@@ -61,6 +61,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) measured: BTreeMap<String, u64>,
     /// What was found after each kill.
     pub(crate) afterwards: Vec<Afterwards>,
+    /// What the daemon's totals of reclaim were.
+    pub(crate) totals: Option<Totals>,
     checks: Vec<Check>,
     told: Vec<Words>,
     why: Why,
@@ -112,6 +114,7 @@ impl<'a> Stage<'a> {
             meminfo: BTreeMap::new(),
             measured: BTreeMap::new(),
             afterwards: Vec::new(),
+            totals: None,
             checks: Vec::new(),
             told: Vec::new(),
             why: Why::default(),
@@ -313,6 +316,7 @@ impl<'a> Stage<'a> {
             meminfo: std::mem::take(&mut self.meminfo),
             tellings: self.told.iter().map(|words| words.telling.clone()).collect(),
             why: std::mem::take(&mut self.why),
+            totals: self.totals.take(),
         };
         let told = std::mem::take(&mut self.told);
         let messages = std::mem::take(&mut self.log.messages);

@@ -3,7 +3,7 @@
 use super::group::Hierarchy;
 use super::machine::{Swap, is_throwaway, may_lower_adj, memory_nodes};
 use super::stage::{Machine, Stage};
-use super::{again, hard, hard_input, memcg, rank, since_boot, why, wide};
+use super::{again, hard, hard_input, memcg, rank, since_boot, totals, why, wide};
 use anyhow::Result;
 
 /// What a case needs.
@@ -99,6 +99,7 @@ pub(crate) const CASES: &[Case] = &[
     case("why_neighbour", &[], why::neighbour),
     case("why_fork_bomb", &[Need::LowAdj], why::fork_bomb),
     case("why_group", &[Need::V2], why::group),
+    case("totals", &[Need::Throwaway], totals::totals),
     slow("why_leak", &[], why::leak),
     slow("why_burst", &[], why::burst),
     Case { name: "burst1000", needs: &[], heavy: true, hard: false, slow: false, run: memcg::burst1000 },

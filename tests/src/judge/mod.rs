@@ -7,6 +7,7 @@
 //! - [`diagnosis`]: what led to it.
 //! - [`recovery`]: what it gave back.
 //! - [`reclaim`]: sums of reclaim, counted again.
+//! - [`totals`]: and as the daemon tells them.
 //! - [`points`]: candidates and what their points are made of.
 //! - [`state`]: how full everything was.
 //!
@@ -22,6 +23,7 @@ mod state;
 mod telling;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use crate::cases::MANIFEST;
 use crate::truth::model::Truth;
@@ -172,9 +174,12 @@ fn read(dir: &Path, case: &str) -> Result<Outcome> {
     let mut findings = compare::compare(&truth, &incidents("incidents.jsonl")?);
     if truth.sources.iter().any(|source| source == "reclaim") {
         let trace = reclaim::Trace::parse(&text("reclaim.txt")?);
-        for incident in &incidents("incidents.jsonl")? {
+        let incidents = incidents("incidents.jsonl")?;
+        for incident in &incidents {
             reclaim::compare(&truth, &trace, incident, &mut findings);
         }
+        let level = incidents.first().and_then(|it| it.pointer("/evidence/level")).and_then(Value::as_str);
+        totals::compare(&truth, &trace, level.unwrap_or_default(), &mut findings);
     }
     let mut said = vec![text("agent.stderr")?];
     for told in &truth.tellings {

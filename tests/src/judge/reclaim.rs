@@ -18,36 +18,54 @@ const ENTRY_US: u64 = 50_000;
 const SERIES_US: u64 = 10_000_000;
 
 /// Time and the zone as text, or `None`: the end of a round.
-type Look = (u64, Option<Vec<String>>);
+pub(super) type Look = (u64, Option<Vec<String>>);
 
 /// What the trace holds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trace {
     has_kprobes: bool,
-    rounds: Vec<Round>,
+    pub(super) rounds: Vec<Round>,
     /// Time and name of what is only counted, and its two numbers.
-    others: Vec<(u64, Other, [u64; 2])>,
+    pub(super) others: Vec<(u64, Other, [u64; 2])>,
     /// Time, thread, cgroup.
     entries: Vec<(u64, u32, String)>,
     /// By thread, in order.
-    zones: BTreeMap<u32, Vec<Look>>,
-    compactions: Vec<(u64, u32)>,
+    pub(super) zones: BTreeMap<u32, Vec<Look>>,
+    pub(super) compactions: Vec<(u64, u32)>,
+    pub(super) compacted: Vec<Compacted>,
     first_us: u64,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Round {
+/// A run of compaction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Compacted {
     tid: u32,
     begin_us: u64,
     end_us: u64,
-    direct: bool,
+    success: bool,
+    pub(super) background: bool,
+}
+
+impl Compacted {
+    /// When it ended, and what is summed up: runs, time in nanoseconds, success.
+    pub(super) fn event(&self) -> (u64, [u64; 3]) {
+        (self.end_us, [1, (self.end_us - self.begin_us) * 1000, u64::from(self.success)])
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Round {
+    tid: u32,
+    pub(super) begin_us: u64,
+    pub(super) end_us: u64,
+    pub(super) direct: bool,
     cgroup: Option<String>,
-    scanned: u64,
-    reclaimed: u64,
+    pub(super) scanned: u64,
+    pub(super) reclaimed: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Other {
+pub(super) enum Other {
     Wake,
     Sleep,
     KswapdPages,
@@ -61,6 +79,7 @@ impl Trace {
         let mut kswapd = BTreeSet::new();
         let mut open: BTreeMap<u32, Round> = BTreeMap::new();
         let mut cgroup: BTreeMap<u32, String> = BTreeMap::new();
+        let (mut kcompactd, mut compacting) = (BTreeSet::new(), BTreeMap::new());
         for line in text.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             let number =
@@ -68,6 +87,7 @@ impl Trace {
             match words.as_slice() {
                 ["kprobes", has] => trace.has_kprobes = *has == "1",
                 ["kswapd", _] => drop(kswapd.insert(number(1) as u32)),
+                ["kcompactd", _] => drop(kcompactd.insert(number(1) as u32)),
                 [_, _, event, rest @ ..] => {
                     let (time, tid) = (number(0), number(1) as u32);
                     trace.first_us = trace.first_us.min(time);
@@ -102,6 +122,16 @@ impl Trace {
                             let zone = rest.iter().map(|word| (*word).to_owned()).collect();
                             trace.zones.entry(tid).or_default().push((time, Some(zone)));
                         }
+                        "compaction_begin" => drop(compacting.insert(tid, time)),
+                        "compaction_end" => {
+                            trace.compacted.extend(compacting.remove(&tid).map(|begin_us| Compacted {
+                                tid,
+                                begin_us,
+                                end_us: time,
+                                success: rest == ["success"],
+                                background: kcompactd.contains(&tid),
+                            }));
+                        }
                         "compact" => trace.compactions.push((time, tid)),
                         _ => {}
                     }
@@ -115,13 +145,18 @@ impl Trace {
 
 /// Counts what is certain and what is so close to an edge that it may be in or out.
 #[derive(Clone, Copy, Debug)]
-struct Sum<const N: usize> {
-    least: [u64; N],
-    most: [u64; N],
+pub(super) struct Sum<const N: usize> {
+    pub(super) least: [u64; N],
+    pub(super) most: [u64; N],
 }
 
 impl<const N: usize> Sum<N> {
-    fn of(events: impl Iterator<Item = (u64, [u64; N])>, from_us: u64, to_us: u64, edge_us: u64) -> Self {
+    pub(super) fn of(
+        events: impl Iterator<Item = (u64, [u64; N])>,
+        from_us: u64,
+        to_us: u64,
+        edge_us: u64,
+    ) -> Self {
         let mut sum = Self { least: [0; N], most: [0; N] };
         for (time, values) in events {
             let maybe = time + edge_us >= from_us && time <= to_us + edge_us;
@@ -144,7 +179,8 @@ pub(super) fn compare(truth: &Truth, trace: &Trace, incident: &Value, findings: 
     let born_us = scope.and_then(|path| truth.born.get(path).copied()).unwrap_or(0);
     let mut check = Check { trace, incident, findings, pid, born_us, edge_us: EDGE_US };
     if !matches!(level, "full" | "tracepoint") {
-        if incident.get("escalation").is_some() {
+        let names = incident.get("escalation").and_then(Value::as_object).into_iter().flatten();
+        if names.into_iter().any(|(name, _)| name != "pressure") {
             check.fail("a log knows nothing of reclaim, but it has an escalation");
         }
         return;
@@ -244,11 +280,21 @@ impl Check<'_> {
                 self.between(&pointer, pages.least[index], pages.most[index]);
             }
         }
+        self.compacted(&format!("{base}/compaction"), false, from, to);
+        self.compacted(&format!("{base}/kcompactd"), true, from, to);
         let throttled = others(Other::Throttled);
         if self.number(&format!("{base}/throttled")).is_some() || throttled.least[0] > 0 {
             self.between(&format!("{base}/throttled"), throttled.least[0], throttled.most[0]);
             self.between(&format!("{base}/throttled_ns"), throttled.least[1], throttled.most[1]);
         }
+    }
+
+    fn compacted(&mut self, base: &str, background: bool, from: u64, to: u64) {
+        let runs = self.trace.compacted.iter().filter(|run| run.background == background);
+        let sum = Sum::of(runs.map(Compacted::event), from, to, self.edge_us);
+        self.between(&format!("{base}/runs"), sum.least[0], sum.most[0]);
+        self.between(&format!("{base}/succeeded"), sum.least[2], sum.most[2]);
+        self.time(&format!("{base}/ns"), sum.least[0]..=sum.most[0], sum.least[1], sum.most[1]);
     }
 
     fn work(&mut self, base: &str, sum: &Sum<4>) {
@@ -301,7 +347,27 @@ impl Check<'_> {
                 self.between("/escalation/compact_retries", asked, asked);
             }
         }
+        self.own_compaction(tid, seen_us);
         self.zones(tid, seen_us);
+    }
+
+    /// Without a pause of 10 s between two, nor before the entry.
+    fn own_compaction(&mut self, tid: u32, seen_us: u64) {
+        let (mut runs, mut next) = ([0; 3], seen_us);
+        let before = |run: &&Compacted| run.tid == tid && run.end_us <= seen_us + EDGE_US;
+        for run in self.trace.compacted.iter().rev().filter(before) {
+            if next > run.end_us + SERIES_US {
+                break;
+            }
+            let (_, values) = run.event();
+            runs.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+            next = run.begin_us;
+        }
+        if runs[0] > 0 || self.number("/escalation/compaction/runs").is_some() {
+            self.between("/escalation/compaction/runs", runs[0], runs[0]);
+            self.between("/escalation/compaction/succeeded", runs[2], runs[2]);
+            self.time("/escalation/compaction/ns", runs[0]..=runs[0], runs[1], runs[1]);
+        }
     }
 
     fn zones(&mut self, tid: u32, seen_us: u64) {

@@ -31,6 +31,13 @@ pub(super) fn compare(kill: &Kill, cpus: u32, incident: &Value, findings: &mut F
             None => {}
         }
     }
+    let above = at("above_watermark_ns").and_then(Value::as_u64);
+    let wide = matches!(kill.scope.kind.as_str(), "global" | "cpuset" | "memory_policy");
+    // No zone is looked at before a victim's memory is back; with one victim that is the last, too.
+    let back = at("memory_back_ns").and_then(Value::as_u64).filter(|_| kill.victims.len() == 1);
+    if above.is_some() && (!wide || back.is_some_and(|back| above < Some(back))) {
+        fail(format!("free memory above the watermark after {above:?}, memory back after {back:?}"));
+    }
     let Some(Afterwards { kill_number, usage_bytes }) = kill.afterwards else { return };
     let number = at("kill_number").and_then(Value::as_u64);
     if number != (kill_number > 1).then_some(kill_number) {

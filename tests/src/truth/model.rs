@@ -53,6 +53,29 @@ pub struct Truth {
     /// What led to it.
     #[serde(default)]
     pub why: Why,
+    /// Totals of reclaim, of the case that looks at them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub totals: Option<Totals>,
+}
+
+/// Running totals of reclaim as the daemon told them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Before anything was provoked.
+    pub before: Scrape,
+    /// When it was over.
+    pub after: Scrape,
+}
+
+/// One look at `/metrics`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scrape {
+    /// When it was asked for, microseconds since boot.
+    pub asked_us: u64,
+    /// When the answer was there.
+    pub answered_us: u64,
+    /// Samples, by name and labels.
+    pub values: BTreeMap<String, f64>,
 }
 
 /// What led to the kills: the case itself knows, since it did it. In the words of an incident's `diagnosis`.

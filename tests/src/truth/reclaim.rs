@@ -18,7 +18,7 @@ const PROBES: [&str; 2] = [
 ];
 
 /// Tracepoints that every kernel has, with what is kept of them: the short name and its numbers.
-const EVENTS: [(&str, &str, &[&str]); 11] = [
+const EVENTS: [(&str, &str, &[&str]); 13] = [
     ("vmscan/mm_vmscan_direct_reclaim_begin", "direct_begin", &[]),
     ("vmscan/mm_vmscan_direct_reclaim_end", "direct_end", &["nr_reclaimed"]),
     ("vmscan/mm_vmscan_memcg_reclaim_begin", "memcg_begin", &[]),
@@ -34,6 +34,8 @@ const EVENTS: [(&str, &str, &[&str]); 11] = [
         &["node", "zone", "reclaimable", "available", "min_wmark", "no_progress_loops", "wmark_check"],
     ),
     ("oom/compact_retry", "compact", &[]),
+    ("compaction/mm_compaction_begin", "compaction_begin", &[]),
+    ("compaction/mm_compaction_end", "compaction_end", &["status"]),
     ("oomreclaim/entry", "entry", &["memcg"]),
 ];
 const FOR: (&str, &str, &[&str]) = ("oomreclaim/for", "for", &["memcg"]);
@@ -108,9 +110,11 @@ impl ReclaimTracer {
         let mut text = format!("kprobes {}\n", u8::from(self.has_kprobes));
         for pid in super::procfs::pids()? {
             let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            let number = comm.trim_end().strip_prefix("kswapd");
-            if number.is_some_and(|number| number.parse::<u32>().is_ok()) {
-                let _ = writeln!(text, "kswapd {pid}");
+            for name in ["kswapd", "kcompactd"] {
+                let number = comm.trim_end().strip_prefix(name);
+                if number.is_some_and(|number| number.parse::<u32>().is_ok()) {
+                    let _ = writeln!(text, "{name} {pid}");
+                }
             }
         }
         for (_, line) in &seen.lines {
@@ -224,6 +228,11 @@ mod tests {
                 Some("1000001 7 zone 0 DMA32 4 9 44 16 0"),
             ),
             ("  <...>-7  [001] ..... 1.000001: for: (f+0x0/0x1) memcg=0xff01", Some("1000001 7 for 0xff01")),
+            (
+                "  <...>-7  [001] ..... 1.000001: mm_compaction_end: zone_start=0x1 migrate_pfn=0x2 free_pfn=0x3 zone_end=0x4, \
+                 mode=sync status=complete",
+                Some("1000001 7 compaction_end complete"),
+            ),
             ("CPU:1 [LOST 12 EVENTS]", None),
         ] {
             assert_eq!(event(line).map(|(_, text)| text).as_deref(), kept, "{line}");

@@ -145,6 +145,11 @@ impl Assembler {
                     }
                 }
             }
+            Fact::Zones(zones) => {
+                if let Some(pending) = self.calls.get_mut(&zones.call) {
+                    pending.look(*zones);
+                }
+            }
             Fact::Reaper(reaper) => {
                 let latest = self.calls.values_mut().rev();
                 let known = latest.into_iter().any(|pending| pending.reap(reaper));

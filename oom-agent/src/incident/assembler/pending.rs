@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::marked::{Marked, Process};
-use crate::incident::fact::{Call, Decision, End, Escalation, Exit, Files, MemoryBack, Reaper};
+use crate::incident::fact::{Call, Decision, End, Escalation, Exit, Files, MemoryBack, Reaper, Zones};
 use crate::incident::model::Level;
 use crate::report::{Killed, Outcome, Report};
 
@@ -105,6 +105,9 @@ pub(super) enum Due {
     Open,
 }
 
+/// Looks at zones that are kept.
+const LOOKS: usize = 8;
+
 /// One incident in the making.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
@@ -121,6 +124,8 @@ pub(super) struct Pending {
     pub(super) victims: Vec<Marked>,
     /// Memory that was given back, in the order of the records.
     pub(super) backs: Vec<MemoryBack>,
+    /// Zones after that, in the order of their reading; at most [`LOOKS`].
+    pub(super) zones: Vec<Zones>,
     /// What the OOM reaper did with its victims.
     pub(super) reaper: Vec<Reaper>,
     pub(super) logged: Logged,
@@ -150,6 +155,7 @@ impl Pending {
             end: None,
             victims: Vec::new(),
             backs: Vec::new(),
+            zones: Vec::new(),
             reaper: Vec::new(),
             logged: Logged::default(),
             lost: 0,
@@ -159,6 +165,12 @@ impl Pending {
             again: false,
             shown: Shown::No,
         }
+    }
+
+    /// Zones were read. Of many, the first and the last count.
+    pub(super) fn look(&mut self, zones: Zones) {
+        self.zones.truncate(LOOKS - 1);
+        self.zones.push(zones);
     }
 
     /// A fact that is not an exit came.

@@ -76,6 +76,23 @@ pub(super) fn thousandths(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
+/// The slope of the straight line that fits best (least squares). `None`: two points fit any.
+pub(super) fn slope(points: impl Iterator<Item = Point>) -> Option<f64> {
+    // Around the first one, so that no digits are lost.
+    let (mut first, mut n, mut x, mut y, mut xx, mut xy) = (None, 0.0, 0.0, 0.0, 0.0, 0.0);
+    for (seconds, bytes) in points {
+        let (from, base) = *first.get_or_insert((seconds, bytes));
+        let (dx, dy) = (seconds - from, bytes - base);
+        n += 1.0;
+        x += dx;
+        y += dy;
+        xx += dx * dx;
+        xy += dx * dy;
+    }
+    let spread = n * xx - x * x;
+    (n >= FULL as f64 && spread > 0.0).then(|| ((n * xy - x * y) / spread).round())
+}
+
 /// The longest run up to the last point that does not fall, without the flat part at its begin.
 fn run(points: &[Point]) -> &[Point] {
     let falls = |pair: &[Point]| pair[1].1 < pair[0].1 * (1.0 - NOISE);

@@ -4,7 +4,7 @@
 //! written is never in use.
 
 use super::Growth;
-use super::curve::{Curve, thousandths};
+use super::curve::{Curve, slope, thousandths};
 use crate::incident::model::{Incident, ScopeKind};
 use std::collections::HashMap;
 
@@ -16,6 +16,21 @@ const MACHINE: usize = 0;
 const CHANGE_PERCENT: u64 = 1;
 /// Ticks for which a cgroup has not changed before another one may take its place.
 const IDLE_TICKS: u64 = 6;
+
+/// For how long before the last sample the present growth is looked at, seconds.
+const PRESENT: f64 = 600.0;
+
+/// How a cgroup stands to its limit now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standing {
+    /// `memory.current` at the last sample.
+    pub usage_bytes: u64,
+    /// `memory.max` then.
+    pub limit_bytes: u64,
+    /// The slope of the straight line through the samples of the last 10 minutes (least squares); negative: it shrinks.
+    /// `None`: fewer than three samples.
+    pub bytes_per_second: Option<f64>,
+}
 
 /// Fixed memory for samples.
 #[derive(Debug)]
@@ -171,6 +186,25 @@ impl History {
     /// The ticks of the columns, oldest first.
     fn held(&self) -> impl DoubleEndedIterator<Item = u64> + use<> {
         (self.ticks + 1).saturating_sub(self.columns as u64).max(1)..=self.ticks
+    }
+
+    /// How a cgroup stands now. `None`: the last sample has not got it, or it has no limit.
+    pub fn standing(&self, id: u64) -> Option<Standing> {
+        let at = *self.by_id.get(&id)?;
+        let row = self.rows.get(at).filter(|row| !row.gone)?;
+        let usage = |tick: u64| {
+            let units = self.usage[at * self.columns + self.column(tick)].checked_sub(1)?;
+            Some(u64::from(units) * UNIT)
+        };
+        let time = |tick: u64| self.times[self.column(tick)];
+        let age = |tick: u64| time(self.ticks).saturating_sub(time(tick)) as f64 / 1e9;
+        let recent = self.held().filter(|tick| age(*tick) <= PRESENT);
+        let points = recent.filter_map(|tick| Some((-age(tick), usage(tick)? as f64)));
+        Some(Standing {
+            usage_bytes: usage(self.ticks)?,
+            limit_bytes: row.limit_bytes?,
+            bytes_per_second: slope(points),
+        })
     }
 
     /// How the memory in an incident's scope had grown. `cgroup_id`: the full cgroup's. `None`: nothing was sampled before

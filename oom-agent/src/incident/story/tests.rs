@@ -80,7 +80,7 @@ fn places_are_told_apart() {
     let other = POD.replace("3f21a0c4", "4f21a0c4");
     // Static pods: the kubelet's hash of their file.
     let (one, two) = ("d41d8cd98f00b204e9800998ecf8427e", "e41d8cd98f00b204e9800998ecf8427e");
-    let kills = [
+    let kills = vec![
         memcg(1, &container(POD, 'a')),
         memcg(2, &container(&other, 'a')),
         memcg(3, POD),

@@ -107,6 +107,7 @@ const FUNCS: &[&str] = &[
 
 const TRACEPOINTS: &[&str] = &[
     "mark_victim",
+    "mm_compaction_end",
     "mm_vmscan_direct_reclaim_begin",
     "mm_vmscan_direct_reclaim_end",
     "mm_vmscan_kswapd_wake",
@@ -124,5 +125,6 @@ const ENUMS: &[(&str, &str)] = &[
     ("", "MM_SHMEMPAGES"),
     ("", "MM_SWAPENTS"),
     ("cgroup_subsys_id", "memory_cgrp_id"),
+    ("compact_result", "COMPACT_SUCCESS"),
     ("oom_constraint", "CONSTRAINT_MEMCG"),
 ];

@@ -126,6 +126,21 @@ fn types_are_spelled_as_in_c() {
 }
 
 #[test]
+fn the_result_of_compaction_is_the_last_argument() {
+    let last = |kernel: &str| {
+        let args = args(kernel, "mm_compaction_end");
+        let value = answers(kernel).enumerator("compact_result", "COMPACT_SUCCESS");
+        (args.split(", ").count() - 1, args.rsplit(", ").next().map(str::to_owned), value)
+    };
+    let int = || Some("int".to_owned());
+    let expected = [
+        (vec!["5.10.218", "5.10.262"], (5, int(), Some(8))),
+        (vec!["6.1.192", "6.12.117", "6.18.15", "7.3.4"], (4, int(), Some(8))),
+    ];
+    assert_eq!(by_kernel(last), expected);
+}
+
+#[test]
 fn mark_victim_was_backported_within_5_10() {
     assert_eq!(
         by_kernel(|kernel| args(kernel, "mark_victim")),

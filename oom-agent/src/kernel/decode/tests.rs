@@ -210,3 +210,18 @@ fn the_main_process_of_a_container_is_the_first_of_its_namespace() {
     }
     assert_eq!(of(1, 1, 7, 0), None);
 }
+
+#[test]
+fn compaction_is_the_threads_own_and_of_late() {
+    let told = |owner, end_s: u64| {
+        let mut record = wire::Escalation { owner: 7, ..wire::Escalation::default() };
+        record.header.time_ns = 100_000_000_000;
+        let total = wire::Compacted { runs: 3, ns: 40, succeeded: 1 };
+        record.compaction = wire::Compaction { owner, begin_ns: 0, end_ns: end_s * 1_000_000_000, total };
+        escalation(&record).compaction.map(|it| it.runs)
+    };
+    assert_eq!(told(7, 95), Some(3));
+    assert_eq!(told(7, 89), Some(0), "long ago");
+    assert_eq!(told(0, 0), Some(0), "nobody did");
+    assert_eq!(told(8, 95), None, "another thread has its place");
+}

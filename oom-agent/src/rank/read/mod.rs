@@ -3,8 +3,10 @@
 //! # Layout
 //! - `process`: one process.
 //! - `cgroup`: memory cgroups.
+//! - [`next`]: only who would be killed, for a metric.
 
 mod cgroup;
+pub mod next;
 mod process;
 #[cfg(test)]
 mod tests;

@@ -81,6 +81,11 @@ pub(super) fn read(dir: &Path, pid: u32, first: bool, v2: bool) -> Result<Proces
     Ok(process)
 }
 
+/// The kernel's own score: points, rounded. 0: it cannot be killed, or it has least.
+pub(super) fn oom_score(dir: &Path) -> Option<i64> {
+    number(&dir.join("oom_score")).ok()
+}
+
 /// What cannot be read is unknown; who is gone is gone.
 fn optional<T>(read: Result<T, Missing>) -> Result<Option<T>, Missing> {
     match read {

@@ -10,7 +10,7 @@ use std::{fs, os::unix::fs::symlink};
 const V2: &str = "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n";
 const V1: &str = "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n";
 
-fn machine(mounts: &str) -> TestRoot {
+pub(super) fn machine(mounts: &str) -> TestRoot {
     TestRoot::new()
         .file(
             "proc/meminfo",
@@ -27,13 +27,13 @@ fn stat(pid: u32, comm: &str, flags: u32, threads: u32, start: u32) -> String {
     format!("{pid} ({comm}) S 1 1 1 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 {threads} 0 {start} 0 0\n")
 }
 
-fn status(kib: u64) -> String {
+pub(super) fn status(kib: u64) -> String {
     format!(
         "Name:\tx\nUid:\t1000\t0\t0\t0\nVmSize:\t{kib} kB\nRssAnon:\t{kib} kB\nRssFile:\t0 kB\nRssShmem:\t0 kB\nVmPTE:\t8 kB\nVmSwap:\t0 kB\n"
     )
 }
 
-fn with(root: TestRoot, pid: u32, comm: &str, kib: u64, adj: i32, cgroup: &str) -> TestRoot {
+pub(super) fn with(root: TestRoot, pid: u32, comm: &str, kib: u64, adj: i32, cgroup: &str) -> TestRoot {
     root.file(&format!("proc/{pid}/stat"), &stat(pid, comm, 0, 1, pid))
         .file(&format!("proc/{pid}/status"), &status(kib))
         .file(&format!("proc/{pid}/oom_score_adj"), &format!("{adj}\n"))

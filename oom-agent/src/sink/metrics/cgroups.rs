@@ -148,6 +148,17 @@ impl Cgroups {
         }
     }
 
+    /// The label of one that is there and has series.
+    pub(super) fn there(&self, path: &str) -> Option<String> {
+        let label = label(path);
+        self.known.get(&label).is_some_and(|cgroup| cgroup.gone_ns.is_none()).then_some(label)
+    }
+
+    /// All labels of one, by its own.
+    pub(super) fn labels<'a>(&'a self, label: &'a str) -> Vec<(&'static str, &'a str)> {
+        labels(label, self.known.get(label).map_or(&NAMELESS, |cgroup| &cgroup.labels))
+    }
+
     fn expire(&mut self, now_ns: u64) {
         let Self { known, bounds, .. } = self;
         known.retain(|_, it| it.gone_ns.is_none_or(|gone| now_ns.saturating_sub(gone) < bounds.retention_ns));

@@ -6,14 +6,16 @@
 //! # Layout
 //! - [`Metrics`]: what is counted.
 //! - `cgroups`: which of them have series, and until when.
-//! - `tell`: names, help and samples.
+//! - `tell`: names, help and samples. [`Scrape`]: of what is read when somebody scrapes.
 //! - `text`: the format.
 
 mod cgroups;
+mod scrape;
 mod tell;
 mod text;
 
 pub use cgroups::Bounds;
+pub use scrape::Scrape;
 
 use crate::identity::{Labels, UnresolvedCounts};
 use crate::incident::model::{Decision, Incident, Level, Rule, ScopeKind};
@@ -60,6 +62,21 @@ pub struct Counts {
     pub reads_log: bool,
     /// The store, see [`Stored`].
     pub stored: Stored,
+    /// Who asks by HTTP, see [`Http`].
+    pub http: Http,
+}
+
+/// Who asks by HTTP.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Http {
+    /// Connections that were closed since what they had asked for was not read in time.
+    pub slow_readers: u64,
+    /// Requests without a right password or token.
+    pub refused_logins: u64,
+    /// Who listens to events now.
+    pub subscribers: u64,
+    /// Who wanted to, and found no room.
+    pub refused_subscribers: u64,
 }
 
 /// How the store of incidents does.
@@ -86,6 +103,7 @@ pub struct Metrics {
     counts: Counts,
     scopes: [Scope; SCOPES.len()],
     cgroups: Cgroups,
+    scrape: Scrape,
     oom_path: Histogram,
     exit: Histogram,
     stall: Histogram,
@@ -123,6 +141,7 @@ impl Metrics {
             counts: Counts::default(),
             scopes: Default::default(),
             cgroups: Cgroups::new(bounds),
+            scrape: Scrape::default(),
             oom_path: histogram(
                 "oom_path_seconds",
                 "Time from entry into to return from out_of_memory, the kernel's OOM killer, of incidents. During it \

@@ -13,11 +13,16 @@ impl Metrics {
     pub fn text(&mut self) -> Vec<u8> {
         let mut text = Text::with_room(self.length + self.length / 16);
         self.kills(&mut text);
+        self.reclaim(&mut text);
         self.last(&mut text);
+        self.next(&mut text);
+        self.limits(&mut text);
         self.agent(&mut text);
         self.lost(&mut text);
         self.unresolved(&mut text);
         self.stored(&mut text);
+        self.http(&mut text);
+        self.own(&mut text);
         let bytes = text.into_bytes();
         self.length = bytes.len();
         bytes
@@ -53,7 +58,6 @@ impl Metrics {
         for histogram in [&self.oom_path, &self.exit, &self.stall] {
             text.families(&histogram.collect());
         }
-        // Totals of reclaim (`pgscan_direct` and the like) come with the agent's source for them.
     }
 
     /// Absent as long as there was none, or while it is not known of the last one.
@@ -87,8 +91,8 @@ impl Metrics {
         let Self { about, counts, cgroups, .. } = self;
         text.gauge(
             "oom_agent_build_info",
-            "Always 1; the agent's version.",
-            std::iter::once(sample([("version", env!("CARGO_PKG_VERSION"))], 1_u64)),
+            "Always 1; the agent's version, and the revision of its source where whoever built it has told.",
+            std::iter::once(labelled(&build(), 1_u64)),
         );
         let levels = [(Level::Full, "full"), (Level::Tracepoint, "tracepoint"), (Level::Kmsg, "kmsg")];
         text.gauge(
@@ -156,6 +160,30 @@ impl Metrics {
         );
     }
 
+    fn http(&self, text: &mut Text) {
+        let http = &self.counts.http;
+        text.counter(
+            "oom_agent_http_slow_readers_total",
+            "Connections that were closed since what they had asked for was not read in time.",
+            plain(http.slow_readers),
+        );
+        text.counter(
+            "oom_agent_http_refused_logins_total",
+            "Requests that were refused for want of a right password or token.",
+            plain(http.refused_logins),
+        );
+        text.gauge(
+            "oom_agent_http_event_subscribers",
+            "Who listens to incidents as server-sent events now.",
+            plain(http.subscribers),
+        );
+        text.counter(
+            "oom_agent_http_refused_event_subscribers_total",
+            "Who wanted to listen to server-sent events, and found no room.",
+            plain(http.refused_subscribers),
+        );
+    }
+
     fn stored(&self, text: &mut Text) {
         let stored = &self.counts.stored;
         text.gauge(
@@ -189,4 +217,11 @@ impl Metrics {
             plain(stored.set_aside),
         );
     }
+}
+
+/// Whoever builds it may set `OOM_AGENT_REVISION` (`git rev-parse HEAD`).
+fn build() -> Vec<(&'static str, &'static str)> {
+    let revision = option_env!("OOM_AGENT_REVISION").filter(|revision| !revision.is_empty());
+    let version = Some(("version", env!("CARGO_PKG_VERSION")));
+    version.into_iter().chain(revision.map(|revision| ("revision", revision))).collect()
 }

@@ -1,5 +1,9 @@
 use super::*;
+use crate::incident::escalation::{Compacted, Kswapd, Totals, Work};
+use crate::incident::growth::history::Standing;
+use crate::rank::read::next::NextVictim;
 use crate::sink::samples;
+use crate::source::own::Own;
 use expect_test::expect_file;
 use std::{
     io::Write as _,
@@ -21,6 +25,44 @@ fn nameless(_: &str) -> Labels {
     Labels::NONE
 }
 
+fn scrape() -> Scrape {
+    let work = Work { rounds: 31, ns: 1_250_000_000, scanned_pages: Some(9_000), reclaimed_pages: 700 };
+    let kswapd = Kswapd { wakes: 3, sleeps: 2, scanned_pages: Some(80), reclaimed_pages: Some(70) };
+    let standing = |path: &str, bytes_per_second| {
+        (path.to_owned(), Standing { usage_bytes: 8 << 20, limit_bytes: 16 << 20, bytes_per_second })
+    };
+    Scrape {
+        reclaim: Some(Totals {
+            direct: Some(work),
+            memcg: Some(Work { rounds: 5, ..work }),
+            kswapd: Some(kswapd),
+            throttled: Some(4),
+            throttled_ns: Some(40_000_000),
+            retry_zones: Some(12),
+            compact_retries: Some(1),
+            compaction: Some(Compacted { runs: 6, ns: 2_500_000, succeeded: Some(2) }),
+            kcompactd: Some(Compacted { runs: 1, ns: 500_000, succeeded: Some(0) }),
+            missed_rounds: 0,
+            missed_compactions: 0,
+        }),
+        next: Some(NextVictim { points: 12_345, memory_bytes: Some(50_000_000) }),
+        own: Own {
+            cpu_seconds: Some(1.25),
+            start_unix_seconds: Some(1_795_166_000.5),
+            resident_bytes: Some(11 << 20),
+            virtual_bytes: Some(80 << 20),
+            open_files: Some(40),
+            most_files: Some(4224),
+        },
+        standings: vec![
+            standing("/web", Some(-2048.0)),
+            standing("/demo", None),
+            standing("/not/seen", Some(1.0)),
+            standing("/\"quoted\"\\x2d\n{}", Some(4096.0)),
+        ],
+    }
+}
+
 /// Everything that can be in it, hostile names too.
 fn all() -> Metrics {
     let mut metrics = Metrics::new(about(), Bounds::default()).unwrap();
@@ -40,7 +82,9 @@ fn all() -> Metrics {
         unresolved: [1, 2, 3, 4],
         reads_log: true,
         stored: Stored { on_disk: true, bytes: Some(81_920), held: 2, lost: 3, expired: 4, set_aside: 1 },
+        http: Http { slow_readers: 5, refused_logins: 6, subscribers: 7, refused_subscribers: 8 },
     });
+    metrics.scrape(scrape());
     metrics
 }
 

@@ -2,7 +2,9 @@
 
 use crate::identity::fill;
 use crate::identity::names::{ContainerName, Names, PodName};
-use crate::incident::escalation::{Escalation, Kswapd, RetryZone, Window, Work};
+use crate::incident::escalation::{
+    Compacted, Escalation, Kswapd, Pressure, Pressures, RetryZone, Window, Work,
+};
 use crate::incident::model::{
     Candidate, Decision, Evidence, ExemptReason, Incident, Level, Limits, Memory, PointsSource, Role, Rule,
     Scope, ScopeKind, Trigger, Victim,
@@ -178,10 +180,27 @@ impl Sample {
             kswapd: Some(if memcg { Kswapd::default() } else { awake }),
             throttled: Some(if memcg { 0 } else { 31 }),
             throttled_ns: Some(if memcg { 0 } else { 124_000_000 }),
+            compaction: Some(if memcg { Compacted::default() } else { compacted(rounds / 100) }),
+            kcompactd: Some(Compacted { succeeded: Some(0), ..Compacted::default() }),
         }
     }
 
     /// The zones that the page allocator gave up on.
+    fn pressures(&self) -> Pressures {
+        let pressure = |some: f64, full: f64| Pressure {
+            some_avg10: Some(some),
+            some_avg60: Some(some / 4.0),
+            some_avg300: Some(some / 16.0),
+            some_total_ns: Some(8_125_000_000),
+            full_avg10: Some(full),
+            full_avg60: Some(full / 4.0),
+            full_avg300: Some(full / 16.0),
+            full_total_ns: Some(6_500_000_000),
+        };
+        let cgroup = (self.kind == ScopeKind::Memcg).then(|| pressure(64.0, 48.5));
+        Pressures { cgroup, machine: Some(pressure(8.0, 0.0)) }
+    }
+
     fn retry_zones(&self) -> Vec<RetryZone> {
         let zone = |name: &str, available_pages, min_watermark_pages| RetryZone {
             node: 0,
@@ -260,6 +279,7 @@ impl Sample {
                 zones: self.retry_zones(),
                 last_10s: Some(self.window(9.3, 812)),
                 last_60s: Some(self.window(59.8, 2_304)),
+                pressure: Some(self.pressures()),
                 ..Escalation::default()
             }),
             oom_path_ns: Some(6_240_000),
@@ -283,6 +303,10 @@ impl Sample {
             ..Incident::default()
         }
     }
+}
+
+pub(super) fn compacted(runs: u64) -> Compacted {
+    Compacted { runs, ns: runs * 90_000, succeeded: Some(runs / 100) }
 }
 
 /// A full pod with two containers, in a slice that is not full.

@@ -159,6 +159,14 @@ pub(crate) fn global() -> Incident {
         trigger.order = Some(3);
         trigger.gfp_flags = vec!["GFP_KERNEL".into(), "__GFP_COMP".into()];
     }
+    if let Some(escalation) = &mut incident.escalation {
+        (escalation.compact_retries, escalation.compaction) = (Some(4), Some(build::compacted(5)));
+    }
+    incident.recovery = Some(Recovery {
+        memory_back_ns: Some(43_000_000),
+        above_watermark_ns: Some(44_200_000),
+        ..Recovery::default()
+    });
     machine::of_16_gib(&mut incident);
     incident.recovery = Some(Recovery {
         memory_back_ns: Some(812_000_000),

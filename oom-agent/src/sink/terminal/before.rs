@@ -1,7 +1,7 @@
 //! What the kernel tried before it killed: the task that asked, the cgroup or the machine, the zones.
 
 use super::{Page, growth, words};
-use crate::incident::escalation::{Escalation, RetryZone, Window, Work};
+use crate::incident::escalation::{Compacted, Escalation, Pressures, RetryZone, Window, Work};
 use crate::incident::model::Incident;
 use crate::sink::escape;
 use crate::sink::text::{Line, Prose, Tone};
@@ -16,12 +16,11 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
     if words::log_alone(incident) {
         return Vec::new();
     }
-    let Some(seen) = &incident.escalation else {
-        let mut lines = sentence("? (reclaim before the kill was not seen)", page);
-        lines.extend(growth::lines(incident, page));
-        return lines;
-    };
-    let mut lines = sentence(&own(seen), page);
+    let unseen = Escalation::default();
+    let seen = incident.escalation.as_ref().unwrap_or(&unseen);
+    let reclaim =
+        if seen.saw_reclaim() { own(seen) } else { "? (reclaim before the kill was not seen)".to_owned() };
+    let mut lines = sentence(&reclaim, page);
     let all = [("10 s", &seen.last_10s), ("60 s", &seen.last_60s)];
     let mut told = None;
     for (name, window) in all.into_iter().filter_map(|(name, window)| Some((name, window.as_ref()?))) {
@@ -36,8 +35,25 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
     if let Some(text) = zones(incident, &seen.zones) {
         lines.extend(sentence(&text, page));
     }
+    if let Some(text) = seen.pressure.as_ref().and_then(pressure) {
+        lines.extend(sentence(&text, page));
+    }
     lines.extend(growth::lines(incident, page));
     lines
+}
+
+/// Of the full cgroup, else of the machine. Nothing if nobody waited.
+fn pressure(of: &Pressures) -> Option<String> {
+    let (who, of) = match (of.cgroup, of.machine) {
+        (Some(cgroup), _) => ("of this cgroup", cgroup),
+        (None, machine) => ("on the machine", machine?),
+    };
+    let some = of.some_avg10.filter(|percent| *percent >= 0.5)?;
+    let full = of.full_avg10.map(|percent| format!(", all of them at once {percent:.0} %"));
+    Some(format!(
+        "tasks {who} waited for memory {some:.0} % of the last 10 s{} (PSI)",
+        full.unwrap_or_default()
+    ))
 }
 
 fn sentence(text: &str, page: &Page) -> Vec<Line> {
@@ -66,7 +82,19 @@ fn own(seen: &Escalation) -> String {
         let times = units::plural(asked, "time", "times");
         let _ = write!(text, "; compaction was considered {times}");
     }
+    if let Some(compacted) = seen.compaction.filter(|it| it.runs > 0) {
+        let _ = write!(text, "; {}", compaction(&compacted));
+    }
     text
+}
+
+fn compaction(compacted: &Compacted) -> String {
+    let Compacted { runs, ns, succeeded } = *compacted;
+    let made = succeeded.map(|made| {
+        format!(", {} made a block", if made == 0 { "none".to_owned() } else { units::count(made) })
+    });
+    let runs = units::plural(runs, "run", "runs");
+    format!("{runs} of compaction ({} in them{})", units::nanoseconds(ns), made.unwrap_or_default())
 }
 
 fn won(scanned: Option<u64>, pages: u64) -> String {
@@ -116,6 +144,9 @@ fn during(window: &Window) -> String {
     if let Some(waits @ 1..) = window.throttled {
         let ns = units::maybe_nanoseconds(window.throttled_ns);
         parts.push(format!("{} in reclaim ({ns})", units::plural(waits, "wait", "waits")));
+    }
+    if let Some(compacted) = window.compaction.filter(|it| it.runs > 0) {
+        parts.push(compaction(&compacted));
     }
     parts.join(", ")
 }

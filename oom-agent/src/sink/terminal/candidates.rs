@@ -38,7 +38,7 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
 }
 
 /// How many there were, how many of them were seen.
-fn head(incident: &Incident) -> Prose {
+pub(crate) fn head(incident: &Incident) -> Prose {
     let mut prose = Prose::new();
     let seen = incident.candidates.len() as u64;
     let rule = incident.decision.as_ref().map(|decision| decision.rule);
@@ -210,7 +210,7 @@ pub(crate) fn table(sheet: &Sheet<'_>, shown: &[&Candidate]) -> Table {
 }
 
 /// A process without memory holds nothing that could be unknown.
-fn held(candidate: &Candidate, bytes: Option<u64>) -> String {
+pub(crate) fn held(candidate: &Candidate, bytes: Option<u64>) -> String {
     match (bytes, candidate.exempt_reason) {
         (None, Some(ExemptReason::KernelThread | ExemptReason::NoMm)) => "-".to_owned(),
         (bytes, _) => units::maybe_bytes(bytes),
@@ -226,7 +226,7 @@ fn composition(total_pages: Option<u64>, candidate: &Candidate) -> [(u64, char);
 }
 
 /// What `oom_score_adj` adds or takes (`adj * (totalpages / 1000)`: `oom_badness` in `mm/oom_kill.c`).
-fn of_adj(total_pages: Option<u64>, candidate: &Candidate) -> Option<i64> {
+pub(crate) fn of_adj(total_pages: Option<u64>, candidate: &Candidate) -> Option<i64> {
     match candidate.oom_score_adj? {
         0 => Some(0),
         adj => Some(i64::try_from(total_pages? / 1000).unwrap_or(i64::MAX).saturating_mul(i64::from(adj))),
@@ -234,7 +234,7 @@ fn of_adj(total_pages: Option<u64>, candidate: &Candidate) -> Option<i64> {
 }
 
 /// The rest of the points.
-fn of_memory(total_pages: Option<u64>, candidate: &Candidate) -> Option<i64> {
+pub(crate) fn of_memory(total_pages: Option<u64>, candidate: &Candidate) -> Option<i64> {
     Some(candidate.points?.saturating_sub(of_adj(total_pages, candidate)?))
 }
 

@@ -113,7 +113,7 @@ mod tests {
     fn said(kind: ScopeKind, state: State) -> Vec<String> {
         let scope = Scope { kind: Some(kind), ..Scope::default() };
         let incident = Incident { scope, state: Some(state), ..Incident::default() };
-        let page = Page { width: 80, candidates: Show::All };
+        let page = Page { width: 80, candidates: Show::All, whole: false };
         let text = |line: Line| {
             let mut out = String::new();
             line.write(&mut out, false);

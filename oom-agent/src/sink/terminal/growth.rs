@@ -43,7 +43,7 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
             prose.say(Tone::Plain, &format!(", {pages} swapped {way} on the machine"));
         }
     }
-    if growth.samples.len() > 2 {
+    if growth.samples.len() > 2 && !page.whole {
         prose.say(Tone::Plain, " ").atom(Tone::Plain, &curve(growth, limit(incident)));
     }
     prose.wrap(page.prose())

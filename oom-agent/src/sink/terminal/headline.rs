@@ -22,19 +22,23 @@ pub(super) fn line(incident: &Incident) -> String {
     text
 }
 
-/// What kind of event, when, on which machine.
-fn stamp(incident: &Incident, page: &Page) -> Vec<Line> {
-    let title = match incident.decision.as_ref().map(|decision| decision.rule) {
+/// What kind of event.
+pub(crate) fn title(incident: &Incident) -> &'static str {
+    match incident.decision.as_ref().map(|decision| decision.rule) {
         Some(Rule::NoneKillable) => "OOM, nothing killed",
         Some(Rule::AlreadyDying) => "OOM, no new kill",
         Some(Rule::Panic) => "OOM panic",
         _ if incident.victims.is_empty() => "OOM",
         Some(Rule::HighestPoints | Rule::AllocatingTask | Rule::Sysrq) | None => "OOM kill",
-    };
+    }
+}
+
+/// When it was, escaped. `None`: not known.
+pub(crate) fn when(incident: &Incident) -> Option<String> {
     let boot = incident
         .boottime_ns
         .map(|ns| format!("{}.{:03} s after boot", ns / 1_000_000_000, ns / 1_000_000 % 1000));
-    let when = match (&incident.time, &incident.log_time, boot) {
+    Some(match (&incident.time, &incident.log_time, boot) {
         // For what else the log says around it.
         (Some(time), _, Some(boot)) if incident.evidence.level == Level::Log => {
             format!("{} ({boot})", clock(&escape::escape(time)))
@@ -43,14 +47,19 @@ fn stamp(incident: &Incident, page: &Page) -> Vec<Line> {
         (None, Some(time), Some(boot)) => format!("{} ({boot})", escape::escape(time)),
         (None, Some(time), None) => escape::escape(time).into_owned(),
         (None, None, Some(boot)) => boot,
-        (None, None, None) => "time ?".to_owned(),
-    };
+        (None, None, None) => return None,
+    })
+}
+
+/// What kind of event, when, on which machine.
+fn stamp(incident: &Incident, page: &Page) -> Vec<Line> {
+    let when = when(incident).unwrap_or_else(|| "time ?".to_owned());
     let node = incident.node.as_deref().map_or("node ?".to_owned(), |node| escape::escape(node).into_owned());
     let kernel = incident
         .kernel_release
         .as_deref()
         .map_or("Linux ?".into(), |it| format!("Linux {}", escape::escape(it)));
-    let mut lines = vec![Line::new(Tone::Strong, title)];
+    let mut lines = vec![Line::new(Tone::Strong, title(incident))];
     for part in [when, node, kernel, escape::escape(&incident.id).into_owned()] {
         let part = escape::cut_middle(&part, page.width - 10);
         let last = lines.len() - 1;
@@ -76,7 +85,7 @@ fn clock(time: &str) -> String {
     }
 }
 
-fn sentence(incident: &Incident) -> Prose {
+pub(super) fn sentence(incident: &Incident) -> Prose {
     let mut prose = Prose::new();
     let rule = incident.decision.as_ref().map(|decision| decision.rule);
     match rule {

@@ -59,13 +59,15 @@ fn cost(incident: &Incident, page: &Page) -> Vec<Line> {
 
 /// What was measured, else what the victims had.
 fn given_back(incident: &Incident) -> String {
-    let Recovery { memory_back_ns, usage_after_bytes, .. } = incident.recovery.clone().unwrap_or_default();
+    let Recovery { memory_back_ns, usage_after_bytes, above_watermark_ns, .. } =
+        incident.recovery.clone().unwrap_or_default();
     if let Some((ns, after)) = memory_back_ns.zip(usage_after_bytes) {
         let (ns, before) = (units::nanoseconds(ns), units::maybe_bytes(incident.limits.usage_bytes));
         return format!("memory back after {ns}: usage from {before} to {}", units::bytes(after));
     }
     let after = memory_back_ns.map(|ns| format!(" after {}", units::nanoseconds(ns))).unwrap_or_default();
-    format!("{} given back{after}", units::maybe_bytes(incident.freed_bytes))
+    let above = above_watermark_ns.map(|ns| format!(", enough free again after {}", units::nanoseconds(ns)));
+    format!("{} given back{after}{}", units::maybe_bytes(incident.freed_bytes), above.unwrap_or_default())
 }
 
 fn reaper(all: &[Reaped]) -> Option<String> {

@@ -51,34 +51,58 @@ const BIG_SLAB: u64 = 100;
 /// So many are.
 const SLABS: usize = 5;
 
+/// What the memory was used for: what is known of it and not zero, largest first.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Breakdown {
+    /// It is the machine's, not a memory cgroup's.
+    pub(crate) machine: bool,
+    /// What was in use; of the machine what can be used.
+    pub(crate) whole: Option<u64>,
+    /// Counters that do not overlap.
+    pub(crate) counters: Vec<(&'static str, u64)>,
+    /// Parts of them.
+    pub(crate) parts: Vec<(&'static str, u64)>,
+}
+
+impl Breakdown {
+    /// Of an incident.
+    pub(crate) fn of(incident: &Incident) -> Self {
+        let machine = !incident.memory.contains_key("anon_bytes");
+        let (counters, parts): (&[&'static str], &[&'static str]) =
+            if machine { (&MACHINE, &MACHINE_PARTS) } else { (&CGROUP, &CGROUP_PARTS) };
+        // The parts of slab say more than slab.
+        let split = counter(incident, "slab_unreclaimable").is_some();
+        let known = |names: &[&'static str]| {
+            let names = names.iter().filter(|name| !(split && **name == "slab"));
+            let known = names.filter_map(|name| Some((*name, counter(incident, name)?)));
+            let mut known: Vec<_> = known.filter(|(_, bytes)| *bytes > 0).collect();
+            known.sort_by_key(|(_, bytes)| Reverse(*bytes));
+            known
+        };
+        let whole = if machine { usable(incident) } else { incident.limits.usage_bytes };
+        Self { machine, whole, counters: known(counters), parts: known(parts) }
+    }
+}
+
 /// The break-down, largest first, with shares.
 pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
-    let machine = !incident.memory.contains_key("anon_bytes");
-    let (counters, parts): (&[&str], _) =
-        if machine { (&MACHINE, MACHINE_PARTS) } else { (&CGROUP, CGROUP_PARTS) };
-    let whole = if machine { usable(incident) } else { incident.limits.usage_bytes };
-    // The parts of slab say more than slab.
-    let split = counter(incident, "slab_unreclaimable").is_some();
-    let counters: Vec<_> = counters.iter().copied().filter(|name| !(split && *name == "slab")).collect();
+    let Breakdown { machine, whole, counters, parts } = Breakdown::of(incident);
     let mut prose = Prose::new();
     if let Some(whole) = whole.filter(|_| machine) {
         prose.say(Tone::Plain, &format!("of {}:", units::bytes(whole)));
     }
-    let any = list(&mut prose, incident, &counters, whole);
+    let any = list(&mut prose, &counters, whole);
     let mut lines = if any { prose.wrap(page.prose()) } else { Vec::new() };
     let mut prose = Prose::new();
     prose.say(Tone::Plain, if any { "in these:" } else { "" });
-    if list(&mut prose, incident, &parts, None) {
+    if list(&mut prose, &parts, None) {
         lines.extend(prose.wrap(page.prose()));
     }
     lines
 }
 
-/// Appends what is known and not zero; whether there was any.
-fn list(prose: &mut Prose, incident: &Incident, names: &[&str], whole: Option<u64>) -> bool {
-    let known = names.iter().filter_map(|name| Some((*name, counter(incident, name)?)));
-    let mut known: Vec<_> = known.filter(|(_, bytes)| *bytes > 0).collect();
-    known.sort_by_key(|(_, bytes)| Reverse(*bytes));
+/// Appends what is known; whether there was any.
+fn list(prose: &mut Prose, known: &[(&str, u64)], whole: Option<u64>) -> bool {
     for (index, (name, bytes)) in known.iter().enumerate() {
         let comma = if index + 1 < known.len() { "," } else { "" };
         let text = format!("{name} {}{}{comma}", units::bytes(*bytes), share(*bytes, whole));
@@ -88,7 +112,7 @@ fn list(prose: &mut Prose, incident: &Incident, names: &[&str], whole: Option<u6
 }
 
 /// ` (98%)`; nothing where it is less than one.
-fn share(bytes: u64, whole: Option<u64>) -> String {
+pub(crate) fn share(bytes: u64, whole: Option<u64>) -> String {
     let Some(whole) = whole.filter(|whole| *whole > 0 && bytes <= *whole) else { return String::new() };
     match u128::from(bytes) * 100 / u128::from(whole) {
         0 => String::new(),

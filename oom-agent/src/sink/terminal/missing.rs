@@ -73,9 +73,10 @@ fn gaps(incident: &Incident) -> Vec<String> {
         (compared && incident.total_pages.is_none(), "totalpages".to_owned()),
         (kill && incident.victims.is_empty(), "the victim".to_owned()),
         (parts > 0, format!("a part of the memory of {}", units::plural(parts, "victim", "victims"))),
-        (seen && incident.escalation.is_none(), "reclaim before the kill".to_owned()),
+        (seen && !words::saw_reclaim(incident), "reclaim before the kill".to_owned()),
         (
-            seen && incident.escalation.as_ref().is_some_and(|it| it.last_60s.is_none()),
+            seen && words::saw_reclaim(incident)
+                && incident.escalation.as_ref().is_some_and(|it| it.last_60s.is_none()),
             "reclaim by others in the last minute".to_owned(),
         ),
         (seen && incident.oom_path_ns.is_none(), "time in the OOM path".to_owned()),

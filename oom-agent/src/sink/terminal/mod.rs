@@ -17,21 +17,21 @@
 
 mod before;
 pub(crate) mod candidates;
-mod diagnosis;
+pub(crate) mod diagnosis;
 mod failed;
 mod filled;
 mod growth;
-mod headline;
+pub(crate) mod headline;
 mod kill;
-mod memory;
+pub(crate) mod memory;
 mod missing;
 mod sections;
 pub mod style;
-mod victims;
-mod whose;
+pub(crate) mod victims;
+pub(crate) mod whose;
 mod why;
 pub(crate) mod words;
-mod zones;
+pub(crate) mod zones;
 
 pub use style::{Show, Style};
 pub(crate) use words::{main_victim, resident};
@@ -41,13 +41,15 @@ use crate::incident::model::Incident;
 
 /// Columns of a section's label.
 pub(crate) const LABEL: usize = 11;
+/// Columns that paths are shortened for where sentences are one line each.
+const WHOLE: usize = 100;
 /// Sentences are not wider than this: longer lines are hard to read.
 pub(crate) const PROSE: usize = 120;
 
 /// The incident as text. No line is longer than [`Style::width`]; whatever a process or a cgroup calls itself
 /// is escaped.
 pub fn render(incident: &Incident, style: &Style) -> String {
-    let page = Page { width: style.width.max(80), candidates: style.candidates };
+    let page = Page { width: style.width.max(80), candidates: style.candidates, whole: false };
     let mut lines = headline::lines(incident, &page);
     lines.push(Line::default());
     for (label, section) in [
@@ -78,10 +80,47 @@ pub fn render(incident: &Incident, style: &Style) -> String {
     out
 }
 
+/// What is said in sentences, one line each, for a sink that lays them out itself. Empty: there is nothing to say.
+pub(crate) struct Sentences {
+    /// What happened.
+    pub(crate) headline: Vec<Line>,
+    /// Below their labels.
+    pub(crate) facts: Vec<(&'static str, Vec<Line>)>,
+    /// What was not seen.
+    pub(crate) missing: Vec<Line>,
+    /// What it is made of.
+    pub(crate) evidence: Vec<Line>,
+}
+
+impl Sentences {
+    /// Of an incident.
+    pub(crate) fn of(incident: &Incident) -> Self {
+        let page = Page { width: WHOLE, candidates: Show::None, whole: true };
+        let facts = [
+            ("Where", sections::place(incident, &page)),
+            ("Asked", sections::asked(incident, &page)),
+            ("Failed", failed::lines(incident, &page)),
+            ("Swap", memory::swap(incident, &page)),
+            ("Slab", memory::slabs(incident, &page)),
+            ("Before", before::lines(incident, &page)),
+            (kill::label(incident), kill::lines(incident, &page)),
+            ("Why", why::lines(incident, &page)),
+        ];
+        Self {
+            headline: headline::sentence(incident).wrap(usize::MAX),
+            facts: facts.into_iter().filter(|(_, lines)| !lines.is_empty()).collect(),
+            missing: missing::lines(incident, &page),
+            evidence: missing::evidence(incident, &page),
+        }
+    }
+}
+
 /// How much room there is.
 struct Page {
     width: usize,
     candidates: Show,
+    /// Each sentence in one line, and no pictures: see [`Sentences`].
+    whole: bool,
 }
 
 impl Page {
@@ -92,7 +131,7 @@ impl Page {
 
     /// Columns for sentences right of a label.
     fn prose(&self) -> usize {
-        self.room().min(PROSE)
+        if self.whole { usize::MAX } else { self.room().min(PROSE) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where it was, who asked.
 
-use super::{Page, filled, whose, words};
+use super::{PROSE, Page, filled, whose, words};
 use crate::incident::model::{Incident, ScopeKind};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
@@ -121,7 +121,7 @@ pub(super) fn asked(incident: &Incident, page: &Page) -> Vec<Line> {
         let path = || path::relative(&path::shown(cgroup), base.map(path::shown).as_deref());
         let shown = name.map_or_else(path, |name| format!("container {name}"));
         prose.say(Tone::Plain, ", in ");
-        prose.atom(Tone::Plain, &path::shorten(&shown, page.prose() - 3));
+        prose.atom(Tone::Plain, &path::shorten(&shown, page.room().min(PROSE) - 3));
     }
     prose.wrap(page.prose())
 }

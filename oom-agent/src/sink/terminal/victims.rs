@@ -68,7 +68,8 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
     table.lines(page.room())
 }
 
-fn role(role: Role) -> &'static str {
+/// A role in a word or two.
+pub(crate) fn role(role: Role) -> &'static str {
     match role {
         Role::Selected => "selected",
         Role::Group => "group",

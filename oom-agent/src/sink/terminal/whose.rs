@@ -18,7 +18,7 @@ pub(super) fn of_victim(victim: &Victim) -> String {
 }
 
 /// `container app in payments/checkout-7c9f`, `pod payments/checkout-7c9f`, `nginx.service`.
-pub(super) fn place(identity: &Identity) -> Option<String> {
+pub(crate) fn place(identity: &Identity) -> Option<String> {
     let Identity { container, pod, unit } = identity;
     Some(match (container, pod, unit) {
         (Some(container), Some(pod), _) => format!("{} in {}", self::container(container), self::pod(pod)),

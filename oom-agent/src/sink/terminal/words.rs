@@ -1,6 +1,7 @@
 //! Names and phrases that several sections share.
 
-use crate::incident::model::{ExemptReason, Incident, Level, Memory, Role, Trigger, Victim};
+use crate::incident::escalation::Escalation;
+use crate::incident::model::{ExemptReason, Incident, Level, Memory, Role, ScopeKind, Trigger, Victim};
 use crate::incident::verdict::Confidence;
 use crate::sink::text::{Prose, Tone};
 use crate::sink::{escape, units};
@@ -21,7 +22,7 @@ pub(super) fn asker(trigger: &Trigger) -> String {
 
 /// Whether the task that asked belongs to this process. Thread ids are unique, so one of them is enough. Nobody asked
 /// where an operator did (sysrq, order -1): the trigger is a kworker then.
-pub(super) fn asked(incident: &Incident, pid: u32, tid: u32) -> bool {
+pub(crate) fn asked(incident: &Incident, pid: u32, tid: u32) -> bool {
     incident.trigger.as_ref().filter(|trigger| trigger.order != Some(-1)).is_some_and(|trigger| {
         match (trigger.pid, trigger.tid) {
             (Some(asker), _) => asker == pid,
@@ -31,11 +32,16 @@ pub(super) fn asked(incident: &Incident, pid: u32, tid: u32) -> bool {
     })
 }
 
+/// Reclaim before it was seen.
+pub(super) fn saw_reclaim(incident: &Incident) -> bool {
+    incident.escalation.as_ref().is_some_and(Escalation::saw_reclaim)
+}
+
 /// Only the kernel's log tells of it, and it says nothing of what comes before and after.
-pub(super) fn log_alone(incident: &Incident) -> bool {
-    let Incident { escalation, oom_path_ns, recovery_ns, freed_bytes, .. } = incident;
+pub(crate) fn log_alone(incident: &Incident) -> bool {
+    let Incident { oom_path_ns, recovery_ns, freed_bytes, .. } = incident;
     matches!(incident.evidence.level, Level::Log | Level::Kmsg)
-        && escalation.is_none()
+        && !saw_reclaim(incident)
         && oom_path_ns.or(*recovery_ns).or(*freed_bytes).is_none()
         && incident.victims.iter().all(|victim| victim.exited_boottime_ns.is_none())
 }
@@ -54,7 +60,7 @@ pub(crate) fn resident(memory: &Memory) -> Option<u64> {
 }
 
 /// What `oom_badness` counts of a process: memory in RAM, swap, page tables.
-pub(super) fn counted(memory: &Memory) -> Option<u64> {
+pub(crate) fn counted(memory: &Memory) -> Option<u64> {
     Some(resident(memory)?.saturating_add(memory.swap_bytes?).saturating_add(memory.pgtables_bytes?))
 }
 
@@ -69,18 +75,29 @@ pub(super) fn pages(order: i32) -> String {
 
 /// From here on a limit is the kernel's word for "none" (`PAGE_COUNTER_MAX`, `LONG_MAX` bytes in whole
 /// pages).
-pub(super) const NO_LIMIT: u64 = 1 << 62;
+pub(crate) const NO_LIMIT: u64 = 1 << 62;
 
 /// A limit in bytes.
-pub(super) fn limit(bytes: Option<u64>) -> String {
+pub(crate) fn limit(bytes: Option<u64>) -> String {
     match bytes {
         Some(NO_LIMIT..) => "no limit".to_owned(),
         bytes => units::maybe_bytes(bytes),
     }
 }
 
+/// The kind of a limit in a word.
+pub(crate) fn scope(kind: ScopeKind) -> &'static str {
+    match kind {
+        ScopeKind::Global => "machine",
+        ScopeKind::Memcg => "memcg",
+        ScopeKind::Cpuset => "cpuset",
+        ScopeKind::MemoryPolicy => "NUMA policy",
+        ScopeKind::Sysrq => "sysrq",
+    }
+}
+
 /// Why a process was passed over, after "exempt:".
-pub(super) fn exempt(reason: ExemptReason) -> &'static str {
+pub(crate) fn exempt(reason: ExemptReason) -> &'static str {
     match reason {
         ExemptReason::AdjMin => "oom_score_adj -1000",
         ExemptReason::AlreadyReaped => "already reaped",
@@ -108,7 +125,7 @@ pub(super) fn exempt_count(reason: Option<ExemptReason>, number: u64) -> String 
 }
 
 /// A sentence with how sure it is: `Likely: swap was full`, `Swap was full`.
-pub(super) fn sure(confidence: Confidence, title: &str) -> String {
+pub(crate) fn sure(confidence: Confidence, title: &str) -> String {
     let mut text = match confidence {
         Confidence::Certain => "",
         Confidence::Likely => "Likely: ",

@@ -61,7 +61,7 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
 }
 
 /// What the allocation could have had of it.
-fn state(standing: Standing) -> &'static str {
+pub(crate) fn state(standing: Standing) -> &'static str {
     match standing {
         Standing::OutOfReach => "not for it",
         Standing::BelowMin => "below min",

@@ -101,6 +101,15 @@ fn what_has_a_limit_is_sampled() {
             assert_eq!(machine.growth(&sampler, "pods/a/free"), None);
             assert_eq!(machine.growth(&sampler, "pods/b/two"), Some(vec![9]));
             assert_eq!(machine.growth(&sampler, "pods/b/none"), None);
+            let mut standings: Vec<_> = sampler.standings().collect();
+            standings.sort_by(|a, b| a.0.cmp(&b.0));
+            let standing = |path: &str, usage: u64, limit: u64, bytes_per_second| {
+                let (usage_bytes, limit_bytes) = (usage * MIB, limit * MIB);
+                (path.to_owned(), Standing { usage_bytes, limit_bytes, bytes_per_second })
+            };
+            let grows = Some(MIB as f64 / 2.0);
+            let expected = [standing("/pods/a/one", 60, 100, grows), standing("/pods/b/two", 9, 10, None)];
+            assert_eq!(standings, expected);
 
             // Known by id after it was removed.
             let id = fs::metadata(machine.dir("pods/b/two")).unwrap().ino();

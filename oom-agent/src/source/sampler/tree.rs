@@ -5,6 +5,7 @@
 //! removes the cgroup, and fails then. It costs 4 to 5 KiB of the kernel's memory.
 
 use super::number;
+use crate::kernel::decode::name;
 use crate::kernel::host::cgroup::Memory;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::BTreeMap;
@@ -196,6 +197,15 @@ impl Tree {
         for id in gone {
             self.forget(id);
         }
+    }
+
+    /// Those whose usage is read: the path as the kernel writes it, and the id.
+    pub(super) fn watched(&self) -> impl Iterator<Item = (String, u64)> {
+        let watched = self.groups.iter().filter(|(_, group)| group.watched);
+        watched.filter_map(|(id, group)| {
+            let below = group.path.strip_prefix(&self.mount).ok()?;
+            Some((format!("/{}", name(below.as_os_str().as_bytes())), *id))
+        })
     }
 
     fn forget(&mut self, id: u64) {

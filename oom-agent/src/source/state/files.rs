@@ -3,6 +3,7 @@
 use super::{Request, Where};
 use crate::{
     incident::{
+        escalation::{Pressure, Pressures},
         fact::{FileCgroup, Files, Of},
         state::{CHILDREN, MachineState, upwards},
     },
@@ -19,7 +20,8 @@ const LOOKED_AT: usize = 256;
 /// Nothing was read.
 pub(super) fn none(of: Of) -> Files {
     let (levels, children) = (Vec::new(), Vec::new());
-    Files { of, read_ns: None, levels, children, children_total: None, machine: None }
+    let pressure = Pressures::default();
+    Files { of, read_ns: None, levels, children, children_total: None, machine: None, pressure }
 }
 
 /// Reads it: what is gone soonest first.
@@ -44,6 +46,7 @@ pub(super) fn read(root: &Path, tree: Option<&Tree>, request: &Request) -> Files
         let levels = if matches!(scope, Where::Machine) { 0 } else { LEVELS };
         if same && levels > 0 {
             files.levels.extend(read(base));
+            files.pressure.cgroup = tree.at(base).text("memory.pressure").and_then(|text| pressure(&text));
         }
         if same {
             match told {
@@ -56,6 +59,7 @@ pub(super) fn read(root: &Path, tree: Option<&Tree>, request: &Request) -> Files
         files.levels.extend(upwards(base).take(levels).skip(1).filter_map(read));
     }
     files.machine = machine(root);
+    files.pressure.machine = read_file(root, "proc/pressure/memory").ok().and_then(|text| pressure(&text));
     files
 }
 
@@ -127,6 +131,28 @@ fn stat(dir: &Dir, v2: bool) -> BTreeMap<String, u64> {
         Some((name.to_owned(), value.parse().ok()?))
     });
     counters.collect()
+}
+
+/// `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`, the times in microseconds, and the same of `full` (`psi_show`). `None`:
+/// it is neither.
+fn pressure(text: &str) -> Option<Pressure> {
+    let value = |kind: &str, name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix(' '))?;
+        line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+    };
+    let average = |kind: &str, name: &str| value(kind, name)?.parse().ok();
+    let total = |kind: &str| value(kind, "total")?.parse::<u64>().ok()?.checked_mul(1000);
+    let found = Pressure {
+        some_avg10: average("some", "avg10"),
+        some_avg60: average("some", "avg60"),
+        some_avg300: average("some", "avg300"),
+        some_total_ns: total("some"),
+        full_avg10: average("full", "avg10"),
+        full_avg60: average("full", "avg60"),
+        full_avg300: average("full", "avg300"),
+        full_total_ns: total("full"),
+    };
+    (found != Pressure::default()).then_some(found)
 }
 
 /// `/proc/meminfo` and `/proc/sys/vm`. `None`: there is no such thing here.

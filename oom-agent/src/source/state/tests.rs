@@ -1,7 +1,7 @@
 //! A cgroupfs and a /proc in files.
 
 use super::*;
-use crate::incident::fact::{Call, CgroupPath, Control, Decision, End, Level, Task};
+use crate::incident::fact::{Call, CgroupPath, Control, Decision, End, Level, MemoryBack, Task};
 use crate::kernel::host::test_root::TestRoot;
 use crate::report::OomKill;
 use std::{fs, os::unix::fs::MetadataExt as _};
@@ -183,4 +183,60 @@ fn a_storm_is_read_ten_times_a_second() {
     assert_eq!(at(1_000_000_000, 1, 30), 10);
     assert_eq!(at(1_500_000_000, 31, 5), 0);
     assert_eq!(at(2_000_000_000, 36, 5), 5);
+}
+
+#[test]
+fn pressure_is_the_full_cgroups_and_the_machines() {
+    const PSI: &str = "some avg10=43.21 avg60=1.50 avg300=0.00 total=12345\nfull avg10=7.00 avg60=0.20 avg300=0.00 total=99\n";
+    let root = v2(v2(machine(V2), "/a", 30, "31457280"), "", 50, "max");
+    let root = root
+        .file("sys/fs/cgroup/a/memory.pressure", PSI)
+        .file("proc/pressure/memory", "some avg10=0.00 total=x\n");
+    let mut watch = watch(&root, true);
+    watch.see(&full(1, "/a", None));
+    watch.see(&decided(1));
+    let pressure = read(&mut watch).pressure;
+    let cgroup = pressure.cgroup.unwrap();
+    assert_eq!(
+        (cgroup.some_avg10, cgroup.some_avg60, cgroup.some_avg300),
+        (Some(43.21), Some(1.5), Some(0.0))
+    );
+    assert_eq!((cgroup.full_avg10, cgroup.full_avg60), (Some(7.0), Some(0.2)));
+    assert_eq!((cgroup.some_total_ns, cgroup.full_total_ns), (Some(12_345_000), Some(99_000)));
+    let all = pressure.machine.unwrap();
+    assert_eq!(
+        (all.some_avg10, all.some_avg60, all.some_total_ns, all.full_avg10),
+        (Some(0.0), None, None, None)
+    );
+
+    // None was full, and this kernel has no PSI (it may refuse to read it).
+    let root = root.file("proc/pressure/memory", "");
+    watch.see(&Fact::Call(Box::new(Call { call: 2, ..Call::default() })));
+    watch.see(&decided(2));
+    assert_eq!(read(&mut watch).pressure, crate::incident::escalation::Pressures::default());
+    drop(root);
+}
+
+#[test]
+fn zones_are_read_when_a_full_machines_victim_gave_its_memory_back() {
+    let zoneinfo = "Node 0, zone Normal\n  pages free 90\n        min 10\n        protection: (0, 0)\n";
+    let root = machine(V2).file("proc/zoneinfo", zoneinfo);
+    let mut watch = watch(&root, true);
+    let back = |call| Fact::MemoryBack(MemoryBack { call, ..MemoryBack::default() });
+    let wide = |call| Fact::Call(Box::new(Call { call, ..Call::default() }));
+    for fact in [full(1, "/a", None), wide(2), wide(3), back(1), back(3), back(3), back(9)] {
+        watch.see(&fact);
+    }
+    let found = watch.zones(|| 500);
+    let calls: Vec<_> = found.iter().map(|zones| (zones.call, zones.read_ns, zones.zones.len())).collect();
+    assert_eq!(calls, [(3, 500, 1)], "once for what came at once, and not for a cgroup's");
+    assert_eq!(watch.zones(|| 500), vec![]);
+    let mut read = 0;
+    for _ in 0..20 {
+        watch.see(&back(2));
+        read += watch.zones(|| 600).len();
+    }
+    assert_eq!(read, BUDGET - 1, "not without end");
+    watch.see(&back(2));
+    assert_eq!(watch.zones(|| 600 + 2 * WINDOW_NS).len(), 1);
 }

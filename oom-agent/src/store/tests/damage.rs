@@ -19,7 +19,7 @@ fn goes_on(dir: &TestRoot) -> Vec<String> {
     let (mut store, mut messages) = Store::open(dir.path(), Retention::default()).unwrap();
     assert_eq!(store.put(&number(1000)), Outcome::Stored);
     messages.extend(store.messages());
-    assert!(store.list(None, 10_000, &mut |_| true).is_ok());
+    assert!(store.list(None, Most::incidents(10_000), &mut |_| true).is_ok());
     messages
 }
 

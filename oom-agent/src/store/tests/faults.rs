@@ -45,9 +45,9 @@ fn a_full_disk_is_waited_for_in_memory() {
         assert_eq!(store.status().held, 2);
         assert!(store.retry_after().is_some_and(|pause| pause <= Duration::from_secs(1)));
         // What is on the disk and what is in memory is one list.
-        let page = store.list(None, 3, &mut |_| true).unwrap();
+        let page = store.list(None, Most::incidents(3), &mut |_| true).unwrap();
         let pids: Vec<_> = page.incidents.iter().map(|it| it.victims[0].pid - 1).collect();
-        assert_eq!((pids, page.more), (vec![next + 1, next, next - 1], true));
+        assert_eq!((pids, page.next.is_some()), (vec![next + 1, next, next - 1], true));
         assert!(store.get(&number(next).id).unwrap().is_some());
         assert!(store.is_known(&number(next), 0).unwrap());
         wait(&mut store);

@@ -48,7 +48,7 @@ fn stored(dir: &TestRoot) -> Vec<u32> {
 }
 
 fn numbers(database: &Database) -> Vec<u32> {
-    let page = database.list(None, usize::MAX, &mut |_| true).unwrap();
+    let page = database.list(None, Most::incidents(usize::MAX), &mut |_| true).unwrap();
     assert_eq!(page.unreadable, 0);
     page.incidents.iter().rev().map(|incident| incident.victims[0].pid - 1).collect()
 }

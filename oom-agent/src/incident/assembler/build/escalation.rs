@@ -1,16 +1,18 @@
 //! What the kernel tried before.
 
 use super::Parts;
-use crate::incident::escalation::Escalation;
+use crate::incident::escalation::{Escalation, Pressures};
 use crate::incident::fact;
 use crate::incident::fact::Reclaim;
 
-/// What was seen of reclaim before the call. `None`: nothing.
+/// What was seen of reclaim and waits before the call. `None`: nothing.
 pub(super) fn escalation(parts: &Parts<'_>) -> Option<Escalation> {
     let entry = parts.pending.entry.as_ref();
     let own = entry.and_then(|entry| entry.reclaim);
     let all = parts.pending.escalation.as_deref();
-    if own.is_none() && all.is_none_or(is_empty) {
+    let pressure = parts.pending.logged.files.as_deref().map(|files| files.pressure);
+    let pressure = pressure.filter(|pressure| *pressure != Pressures::default());
+    if own.is_none() && all.is_none_or(is_empty) && pressure.is_none() {
         return None;
     }
     let first_ns = own.filter(|own| own.rounds > 0 && own.first_ns > 0).map(|own| own.first_ns);
@@ -31,8 +33,12 @@ pub(super) fn escalation(parts: &Parts<'_>) -> Option<Escalation> {
                 compaction_seen && (own.compact_retries > 0 || order.is_some_and(|order| order > 0))
             })
             .map(|own| own.compact_retries),
+        compaction: all
+            .and_then(|all| all.compaction)
+            .filter(|it| it.runs > 0 || order.is_some_and(|order| order > 0)),
         last_10s: all.and_then(|all| all.last_10s.clone()),
         last_60s: all.and_then(|all| all.last_60s.clone()),
+        pressure,
     })
 }
 

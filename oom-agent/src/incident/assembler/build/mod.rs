@@ -161,6 +161,10 @@ pub(super) fn incident(
         victims,
     };
     incident.verdict = verdict(&incident);
+    let above = recovery::above_watermark_ns(&parts, &incident);
+    if above.is_some() {
+        incident.recovery.get_or_insert_default().above_watermark_ns = above;
+    }
     let text = pending.logged.report.map(|report| report.text);
     incident.kernel_log = text.filter(|text| !text.is_empty());
     incident

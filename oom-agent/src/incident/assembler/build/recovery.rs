@@ -3,7 +3,10 @@
 use super::{Parts, victims};
 use crate::incident::assembler::marked::Marked;
 use crate::incident::fact::{Control, MemoryBack, Reaping};
+use crate::incident::machine::Zone;
+use crate::incident::model::{Incident, ScopeKind};
 use crate::incident::recovery::{Reaped, Recovery};
+use crate::incident::verdict::request::{Request, Standing};
 
 pub(super) fn recovery(parts: &Parts<'_>) -> Option<Recovery> {
     let after = after(parts).unwrap_or_default();
@@ -53,6 +56,26 @@ fn below_limit_ns(parts: &Parts<'_>, control: &Control, first_ns: u64) -> Option
     };
     let time = parts.pending.backs.iter().filter(room).map(|back| back.time_ns).min()?;
     time.checked_sub(first_ns)
+}
+
+/// Until the page could be had, as far as was looked. `incident` is all but this.
+pub(super) fn above_watermark_ns(parts: &Parts<'_>, incident: &Incident) -> Option<u64> {
+    use ScopeKind::{Cpuset, Global, MemoryPolicy};
+    let kind = incident.scope.kind.filter(|kind| matches!(kind, Global | Cpuset | MemoryPolicy));
+    let request = Request::of(incident);
+    // Which blocks are free is not in that file.
+    if kind.is_none() || request.order != Some(0) || !victims::all_known(parts) {
+        return None;
+    }
+    let room = |zone: &Zone| {
+        matches!(request.standing(zone), Standing::BelowHigh | Standing::AboutHigh | Standing::Enough)
+    };
+    if incident.zones.iter().any(room) {
+        return None;
+    }
+    let first = parts.victims.iter().filter_map(|victim| victim.killed_ns).min()?;
+    let looks = parts.pending.zones.iter().filter(|look| look.zones.iter().any(room));
+    looks.map(|look| look.read_ns).min()?.checked_sub(first)
 }
 
 /// What the OOM reaper did with the victims, as its tracepoints tell it, or its lines in the log.

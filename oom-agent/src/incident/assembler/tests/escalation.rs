@@ -1,7 +1,7 @@
 //! Reclaim before a kill.
 
 use super::facts::*;
-use crate::incident::escalation::Escalation;
+use crate::incident::escalation::{Compacted, Escalation};
 use crate::incident::fact::{Call, Escalation as Seen, Fact, Reclaim};
 
 /// The escalation of a kill with this call, and with this seen of reclaim.
@@ -47,6 +47,17 @@ fn compaction_is_told_where_it_can_happen() {
     assert_eq!(with(3, true, 0), Some(0));
     assert_eq!(with(3, true, 2), Some(2));
     assert_eq!(with(3, false, 0), None, "not hooked");
+}
+
+#[test]
+fn compaction_of_the_task_is_told_where_a_block_was_asked_for() {
+    let with = |order, runs: Option<u64>| {
+        let compaction = runs.map(|runs| Compacted { runs, ns: 10 * runs, succeeded: Some(0) });
+        let call = machine(1, task(20, 100, 0), order);
+        escalation_of(call, Some(Seen { compaction, ..seen() })).unwrap().compaction.map(|it| it.runs)
+    };
+    assert_eq!((with(0, Some(0)), with(0, Some(2))), (None, Some(2)));
+    assert_eq!((with(3, Some(0)), with(3, Some(2)), with(3, None)), (Some(0), Some(2), None));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! How full everything was: from the kernel, the report and files, and what is said when some of it is lost.
 
 use super::facts::*;
+use crate::incident::escalation::{Pressure, Pressures};
 use crate::incident::fact::{Child, Fact, FileCgroup, Files, Level, Of};
 use crate::incident::model::{Incident, ScopeKind};
 use crate::incident::state::{MachineState, Source};
@@ -50,6 +51,10 @@ fn files(of: Of) -> Files {
         children: vec![file("/a/c11", 111), file("/a/c10", 999)],
         children_total: Some(2),
         machine: Some(MachineState { total_bytes: Some(7), ..MachineState::default() }),
+        pressure: Pressures {
+            cgroup: Some(Pressure { some_avg10: Some(1.5), ..Pressure::default() }),
+            machine: None,
+        },
     }
 }
 
@@ -176,4 +181,15 @@ fn what_never_is_told_does_not_pile_up() {
         run.push(Fact::Child(Box::new(Child { call, ..Child::default() })));
     }
     assert!(run.assembler.levels.kept() <= 256);
+}
+
+#[test]
+fn pressure_is_told_where_files_were_read() {
+    let incident = run(vec![told(&files(Of::Call(1)))], 0);
+    let pressure = incident.escalation.unwrap().pressure;
+    assert_eq!(pressure, Some(files(Of::Call(1)).pressure));
+    // Without reclaim it stands alone.
+    let none = Pressures::default();
+    let none = run(vec![told(&Files { pressure: none, ..files(Of::Call(1)) })], 0);
+    assert_eq!(none.escalation.and_then(|it| it.pressure), None);
 }

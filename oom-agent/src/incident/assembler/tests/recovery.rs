@@ -2,8 +2,9 @@
 
 use super::facts::*;
 use crate::incident::assembler::Config;
-use crate::incident::fact::{Fact, MemoryBack, Reaper, Reaping, Task, Victim};
-use crate::incident::model::{Incident, Level};
+use crate::incident::fact::{Fact, MemoryBack, Reaper, Reaping, Task, Victim, Zones};
+use crate::incident::machine::Zone;
+use crate::incident::model::{Incident, Level, ScopeKind};
 use crate::incident::recovery::{Reaped, Recovery};
 use crate::report::What;
 
@@ -27,6 +28,7 @@ fn recovery(incident: &Incident) -> Recovery {
 const ALL_BACK: Recovery = Recovery {
     memory_back_ns: Some(41 * MS),
     below_limit_ns: Some(41 * MS),
+    above_watermark_ns: None,
     usage_after_bytes: Some(300 * PAGE),
     given_back_bytes: Some((TOTAL - 300) * PAGE),
     reaper: Vec::new(),
@@ -124,6 +126,47 @@ fn another_limit_than_the_cgroups_gives_no_room() {
     run.push_all(facts).push_all([exit(1, &a), back(1, &a, 300)]);
     let told = recovery(&run.one());
     assert_eq!((told.below_limit_ns, told.usage_after_bytes), (None, Some(300 * PAGE)));
+}
+
+#[test]
+fn a_full_machine_has_recovered_when_a_zone_was_seen_with_room() {
+    let zone = |free: u64, kept: u64| Zone {
+        name: "Normal".into(),
+        free_bytes: Some(free * PAGE),
+        min_bytes: Some(100 * PAGE),
+        low_bytes: Some(125 * PAGE),
+        high_bytes: Some(150 * PAGE),
+        lowmem_reserve_pages: vec![kept; 5],
+        ..Zone::default()
+    };
+    let look = |ms: u64, zones: &[Zone]| {
+        Fact::Zones(Box::new(Zones { call: 1, read_ns: 1002 * MS + ms * MS, zones: zones.to_vec() }))
+    };
+    let told = |order: i32, looks: Vec<Fact>| {
+        let a = hog(10, 5);
+        let decision = decision(1, a.clone(), ScopeKind::Global);
+        let mut run = Run::full();
+        run.push_all([fact(machine(1, a.clone(), order)), Fact::Decision(Box::new(decision))]);
+        run.push_all([Fact::Victim(Box::new(victim(1, a.clone()))), end(1, 0)]);
+        run.push_all(looks).push_all([exit(1, &a), back(1, &a, 300)]);
+        let told = recovery(&run.one());
+        assert_eq!((told.memory_back_ns, told.below_limit_ns), (Some(41 * MS), None));
+        told.above_watermark_ns
+    };
+    let (none, low, room) = (zone(100, 0), zone(400, 300), zone(101, 0));
+    assert_eq!(told(0, vec![]), None);
+    assert_eq!(told(0, vec![look(30, &[none.clone(), low.clone()])]), None, "kept for others");
+    let looks = || {
+        let room = [none.clone(), room.clone()];
+        vec![look(30, std::slice::from_ref(&low)), look(42, &room), look(50, &room)]
+    };
+    assert_eq!(told(0, looks()), Some(42 * MS));
+    assert_eq!(told(3, looks()), None, "free pages are no block");
+    assert_eq!(told(-1, looks()), None, "nobody needed memory");
+    // Of many looks the first ones and the last one count.
+    let mut many: Vec<Fact> = (0..20).map(|ms| look(ms, std::slice::from_ref(&low))).collect();
+    many.push(look(60, &[room]));
+    assert_eq!(told(0, many), Some(60 * MS));
 }
 
 #[test]

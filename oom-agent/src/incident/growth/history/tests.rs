@@ -133,3 +133,45 @@ proptest! {
         prop_assert_eq!((history.usage.len(), history.rows.capacity()), before);
     }
 }
+
+#[test]
+fn how_a_cgroup_stands_now() {
+    let mut history = History::new(60, 8);
+    history.admit(7, 100 * MIB).unwrap();
+    assert_eq!(history.standing(7), None, "not sampled yet");
+    // What was long before the last sample does not count: every minute, then every 10 s.
+    let times = (0..10).map(|minute| minute * 60).chain((0..61).map(|ten| 600 + ten * 10));
+    let mut now = 0;
+    for seconds in times {
+        now = seconds;
+        history.tick(seconds * SECOND);
+        history.cgroup(7, if seconds < 600 { 80 * MIB } else { (seconds - 590) * 40_960 });
+    }
+    let standing = history.standing(7).unwrap();
+    assert_eq!((standing.usage_bytes, standing.limit_bytes), (610 * 40_960, 100 * MIB));
+    assert_eq!(standing.bytes_per_second, Some(40_960.0));
+    for step in 1..=3 {
+        history.tick((now + step * 10) * SECOND);
+        history.cgroup(7, MIB);
+    }
+    assert!(history.standing(7).unwrap().bytes_per_second < Some(40_000.0));
+    history.tick((now + 40) * SECOND);
+    assert_eq!(history.standing(7), None, "not in the last sample");
+    history.cgroup(7, MIB);
+    history.gone(7);
+    assert_eq!(history.standing(7), None);
+    assert_eq!(history.standing(8), None);
+}
+
+#[test]
+fn two_samples_tell_no_growth() {
+    let mut history = History::new(60, 8);
+    history.admit(7, 100 * MIB).unwrap();
+    for (seconds, mib, expected) in
+        [(10, 30, None), (20, 20, None), (30, 10, Some(-(MIB as f64))), (40, 0, Some(-(MIB as f64)))]
+    {
+        history.tick(seconds * SECOND);
+        history.cgroup(7, mib * MIB);
+        assert_eq!(history.standing(7).unwrap().bytes_per_second, expected, "{seconds}");
+    }
+}

@@ -12,7 +12,7 @@ fn text(growth: Growth, limit: Option<u64>) -> String {
         limits: Limits { memory_bytes: limit, ..Limits::default() },
         ..Incident::default()
     };
-    let page = Page { width: 200, candidates: Show::All };
+    let page = Page { width: 200, candidates: Show::All, whole: false };
     let mut out = String::new();
     for line in lines(&incident, &page) {
         line.write(&mut out, false);

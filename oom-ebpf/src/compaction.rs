@@ -1,0 +1,78 @@
+//! Sums of compaction, by thread and for the machine.
+
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::map, maps::Array};
+use oom_ebpf::{Compacted, Compaction, PF_KTHREAD};
+
+use crate::{
+    fields::TASK_FLAGS,
+    read::{current, field, now},
+    reclaim::{SERIES_NS, add_own, count, total},
+};
+
+/// Places for threads. Few compact at a time.
+const COMPACTIONS_LEN: u32 = 1024;
+
+/// Compaction by thread, at its id modulo the length. Two that share a place and compact at the same time: the second is not
+/// counted, which is.
+#[map]
+static COMPACTIONS: Array<Compaction> = Array::with_max_entries(COMPACTIONS_LEN, 0);
+
+/// Where a thread's would be, whosever it is.
+#[inline(always)]
+pub(crate) fn place(owner: u64) -> Option<*const Compaction> {
+    COMPACTIONS.get_ptr(owner as u32 % COMPACTIONS_LEN)
+}
+
+#[inline(always)]
+fn thread(owner: u64) -> Option<&'static mut Compaction> {
+    let thread = COMPACTIONS.get_ptr_mut(owner as u32 % COMPACTIONS_LEN)?;
+    // SAFETY: the map lives as long as the program. While a run is under way only its owner writes.
+    Some(unsafe { &mut *thread })
+}
+
+/// The running thread begins to compact a zone.
+#[inline(always)]
+pub(crate) fn begin() {
+    let owner = bpf_get_current_pid_tgid();
+    let now = now();
+    let Some(thread) = thread(owner) else { return };
+    if thread.owner != owner {
+        if thread.begin_ns != 0 {
+            // SAFETY: a field of a map's value.
+            total(|totals| add_own(unsafe { &raw mut (*totals).compactions_missed }, 1));
+            return;
+        }
+        thread.owner = owner;
+        thread.end_ns = 0;
+    }
+    if now.saturating_sub(thread.end_ns) > SERIES_NS {
+        thread.total = Compacted::default();
+    }
+    thread.begin_ns = now;
+}
+
+/// It has ended.
+#[inline(always)]
+pub(crate) fn end(succeeded: bool) {
+    let owner = bpf_get_current_pid_tgid();
+    let now = now();
+    let Some(thread) = thread(owner) else { return };
+    if thread.owner != owner || thread.begin_ns == 0 {
+        return;
+    }
+    let ns = now.saturating_sub(thread.begin_ns);
+    let succeeded = u64::from(succeeded);
+    thread.begin_ns = 0;
+    thread.end_ns = now;
+    thread.total.runs += 1;
+    thread.total.ns += ns;
+    thread.total.succeeded += succeeded;
+    let kcompactd = field::<u32>(current(), &TASK_FLAGS, 0) & PF_KTHREAD != 0;
+    // SAFETY: fields of a map's value.
+    count(|machine, add| unsafe {
+        let sum = if kcompactd { &raw mut (*machine).kcompactd } else { &raw mut (*machine).compaction };
+        add(&raw mut (*sum).runs, 1);
+        add(&raw mut (*sum).ns, ns);
+        add(&raw mut (*sum).succeeded, succeeded);
+    });
+}
