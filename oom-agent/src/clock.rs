@@ -29,8 +29,14 @@ fn nanoseconds(clock: ClockId) -> u64 {
 pub fn wall(boottime_ns: u64) -> Option<(u64, String)> {
     let age = Duration::from_nanos(self::boottime_ns().saturating_sub(boottime_ns));
     let time = Timestamp::now().checked_sub(age).ok()?;
-    let local = time.to_zoned(TimeZone::system());
-    Some((u64::try_from(time.as_millisecond()).ok()?, local.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()))
+    let unix_ms = u64::try_from(time.as_millisecond()).ok()?;
+    Some((unix_ms, local(unix_ms)?))
+}
+
+/// Milliseconds since 1970 as RFC 3339 with the local offset.
+pub fn local(unix_ms: u64) -> Option<String> {
+    let time = Timestamp::from_millisecond(unix_ms.try_into().ok()?).ok()?;
+    Some(time.to_zoned(TimeZone::system()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string())
 }
 
 /// Waits so long, or for ever.

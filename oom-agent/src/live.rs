@@ -1,4 +1,12 @@
 //! The running kernel's incidents: sources, assembler and clock put together.
+//!
+//! # Layout
+//! - [`Live`]: from the attach on.
+//! - [`Before`]: what the kernel's log tells of the time before.
+
+mod past;
+
+pub use past::{Before, Read};
 
 use crate::{
     clock,
@@ -18,7 +26,7 @@ use crate::{
         rings::{Dropped, Rings},
     },
     note::note,
-    report::{Event, Outcome, What},
+    report::Event,
     source::{
         kmsg::{From, Kmsg},
         sampler::Sampler,
@@ -32,6 +40,8 @@ use tokio::{io::Interest, io::unix::AsyncFd};
 /// At the full level BPF tells of kills, and the log is read at once when it does. Otherwise it wakes the agent no more
 /// often than this, so that it does not overflow with what has nothing to do with OOM.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
+/// So many records of the log are read before [`Live::next`] says so.
+const READ_ON: u64 = 256;
 
 /// Incidents of this machine, as they happen.
 pub struct Live {
@@ -45,7 +55,10 @@ pub struct Live {
     namer: Namer,
     story: Story,
     stamp: Stamp,
-    past: Vec<Incident>,
+    /// See [`Live::position`].
+    position: Option<u64>,
+    /// The last one that was said.
+    said: u64,
 }
 
 /// How it was started: what the operator is told.
@@ -56,6 +69,8 @@ pub struct Start {
     pub hooks: Vec<HookStatus>,
     /// What does not work and why, in sentences.
     pub warnings: Vec<String>,
+    /// How the log from before was read, where that was wanted and could be done.
+    pub read: Option<Read>,
 }
 
 /// What the sources do not know of an incident.
@@ -67,29 +82,45 @@ struct Stamp {
 }
 
 impl Live {
-    /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `since_boot`: what the
-    /// kernel's log holds from before is told too, see [`Self::past`]. `sample_every`: how often the use of memory is sampled.
-    /// `cri`: the container runtime, where it may be asked.
+    /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `before`: what the
+    /// kernel's log holds from before is told too, first. `sample_every`: how often the use of memory is sampled. `cri`: the
+    /// container runtime, where it may be asked.
     ///
     /// # Errors
     /// If neither BPF nor the kernel's log can be used.
     pub fn start(
         host: &Host,
         options: &Options,
-        since_boot: bool,
+        before: Option<Before<'_>>,
         sample_every: Option<Duration>,
         cri: Option<Cri>,
     ) -> Result<(Self, Start)> {
         let mut warnings = Vec::new();
+        let mut stamp = Stamp {
+            // What the kernel calls a machine that was given no name (`UTS_NODENAME`).
+            node: host.node.value().filter(|node| *node != "(none)").cloned(),
+            boot_id: host.boot_id.value().cloned(),
+            kernel_release: host.kernel_release.value().cloned(),
+            number: 0,
+        };
+        let mut story = Story::default();
+        let mut namer = Namer::start(Path::new("/"), cri, clock::boottime_ns(), &mut warnings);
+        let wants_past = before.is_some();
         // Before anything is attached: what comes in the meantime is in the log. What is read here BPF never sees.
-        let mut kmsg = Kmsg::open(if since_boot { From::Start } else { From::Now });
-        let mut past = Past::default();
-        if let (true, Ok(source)) = (since_boot, &mut kmsg) {
-            match Past::read(source, &config(host, Level::Kmsg, &[], true)) {
-                Ok(read) => past = read,
-                Err(error) => warnings.push(format!("since boot: {error:#}")),
+        let mut kmsg = Kmsg::open(if wants_past { From::Start } else { From::Now });
+        let (mut read, mut held) = (None, Vec::new());
+        if let (Some(before), Ok(source)) = (before, &mut kmsg) {
+            let mut tell = |incident: Incident| {
+                let mut incident = stamp.on(incident);
+                namer.complete(&mut incident, clock::boottime_ns());
+                story.complete(&mut incident, None);
+                (before.tell)(incident);
+            };
+            let config = config(host, Level::Kmsg, &[], true);
+            match past::read(source, before.since, &config, &mut held, &mut tell) {
+                Ok(done) => read = Some(done),
+                Err(error) => warnings.push(format!("the log from before: {error:#}")),
             }
-            warnings.extend(past.warning.take());
         }
         let loaded = match options.max_level {
             Level::Full | Level::Tracepoint => load::load(host.memory_cgroup_is_v2(), options),
@@ -116,7 +147,7 @@ impl Live {
                     Level::Tracepoint => "victims only",
                     Level::Kmsg | Level::Log => return Err(error.context(warnings.join("; "))),
                 };
-                let past = if since_boot { ", nothing from before" } else { "" };
+                let past = if wants_past { ", nothing from before" } else { "" };
                 warnings.push(format!("{lacking}{past}: {error:#}"));
                 None
             }
@@ -130,51 +161,40 @@ impl Live {
         let logger = loaded.as_mut().and_then(|loaded| loaded.logger.take()).map(register).transpose()?;
         let memory = host.cgroups.value().map(|cgroups| &cgroups.memory);
         let sampler = sample_every.map(|every| Sampler::start(Path::new("/"), memory, every)).transpose()?;
-        let namer = Namer::start(Path::new("/"), cri, clock::boottime_ns(), &mut warnings);
         let mut live = Self {
             rings: loaded.map(Rings::new).transpose()?,
             kmsg,
-            events: Vec::new(),
+            events: held,
             logger,
             sampler,
             watch: Watch::new(Path::new("/"), host.cgroups.value(), config.calls),
             assembler: Assembler::new(config),
             namer,
-            story: Story::default(),
-            stamp: Stamp {
-                // What the kernel calls a machine that was given no name (`UTS_NODENAME`).
-                node: host.node.value().filter(|node| *node != "(none)").cloned(),
-                boot_id: host.boot_id.value().cloned(),
-                kernel_release: host.kernel_release.value().cloned(),
-                number: 0,
-            },
-            past: Vec::new(),
+            story,
+            stamp,
+            position: None,
+            said: 0,
         };
-        let Past { incidents, held, warning: _ } = past;
-        for incident in incidents {
-            let incident = live.stamp.on(incident);
-            let incident = live.complete(incident);
-            live.past.push(incident);
-        }
-        live.events = held;
         live.take_log();
-        Ok((live, Start { level, hooks, warnings }))
+        live.said = live.position().unwrap_or(0);
+        Ok((live, Start { level, hooks, warnings, read }))
     }
 
-    /// The incidents that the kernel's log held when this was started, in their order. Once.
-    pub fn past(&mut self) -> Vec<Incident> {
-        std::mem::take(&mut self.past)
-    }
-
-    /// The next incident. Cancel-safe: nothing that was read is lost.
+    /// The next incident. `None`: the log was read so far that [`Self::position`] is worth remembering. Cancel-safe: nothing
+    /// that was read is lost.
     ///
     /// # Errors
     /// If a source breaks.
-    pub async fn next(&mut self) -> Result<Incident> {
+    pub async fn next(&mut self) -> Result<Option<Incident>> {
         loop {
             let now = clock::boottime_ns();
             if let Some(incident) = self.namer.ready(now) {
-                return Ok(self.complete(incident));
+                return Ok(Some(self.complete(incident)));
+            }
+            if let Some(position) = self.position().filter(|position| position.abs_diff(self.said) >= READ_ON)
+            {
+                self.said = position;
+                return Ok(None);
             }
             if let Some(incident) = self.assembler.ready(now) {
                 self.namer.hold(self.stamp.on(incident), now);
@@ -197,11 +217,16 @@ impl Live {
         }
     }
 
-    /// What is pending, marked as such.
-    pub fn finish(&mut self) -> Vec<Incident> {
+    /// Reads everything that is there. What is due then comes with [`Self::next`].
+    pub fn catch_up(&mut self) {
         if let Err(error) = self.read_all(Ok(())) {
             note(&format!("{error:#}"));
         }
+    }
+
+    /// What is pending, marked as such.
+    pub fn finish(&mut self) -> Vec<Incident> {
+        self.catch_up();
         if let Some(kmsg) = &mut self.kmsg {
             kmsg.finish(&mut self.events);
             self.take_log();
@@ -229,6 +254,21 @@ impl Live {
     /// How often a name was not known since the start, by reason.
     pub fn unresolved(&self) -> UnresolvedCounts {
         self.namer.unresolved()
+    }
+
+    /// The number of a record of the kernel's log: every incident that those before it tell of is told. Whoever reads on
+    /// from there misses none.
+    pub fn position(&mut self) -> Option<u64> {
+        if self.is_idle() {
+            let settled = self.kmsg.as_ref().and_then(Kmsg::settled_seq);
+            self.position = settled.or(self.position);
+        }
+        self.position
+    }
+
+    /// Nothing is in the making.
+    pub fn is_idle(&self) -> bool {
+        self.events.is_empty() && self.assembler.is_idle() && self.namer.is_idle()
     }
 
     /// Counts since the start.
@@ -324,66 +364,6 @@ impl Live {
         for zones in self.watch.zones(clock::boottime_ns) {
             self.assembler.push(clock::boottime_ns(), Fact::Zones(Box::new(zones)));
         }
-    }
-}
-
-/// What the kernel's log tells of the time before this agent.
-#[derive(Default)]
-struct Past {
-    incidents: Vec<Incident>,
-    /// What it was saying when it was read: the rest comes later, with what BPF sees.
-    held: Vec<Event>,
-    warning: Option<String>,
-}
-
-impl Past {
-    fn read(kmsg: &mut Kmsg, config: &Config) -> Result<Self> {
-        let mut events = Vec::new();
-        kmsg.read_available(&mut events)?;
-        let warning = kmsg.first_seq().filter(|&first| first > 0).map(|first| {
-            format!(
-                "since boot: the kernel's log has lost its first {first} records, and earlier kills with them"
-            )
-        });
-        // The line that names the victim follows a report.
-        let whole = events.iter().rposition(|event| !is_open(event)).map_or(0, |last| last + 1);
-        let held = events.split_off(whole);
-        let suspended = clock::suspended_ns();
-        let mut assembler = Assembler::new(config.clone());
-        let mut incidents = Vec::new();
-        let mut now_ns = 0;
-        for mut event in events {
-            event.time_ns = event.time_ns.map(|time| time.saturating_add(suspended));
-            now_ns = event.time_ns.unwrap_or(now_ns);
-            assembler.push(now_ns, Fact::Log(event));
-            incidents.extend(std::iter::from_fn(|| assembler.ready(now_ns)));
-        }
-        incidents.extend(assembler.finish());
-        if suspended > 0 {
-            let seconds = suspended / 1_000_000_000;
-            for incident in &mut incidents {
-                incident.evidence.notes.push(format!(
-                    "The machine was suspended for {seconds} s since boot: the time may be late by as much."
-                ));
-            }
-        }
-        Ok(Self { incidents, held, warning })
-    }
-}
-
-/// The log has more to say of this kill.
-fn is_open(event: &Event) -> bool {
-    match &event.what {
-        What::Invoked(_) => true,
-        What::Report(report) => report.outcome == Outcome::Kill,
-        What::Killed(_)
-        | What::GroupKill { .. }
-        | What::Reaped { .. }
-        | What::NotReaped { .. }
-        | What::Exiting { .. }
-        | What::Sharing { .. }
-        | What::Suppressed { .. }
-        | What::Gap { .. } => false,
     }
 }
 

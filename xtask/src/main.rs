@@ -3,6 +3,7 @@
 mod apt;
 mod bench;
 mod cache;
+mod dashboards;
 mod debian;
 mod demo;
 mod fuzz;
@@ -40,6 +41,8 @@ enum Command {
     Test(test::TestArgs),
     /// Measure how fast logs are read, next to grep, or what the sampler costs.
     Bench(bench::BenchArgs),
+    /// Write the Grafana dashboards, or with --check look at them and at the alerts.
+    Dashboards(dashboards::Args),
     /// Feed random logs to `explain`'s reader.
     Fuzz(fuzz::FuzzArgs),
     /// Check the project's invariants.
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::main(&args),
         Command::Test(args) => test::main(&args),
         Command::Bench(args) => bench::main(&args),
+        Command::Dashboards(args) => dashboards::main(&args),
         Command::Fuzz(args) => fuzz::main(&args),
         Command::Tidy => tidy::main(),
     };

@@ -58,7 +58,8 @@ impl Namer {
         let logs =
             Logs::new(root).map_err(|error| warnings.push(format!("no names of pods: {error:#}"))).ok();
         let unresolved = [0; Unresolved::ALL.len()];
-        let mut namer = Self { names: Names::default(), logs, cri, looked_ns: None, held: VecDeque::new(), unresolved };
+        let mut namer =
+            Self { names: Names::default(), logs, cri, looked_ns: None, held: VecDeque::new(), unresolved };
         namer.look(now_ns);
         // Also where the logs say it all: what containers are made of only the runtime knows.
         namer.ask(now_ns);
@@ -147,6 +148,11 @@ impl Namer {
     /// When to ask for it again.
     pub fn deadline(&self, now_ns: u64) -> Option<u64> {
         self.held.front().map(|(_, until_ns)| now_ns.saturating_add(STEP_NS).min(*until_ns))
+    }
+
+    /// No incident is held.
+    pub fn is_idle(&self) -> bool {
+        self.held.is_empty()
     }
 
     /// All that were held, at the end.

@@ -183,6 +183,12 @@ const TABLE: &[Row] = &[
 ];
 
 impl Code {
+    /// Every one, once, in their own order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let codes: std::collections::BTreeSet<Self> = TABLE.iter().map(|row| row.code).collect();
+        codes.into_iter()
+    }
+
     /// In few words, for lists.
     pub fn words(self) -> &'static str {
         match self {

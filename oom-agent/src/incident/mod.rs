@@ -10,10 +10,12 @@
 //! - [`verdict`]: why the allocation failed.
 //! - [`escalation`], [`growth`], [`state`], [`recovery`]: what came before the kill, at it and after it.
 //! - [`diagnosis`]: what led to it and what helps. [`story`]: the last step, with the kills before.
+//! - [`counted`]: the kernel's own counters of kills.
 //! - [`assembler`]: facts to incidents.
 
 pub mod assembler;
 pub mod badness;
+pub mod counted;
 pub mod diagnosis;
 pub mod escalation;
 pub mod fact;

@@ -97,6 +97,11 @@ pub struct Incident {
     /// Why the allocation failed, the deciding reason first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub verdict: Vec<Verdict>,
+    /// How many kills the kernel counted for it (`oom_kill` in `/proc/vmstat` and `memory.events`): one for each `Killed
+    /// process` line of its log. The first victim of a group is counted twice, unless its memory was gone by the second
+    /// time; who only shares memory, or was dying before, is not counted. Absent: not all lines were seen.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub counted_kills: Option<u64>,
     /// Time between entry into and return from `out_of_memory`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_path_ns: Option<u64>,

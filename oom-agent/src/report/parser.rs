@@ -53,10 +53,14 @@ impl Parser {
             b"oom_reaper: ",
             b"swap: usage ",
         ];
-        self.open.is_some()
-            || self.pieces.waiting()
+        self.is_open()
             || BEGINS.iter().any(|begin| message.starts_with(begin))
             || invocation::invoked_at(message).is_some()
+    }
+
+    /// Whether it is in the middle of something that the next messages belong to.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some() || self.pieces.waiting()
     }
 
     /// Takes the next message.

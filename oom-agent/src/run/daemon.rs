@@ -2,7 +2,9 @@
 
 use super::{
     calm::{Calm, Held},
+    counted::Counted,
     next::Next,
+    recovery::Found,
     texts::Texts,
 };
 use crate::{
@@ -19,7 +21,7 @@ use crate::{
     },
     source::{cgroupfs::Tree, own},
     startup::sees,
-    store::{Outcome, Page, Status, Store},
+    store::{self, Outcome, Page, Resume, Status, Store},
     web::{Answer, Ask, Counts as HttpCounts, List, News, Read},
 };
 use anyhow::Result;
@@ -28,6 +30,12 @@ use tokio::sync::watch;
 
 /// The tree of cgroups is not looked at more often than this, however many ask.
 const LOOK_NS: u64 = 1_000_000_000;
+/// Lines about cgroups whose counters differ, in one look.
+const MOST_WORDS: usize = 10;
+/// How far the log was read is not written down more often than this, unless there is an incident.
+const REMEMBER_NS: u64 = 60_000_000_000;
+/// So long after the start, what only the log tells may be what the agent before this one has stored.
+const TAKE_OVER_NS: u64 = 10_000_000_000;
 
 /// Everything that the daemon keeps.
 pub(super) struct Daemon {
@@ -44,13 +52,22 @@ pub(super) struct Daemon {
     /// Name of the machine.
     node: Option<String>,
     store: Store,
+    boot_id: Option<String>,
+    started_ns: u64,
+    /// When it was last written down where to go on.
+    remembered_ns: u64,
+    /// See [`Live::position`].
+    position: Option<u64>,
+    /// Records of the log that were overwritten before the start.
+    overwritten: u64,
+    counted: Counted,
     /// For who listens to events.
     news: watch::Sender<Option<String>>,
     pub(super) next: Next,
 }
 
 impl Daemon {
-    pub(super) fn new(start: &Start, host: &Host, store: Store, live: &mut Live) -> Result<Self> {
+    pub(super) fn new(start: &Start, host: &Host, store: Store) -> Result<Self> {
         let kind = |hook: &crate::kernel::load::HookStatus| hook.used.map(crate::kernel::probes::Kind::name);
         let about = About {
             level: start.level,
@@ -66,7 +83,7 @@ impl Daemon {
         }
         // Where it cannot be read: everything that can be later is new.
         let (news, _) = watch::channel(store.last_stored().unwrap_or_default());
-        let mut daemon = Self {
+        Ok(Self {
             metrics: Metrics::new(about, Bounds::default())?,
             texts: Texts::default(),
             calm: Calm::default(),
@@ -77,21 +94,70 @@ impl Daemon {
             hooks,
             node: host.node.value().filter(|node| *node != "(none)").cloned(),
             store,
+            boot_id: host.boot_id.value().cloned(),
+            started_ns: clock::boottime_ns(),
+            remembered_ns: 0,
+            position: None,
+            overwritten: 0,
+            counted: Counted::new(Path::new("/"), None),
             news,
             next: Next::default(),
-        };
-        daemon.look(live);
-        Ok(daemon)
+        })
     }
 
-    /// Does all that is done with an incident. Once, in the order of their being told.
-    pub(super) fn incident(&mut self, incident: &Incident) {
+    /// It is attached. `found`: what happened while the agent did not run.
+    pub(super) fn begin(&mut self, found: Option<Found>, live: &mut Live) {
+        if let Some(Found { recovered, counted, overwritten, .. }) = found {
+            self.overwritten = overwritten;
+            self.counted = counted;
+            self.metrics.recovered(recovered);
+        }
+        self.look(live);
+        self.say_of_store();
+        self.read_on(live);
+    }
+
+    /// The log was read on.
+    pub(super) fn read_on(&mut self, live: &mut Live) {
+        self.resume_at(live.position(), self.counted.stored_with(&[]));
+        let now = clock::boottime_ns();
+        if self.remembered_ns == 0 || now.saturating_sub(self.remembered_ns) >= REMEMBER_NS {
+            self.remembered_ns = now;
+            self.store.remember();
+            self.say_of_store();
+        }
+    }
+
+    /// Where the next agent is to go on, written with the next incident.
+    fn resume_at(&mut self, position: Option<u64>, counted: Option<store::Counted>) {
+        self.position = position.or(self.position);
+        if let (Some(boot_id), Some(seq)) = (&self.boot_id, self.position) {
+            let unix_ms = clock::wall(clock::boottime_ns()).map_or(0, |(unix_ms, _)| unix_ms);
+            self.store.resume_at(Resume { boot_id: boot_id.clone(), seq, unix_ms, counted });
+        }
+    }
+
+    /// What the log was just saying when this agent was started may have been told by the one before.
+    fn is_known(&self, incident: &Incident) -> bool {
+        let early = clock::boottime_ns().saturating_sub(self.started_ns) < TAKE_OVER_NS;
+        let log_only = incident.evidence.level == Level::Kmsg;
+        early && log_only && self.store.is_known(incident, clock::suspended_ns()).unwrap_or(false)
+    }
+
+    /// Does all that is done with an incident. Once, in the order of their being told. `position`: what of the kernel's log
+    /// is told with it, see [`Live::position`].
+    pub(super) fn incident(&mut self, incident: &Incident, position: Option<u64>) {
+        if self.is_known(incident) {
+            return;
+        }
+        self.resume_at(position, self.counted.stored_with(std::slice::from_ref(incident)));
         // Durable before anything below announces it.
         let outcome = self.store.put(incident);
         self.say_of_store();
         if outcome == Outcome::Known {
             return;
         }
+        self.counted.tell(incident);
         self.news.send_replace(Some(incident.id.clone()));
         self.metrics.incident(incident);
         self.tally.count(incident);
@@ -108,6 +174,8 @@ impl Daemon {
             Ask::Metrics(reply) => {
                 self.look(live);
                 self.count(live, http);
+                let all = self.metrics.recount(clock::boottime_ns());
+                self.store.seen(all);
                 self.scrape(live);
                 let Self { texts, metrics, .. } = self;
                 let text = texts.get(|| metrics.text());
@@ -174,14 +242,24 @@ impl Daemon {
     }
 
     /// Cgroups have series from when they are seen, so that their first kill is an increase. Whoever scrapes sees what
-    /// there is then.
+    /// there is then. The kernel's counters are compared with what was told.
     fn look(&mut self, live: &mut Live) {
         let now = clock::boottime_ns();
-        let Some(tree) = &self.tree else { return };
-        if self.looked_ns.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_NS) {
-            self.looked_ns = Some(now);
-            let list = tree.list();
-            self.metrics.cgroups(list.iter().map(String::as_str), now, |cgroup| live.labels(cgroup));
+        if self.looked_ns.is_some_and(|looked| now.saturating_sub(looked) < LOOK_NS) {
+            return;
+        }
+        self.looked_ns = Some(now);
+        self.counted.read();
+        live.catch_up();
+        let Self { tree, metrics, counted, .. } = self;
+        let paths = tree.as_ref().map(Tree::list);
+        if let Some(paths) = &paths {
+            metrics.cgroups(paths.iter().map(String::as_str), now, |cgroup| live.labels(cgroup));
+        }
+        // While kills are being told, the counters are ahead.
+        if live.is_idle() {
+            let words = counted.compare(tree.as_ref(), paths.as_deref().unwrap_or_default());
+            words.iter().take(MOST_WORDS).for_each(|words| note(words));
         }
     }
 
@@ -194,6 +272,8 @@ impl Daemon {
             none_killable: totals.none_killable,
             unresolved: live.unresolved(),
             reads_log: live.reads_log(),
+            overwritten_log_records: self.overwritten,
+            kernel: self.counted.totals(),
             stored: self.stored(),
             http: Http {
                 slow_readers: http.slow_readers,
@@ -259,7 +339,10 @@ impl Daemon {
     }
 
     /// The last line.
-    pub(super) fn farewell(&mut self, ran: Duration, live: &Live) {
+    pub(super) fn farewell(&mut self, ran: Duration, live: &mut Live) {
+        self.resume_at(live.position(), self.counted.stored_with(&[]));
+        self.store.remember();
+        self.say_of_store();
         if self.calm.due_ns().is_some() {
             self.say_held_back();
         }

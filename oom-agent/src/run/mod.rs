@@ -6,19 +6,22 @@
 //! # Layout
 //! - [`RunArgs`]: its arguments.
 //! - `daemon`: what is done with an incident and answered to a question.
+//! - `counted`: what the kernel counted, and what was told.
+//! - `recovery`: what happened while it did not run.
 //! - `next`: who would be killed next.
 //! - `calm`: a storm is not a storm of log lines.
 //! - `texts`: how many texts may wait for slow readers.
 
 mod calm;
+mod counted;
 mod daemon;
 mod next;
+mod recovery;
 mod texts;
 
 use crate::{
-    incident::model::Incident,
     kernel::host::Host,
-    live::Live,
+    live::{Before, Live},
     note::{log_to_stderr, note},
     resident,
     startup::{NotPermitted, UseArgs, announce, duration},
@@ -28,6 +31,7 @@ use crate::{
 use anyhow::{Context as _, Result};
 use clap::Args;
 use daemon::Daemon;
+use recovery::Recovery;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -105,26 +109,41 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
     let listener = web::listen(args.listen)?;
     let address = web::address(&listener)?;
     let retention = Retention { max_age: args.keep, max_bytes: args.keep_mib << 20 };
-    let (store, messages) = Store::open(&args.state_dir, retention)
+    let (mut store, messages) = Store::open(&args.state_dir, retention)
         .with_context(|| format!("cannot use the store in {}", args.state_dir.display()))?;
+    let mut recovery = Recovery::new(&mut store, host);
+    let since = recovery.as_ref().and_then(Recovery::since);
+    let wanted = recovery.is_some();
+    let mut tell = |incident| {
+        if let Some(recovery) = &mut recovery {
+            recovery.take(incident);
+        }
+    };
+    let before = wanted.then_some(Before { since, tell: &mut tell });
     let (mut live, start) =
-        Live::start(host, &args.uses.options(), false, args.uses.sample_every.0, args.uses.cri())
+        Live::start(host, &args.uses.options(), before, args.uses.sample_every.0, args.uses.cri())
             .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
-    let mut daemon = Daemon::new(&start, host, store, &mut live)?;
+    let found = recovery.map(|recovery| recovery.finish(start.read));
+    let mut daemon = Daemon::new(&start, host, store)?;
     resident::settle();
     announce(&start, host, began.elapsed(), "SIGTERM ends");
     for message in &messages {
         note(message);
     }
+    if let Some(found) = &found {
+        found.say();
+    }
+    daemon.begin(found, &mut live);
     let scheme = if access.encrypts() { "https" } else { "http" };
     access.warnings(address).iter().for_each(|warning| note(warning));
     note(&format!("listening on {scheme}://{address}: / for people, /metrics, /healthz, /readyz, /api/v1"));
     let done = watch(&mut live, &mut daemon, listener, access, &mut end).await;
     let pending = live.finish();
     for incident in &pending {
-        daemon.incident(incident);
+        // Where to go on is only known after the last of them.
+        daemon.incident(incident, None);
     }
-    daemon.farewell(began.elapsed(), &live);
+    daemon.farewell(began.elapsed(), &mut live);
     done
 }
 
@@ -142,8 +161,10 @@ async fn watch(
     loop {
         tokio::select! {
             incident = live.next() => {
-                let incident: Incident = incident?;
-                daemon.incident(&incident);
+                match incident? {
+                    Some(incident) => daemon.incident(&incident, live.position()),
+                    None => daemon.read_on(live),
+                }
                 // In a storm the next one is there already: connections have their turn too.
                 yield_now().await;
             }

@@ -109,6 +109,31 @@ impl Kmsg {
         Ok(())
     }
 
+    /// Adds what the next records say to `out`, without waiting. Whether there may be more.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn read_some(&mut self, out: &mut Vec<Event>) -> anyhow::Result<bool> {
+        Ok(self.follower.drain(&mut &self.file, out).map_err(read_error)? == Drained::More)
+    }
+
+    /// What records before this one say is not told.
+    pub fn skip_before(&mut self, seq: u64) {
+        self.follower.skip_before(seq);
+    }
+
+    /// Begins anew with the oldest record that the ring still holds, and skips none.
+    ///
+    /// # Errors
+    /// If it is another file than the kernel's log.
+    pub fn rewind(&mut self) -> anyhow::Result<()> {
+        rustix::fs::seek(&self.file, SeekFrom::Start(0))
+            .map_err(io::Error::from)
+            .with_context(|| format!("cannot go to the begin of {PATH}"))?;
+        self.follower = Follower::new();
+        Ok(())
+    }
+
     /// Everything was read: what comes now may wait for a while.
     fn rest(&mut self) -> anyhow::Result<()> {
         if let Some(pause) = &mut self.pause {
@@ -121,6 +146,16 @@ impl Kmsg {
     /// Number of the first record that was read: more than 0 if the ring had overwritten older ones by then.
     pub fn first_seq(&self) -> Option<u64> {
         self.follower.first_seq()
+    }
+
+    /// Number of the next record, once one was read.
+    pub fn next_seq(&self) -> Option<u64> {
+        self.follower.next_seq()
+    }
+
+    /// The same, unless it is in the middle of a report.
+    pub fn settled_seq(&self) -> Option<u64> {
+        self.follower.settled_seq()
     }
 
     /// Tells a report whose end has not come as far as it goes.

@@ -3,12 +3,14 @@
 //! # Layout
 //! - [`kmsg`]: the running kernel's log.
 //! - [`sampler`]: how much memory is in use, again and again.
+//! - [`counters`]: how many kills the kernel counted.
 //! - [`state`]: how full cgroups and the machine are, in files.
 //! - [`own`]: the agent's own process.
 //! - `pause`: what they wait by.
 //! - `cgroupfs`: memory cgroups' directories, for others too.
 
 pub(crate) mod cgroupfs;
+pub(crate) mod counters;
 pub mod kmsg;
 pub mod own;
 mod pause;

@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use super::record::Record;
+use super::resume::{self, Resume};
 use crate::incident::id::first_id;
 use crate::incident::model::Incident;
 use crate::incident::same::{is_same, processes, window_ns};
@@ -157,6 +158,7 @@ impl Database {
         } else {
             check_content(&db)?;
         }
+        resume::prepare(&db)?;
         db.pragma_update(None, "foreign_keys", true)?;
         Ok(Self { db })
     }
@@ -165,6 +167,7 @@ impl Database {
     pub(super) fn in_memory() -> Result<Self, Error> {
         let mut db = Connection::open_in_memory()?;
         begin(&mut db)?;
+        resume::prepare(&db)?;
         db.pragma_update(None, "foreign_keys", true)?;
         Ok(Self { db })
     }
@@ -203,12 +206,13 @@ impl Database {
         }
     }
 
-    /// Stores what is new and drops what is too old or too much, in one transaction.
+    /// Stores what is new, drops what is too old or too much, and notes where to go on, in one transaction.
     pub(super) fn put(
         &mut self,
         records: &[Record],
         retention: &Retention,
         now_ms: u64,
+        resume: Option<&Resume>,
     ) -> Result<Put, Error> {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before: i64 = tx.query_row("SELECT ifnull(max(seq), 0) FROM incidents", [], |row| row.get(0))?;
@@ -217,13 +221,16 @@ impl Database {
             put.new.push(insert(&tx, record)?);
         }
         put.expired = expire(&tx, retention, now_ms, before)?;
+        if let Some(resume) = resume {
+            resume::write(&tx, resume)?;
+        }
         tx.commit()?;
         Ok(put)
     }
 
     /// Drops what is too old or too much, and gives free space at the end of the file back.
     pub(super) fn shrink(&mut self, retention: &Retention, now_ms: u64) -> Result<u64, Error> {
-        let expired = self.put(&[], retention, now_ms)?.expired;
+        let expired = self.put(&[], retention, now_ms, None)?.expired;
         let limit = retention.max_bytes.saturating_sub(CHECKPOINT_PAGES as u64 * 4096);
         if pragma(&self.db, "page_count")?.saturating_mul(pragma(&self.db, "page_size")?) > limit {
             // Each step frees one page.
@@ -317,6 +324,12 @@ impl Database {
         Ok(count as u64)
     }
 
+    /// What it has in memory of the file is read again.
+    #[cfg(test)]
+    pub(super) fn forget_pages(&self) {
+        self.db.execute_batch("PRAGMA shrink_memory").unwrap();
+    }
+
     /// Bytes in use.
     pub(super) fn used(&self) -> Result<u64, Error> {
         used(&self.db)
@@ -380,6 +393,7 @@ fn insert(tx: &Transaction<'_>, record: &Record) -> rusqlite::Result<bool> {
         return Ok(false);
     }
     let seq = tx.last_insert_rowid();
+    resume::add_unseen(tx, seq)?;
     let mut statement = tx.prepare("INSERT OR IGNORE INTO processes (pid, seq) VALUES (?1, ?2)")?;
     for process in processes {
         statement.execute(params![process, seq])?;

@@ -3,14 +3,15 @@
 //!
 //! # Layout
 //! - [`Store`]: what `run` writes to. [`Database`]: one SQLite file, also for the commands that only read.
-//! - `record`: an incident as a row, pure. `file`: the files around SQLite. `follow`: what
-//!   is stored next. `error`: why not.
+//! - `resume`: where to go on after a restart. `record`: an incident as a row, pure. `file`: the files around SQLite.
+//! - `follow`: what is stored next. `error`: why not.
 
 mod database;
 mod error;
 mod file;
 mod follow;
 mod record;
+mod resume;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use crate::sink::units;
 pub use database::{Database, Lookup, Most, Page, Retention};
 pub use error::Error;
 use record::Record;
+pub use resume::{Counted, Resume};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -74,6 +76,15 @@ pub struct Store {
     retention: Retention,
     disk: Option<Disk>,
     memory: Option<Database>,
+    /// What can be read of a disk that cannot be written to.
+    reader: Option<Database>,
+    /// Where a restarted agent is to go on, and whether the file says so already.
+    resume: Option<Resume>,
+    remembered: bool,
+    /// Incidents up to this row will only be counted later: no scrape sees them yet.
+    waiting: i64,
+    /// There may be incidents that were not seen until now.
+    news: bool,
     /// Held as long as the store, over all files.
     lock: Option<File>,
     /// When the disk is tried again, and how long after that.
@@ -101,6 +112,11 @@ impl Store {
             retention,
             disk: None,
             memory: None,
+            reader: None,
+            resume: None,
+            remembered: true,
+            waiting: 0,
+            news: true,
             lock: None,
             again: None,
             status: Status::default(),
@@ -127,7 +143,7 @@ impl Store {
         if self.ready() {
             // After damage there is a new file to try.
             for _ in 0..2 {
-                match self.write(&records) {
+                match self.write(&records, true) {
                     Ok(new) => {
                         let outcome = |new| if new { Outcome::Stored } else { Outcome::Known };
                         return new.into_iter().map(outcome).collect();
@@ -256,7 +272,8 @@ impl Store {
     }
 
     fn databases(&self) -> impl Iterator<Item = &Database> {
-        self.memory.iter().chain(self.disk.as_ref().map(|disk| &disk.database))
+        let disk = self.disk.as_ref().map(|disk| &disk.database);
+        self.memory.iter().chain(disk.or(self.reader.as_ref()))
     }
 
     /// Whether the disk can be used. Opens it again where it could not, when it is time to, and moves to it what was held.
@@ -290,12 +307,18 @@ impl Store {
         true
     }
 
-    /// Opens the file. A damaged one is set aside, and a new one begun.
+    /// Opens the file. A damaged one is set aside, and a new one begun. One that cannot be written to may be read.
     fn connect(&mut self) -> Result<(), Error> {
-        match self.open_file() {
+        // SQLite shares what it maps of a file among all who have it open: who reads it read-only stays in the way.
+        self.reader = None;
+        let opened = match self.open_file() {
             Err(error) if error.is_damage() => self.replace(&error),
             other => other,
+        };
+        if opened.as_ref().is_err_and(|error| !error.is_final()) {
+            self.reader = Database::read(&self.path).ok();
         }
+        opened
     }
 
     fn replace(&mut self, damage: &Error) -> Result<(), Error> {
@@ -303,6 +326,7 @@ impl Store {
         let stamp = jiff::Timestamp::from_millisecond(stamp as i64)
             .map_or_else(|_| stamp.to_string(), |time| time.strftime("%Y%m%dT%H%M%S%.3fZ").to_string());
         let aside = file::set_aside(&self.path, &stamp)?;
+        self.remembered = self.resume.is_none();
         self.status.set_aside += 1;
         self.messages.push(format!(
             "THE STORE IS DAMAGED ({damage}): its file was set aside as {}, a new one is begun",
@@ -321,10 +345,14 @@ impl Store {
         Ok(())
     }
 
-    fn write(&mut self, records: &[Record]) -> Result<Vec<bool>, Error> {
+    /// `all`: nothing is held that is older, so it may be noted where to go on.
+    fn write(&mut self, records: &[Record], all: bool) -> Result<Vec<bool>, Error> {
         let Some(disk) = &mut self.disk else { return Err(Error::Missing(self.path.clone())) };
-        let put = disk.database.put(records, &self.retention, now_ms())?;
+        let resume = self.resume.as_ref().filter(|_| all && !self.remembered);
+        let put = disk.database.put(records, &self.retention, now_ms(), resume)?;
         self.status.expired += put.expired;
+        self.remembered |= all;
+        self.news |= put.new.contains(&true);
         Ok(put.new)
     }
 
@@ -345,11 +373,12 @@ impl Store {
             let end = next.is_none();
             if let Some((id, json)) = next {
                 let incident: Option<Incident> = serde_json::from_str(&json).ok();
-                records.extend(incident.as_ref().map(Record::of));
+                let new = incident.filter(|incident| !self.told_before(incident));
+                records.extend(new.as_ref().map(Record::of));
                 last = id;
             }
             if end || records.len() == MOVED_AT_ONCE {
-                self.write(&records)?;
+                self.write(&records, false)?;
                 records.clear();
             }
             if end {
@@ -373,7 +402,7 @@ impl Store {
             None => self.memory.insert(Database::in_memory()?),
         };
         let retention = Retention { max_age: Duration::MAX, max_bytes: MEMORY_BYTES };
-        let put = memory.put(records, &retention, 0)?;
+        let put = memory.put(records, &retention, 0, None)?;
         let new = put.new.iter().filter(|new| **new).count() as u64;
         self.status.held = (self.status.held + new).saturating_sub(put.expired);
         self.status.lost += put.expired;

@@ -80,6 +80,7 @@ fn brief(incident: &Incident) -> Incident {
         victims: incident.victims.clone(),
         oom_path_ns: incident.oom_path_ns,
         recovery_ns: incident.recovery_ns,
+        counted_kills: incident.counted_kills,
         freed_bytes: incident.freed_bytes,
         // Which kill in a row it is.
         recovery: incident.recovery.clone(),

@@ -12,7 +12,7 @@ use crate::{
     filter::Filter,
     incident::model::Incident,
     kernel::host::Host,
-    live::Live,
+    live::{Before, Live, Read},
     note::{log_to_stderr, note},
     print::Printer,
     resident,
@@ -53,16 +53,24 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     // Before anything else: a signal during the start must end it cleanly too.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let (mut live, start) =
-        Live::start(host, &args.uses.options(), args.since_boot, args.uses.sample_every.0, args.uses.cri())
+    let mut past = Vec::new();
+    let mut tell = |incident| past.push(incident);
+    let before = args.since_boot.then_some(Before { since: None, tell: &mut tell });
+    let (mut live, mut start) =
+        Live::start(host, &args.uses.options(), before, args.uses.sample_every.0, args.uses.cri())
             .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
+    start.warnings.extend(start.read.filter(|read| read.first_seq > 0).map(|Read { first_seq, .. }| {
+        format!(
+            "since boot: the kernel's log has lost its first {first_seq} records, and earlier kills with them"
+        )
+    }));
     let (output, mut pipe) = Output::start().context("cannot start the output thread")?;
     let printer = Printer::new(args.format, args.candidates);
     let filter = Filter::new(&args.place, None);
     let mut shown = Shown { args, printer, filter, output, tally: Tally::default(), filtered: 0 };
-    for incident in live.past() {
+    for incident in &past {
         if shown.wanted() {
-            shown.incident(&incident);
+            shown.incident(incident);
         }
     }
     resident::settle();
@@ -73,7 +81,7 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     while shown.wanted() {
         tokio::select! {
             incident = live.next() => match incident {
-                Ok(incident) => shown.incident(&incident),
+                Ok(incident) => incident.iter().for_each(|incident| shown.incident(incident)),
                 Err(error) => {
                     failed = Some(error);
                     break;

@@ -4,7 +4,10 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking, also in what it is made of")]
 
 mod crowd;
+mod dashboards;
+mod disk;
 mod prometheus;
+mod restart;
 mod support;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -36,8 +39,8 @@ fn a_kill_is_an_increase_from_zero_and_the_end_is_clean() {
     assert_eq!(daemon.value(&victims), Some(1.0), "it stays when the cgroup is gone");
 
     // Stored before it was counted, and read beside the daemon.
-    let list = support::incidents(&daemon.state, "list");
-    assert!(list.contains(path.rsplit('/').next().expect("a name")), "{list}");
+    let export = support::incidents(&daemon.state, "export");
+    assert!(export.contains(&path), "{export}");
     assert_eq!(daemon.value("oom_agent_store_writable"), Some(1.0));
 
     assert!(daemon.get("/healthz").ends_with("\r\n\r\nok\n"));

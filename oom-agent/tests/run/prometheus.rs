@@ -9,23 +9,28 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 /// Ends with the test.
-struct Prometheus {
+pub(crate) struct Prometheus {
     child: Child,
-    address: String,
+    pub(crate) address: String,
     dir: PathBuf,
 }
 
 impl Prometheus {
-    /// `None`: not installed.
-    fn start(target: &str) -> Option<Self> {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("prometheus-{}", std::process::id()));
+    /// With these files of rules. `None`: not installed.
+    pub(crate) fn start(target: &str, rules: &[PathBuf]) -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("prometheus-{}-{number}", std::process::id());
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&dir).expect("a directory");
         let config = dir.join("prometheus.yml");
         let text = format!(
-            "scrape_configs:\n- job_name: agent\n  scrape_interval: 1s\n  static_configs:\n  - targets: ['{target}']\n"
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: {rules:?}\n\
+             scrape_configs:\n- job_name: oom-agent\n  static_configs:\n  - targets: ['{target}']\n"
         );
         fs::write(&config, text).expect("a file");
         // It cannot be told to take a free port and say which.
@@ -55,7 +60,7 @@ impl Prometheus {
     }
 
     /// The one value that an expression has, now or at a time. `None`: it has none.
-    fn value(&self, expression: &str, at: Option<f64>) -> Option<f64> {
+    pub(crate) fn value(&self, expression: &str, at: Option<f64>) -> Option<f64> {
         let mut encoded = String::new();
         for byte in expression.bytes() {
             let _ = write!(encoded, "%{byte:02X}");
@@ -87,7 +92,7 @@ fn prometheus_counts_every_kill_of_a_containers_life() {
     else {
         return;
     };
-    let Some(prometheus) = Prometheus::start(&daemon.address) else { return };
+    let Some(prometheus) = Prometheus::start(&daemon.address, &[]) else { return };
     let of = |name: &str, more: &str| format!("{name}{{cgroup=\"{}\"{more}}}", label(cgroup.path()));
     let victims = of("oom_victims_total", ",role=\"selected\"");
     let now = |expression: &str| prometheus.value(expression, None);

@@ -1,5 +1,6 @@
 //! A daemon, a memory cgroup, and HTTP by hand.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -72,7 +73,11 @@ impl Daemon {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("run-{}-{number}", std::process::id());
-        let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        Self::start_in(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), args)
+    }
+
+    /// The same with this state directory, which goes with it.
+    pub(crate) fn start_in(state: PathBuf, args: &[&str]) -> Option<Self> {
         let mut command = command(&[&["--listen", "127.0.0.1:0"], args].concat());
         let mut child = command.arg("--state-dir").arg(&state).spawn().expect("starts");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
@@ -90,6 +95,13 @@ impl Daemon {
                 return Some(daemon);
             }
         }
+    }
+
+    /// Kills it as the kernel or an operator would, and gives its state directory to the next one.
+    pub(crate) fn kill(mut self) -> PathBuf {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+        std::mem::take(&mut self.state)
     }
 
     /// Sends something and reads nothing.
@@ -111,6 +123,11 @@ impl Daemon {
         metrics.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok())
     }
 
+    /// What it said until it listened.
+    pub(crate) fn said_at_start(&self) -> &str {
+        &self.said
+    }
+
     /// Everything that it said, when it has ended.
     pub(crate) fn said(&mut self) -> String {
         self.stderr.read_to_string(&mut self.said).expect("text");
@@ -122,7 +139,9 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.state);
+        if !self.state.as_os_str().is_empty() {
+            let _ = fs::remove_dir_all(&self.state);
+        }
     }
 }
 
@@ -174,6 +193,16 @@ impl Cgroup {
         let status = hog.status().expect("a shell");
         assert!(!status.success(), "it was not killed");
     }
+
+    /// Something that uses more and more memory in it, half a megabyte a second, for as long as it may.
+    /// Ends with the cgroup.
+    pub(crate) fn grow(&self) {
+        let procs = self.dir.join("cgroup.procs");
+        let script = r#"echo $$ > "$1" && while sleep 1; do head -c 512K /dev/zero; done | tail"#;
+        let mut grows = Command::new("sh");
+        grows.args(["-c", script, "sh"]).arg(procs).stdout(Stdio::null()).stderr(Stdio::null());
+        grows.spawn().expect("a shell");
+    }
 }
 
 impl Drop for Cgroup {
@@ -181,6 +210,10 @@ impl Drop for Cgroup {
         // A cgroup whose last process is still exiting is busy.
         let began = Instant::now();
         while fs::remove_dir(&self.dir).is_err() && began.elapsed() < DEADLINE {
+            let procs = fs::read_to_string(self.dir.join("cgroup.procs")).unwrap_or_default();
+            for pid in procs.lines().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }

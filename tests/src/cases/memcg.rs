@@ -205,6 +205,11 @@ fn kills(stage: &mut Stage<'_>, count: u64) -> Result<()> {
 /// A process that starts others which are killed one after the other.
 pub(super) fn spawner(stage: &mut Stage<'_>, group: usize, count: u64) -> Result<usize> {
     let script = Script::new("burst").with("name", "spawner").with("count", count.to_string());
+    spawner_of(stage, group, script)
+}
+
+/// The same of this script.
+pub(super) fn spawner_of(stage: &mut Stage<'_>, group: usize, script: Script) -> Result<usize> {
     if may_lower_adj() {
         stage.start(Some(group), script.with("adj", "-1000"))
     } else {

@@ -7,6 +7,7 @@
 //! - [`why`]: what leads to a kill, one function a case.
 //! - [`totals`]: the daemon's metrics of reclaim.
 //! - [`hard`], [`hard_input`]: what goes wrong around the agent. [`since_boot`]: what was before it.
+//! - [`survive`]: what the daemon has to survive. [`daemon`]: one as a case holds it.
 //! - [`latency`]: how long incidents take to be told.
 //! - [`stage`]: what one case plays on.
 //! - [`actor`], [`agent`], [`group`], [`machine`]: its parts.
@@ -14,6 +15,7 @@
 mod actor;
 mod again;
 mod agent;
+mod daemon;
 pub mod demo;
 mod group;
 mod hard;
@@ -25,6 +27,7 @@ mod rank;
 mod run;
 mod since_boot;
 mod stage;
+mod survive;
 mod table;
 mod totals;
 mod why;

@@ -2,7 +2,9 @@
 
 use super::{Setting, heard, say, set_adj, set_comm, sys};
 use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::time::Timespec;
 use std::ffi::OsString;
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -23,6 +25,9 @@ pub(super) struct Burst {
     /// Each tries to take that much.
     #[arg(long, default_value_t = 8)]
     mib: usize,
+    /// Time between one and the next. A line meanwhile says that these were enough.
+    #[arg(long)]
+    pace_ms: Option<u32>,
 }
 
 impl Burst {
@@ -39,10 +44,21 @@ impl Burst {
             let status = waitpid(Some(pid), WaitOptions::empty()).context("waitpid")?;
             let signal = status.and_then(|(_, status)| status.terminating_signal()).unwrap_or(0);
             say(format_args!("child {child} {signal}"))?;
+            if self.enough()? {
+                break;
+            }
         }
         say("done")?;
         heard()?;
         Ok(())
+    }
+
+    fn enough(&self) -> Result<bool> {
+        let Some(pace_ms) = self.pace_ms else { return Ok(false) };
+        let pace = Timespec { tv_sec: 0, tv_nsec: i64::from(pace_ms) * 1_000_000 };
+        let input = std::io::stdin();
+        let ready = poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&pace)).context("polling stdin")?;
+        Ok(ready > 0 && heard().is_ok())
     }
 
     fn child(&self, number: u32) -> ! {

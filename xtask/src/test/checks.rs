@@ -1,7 +1,7 @@
-//! What needs no kernel: format, lints, conventions, unit tests, commands that need no privileges.
+//! What needs no kernel: format, lints, conventions, dashboards and alerts, unit tests, commands that need no privileges.
 
 use super::Count;
-use crate::{process, tidy};
+use crate::{dashboards, process, tidy};
 use anyhow::Result;
 use std::{process::ExitCode, time::Duration};
 
@@ -32,5 +32,9 @@ pub(super) fn run() -> Result<Count> {
     let tidy = tidy::main()? == ExitCode::SUCCESS;
     step.end(if tidy { "ok" } else { "FAILED" });
     count.add(Count::one(tidy));
+    let step = process::Step::begin("dashboards and alerts (cargo xtask dashboards --check)");
+    let right = dashboards::check()?;
+    step.end(if right { "ok" } else { "FAILED" });
+    count.add(Count::one(right));
     Ok(count)
 }

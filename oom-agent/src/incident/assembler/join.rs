@@ -137,6 +137,7 @@ impl Assembler {
             let before = self.journal.before_line(time_ns);
             self.journal.spoken_for();
             pending.logged.absorb(before);
+            pending.logged.counted += 1;
             line(pending, time_ns, killed);
             pending.touch(now_ns);
         } else if self.told_logged(now_ns, killed.pid) {

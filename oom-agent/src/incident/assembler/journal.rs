@@ -151,13 +151,14 @@ impl Journal {
             } else {
                 entry.dropped += 1;
             }
+            entry.logged.counted += 1;
             entry.logged.last_line_ns = time_ns.or(entry.logged.last_line_ns);
             entry.logged.lost = entry.logged.lost.saturating_add(logged.lost);
             entry.touch(now_ns);
         } else {
             self.close();
             let last_line_ns = time_ns;
-            self.enter(now_ns, Logged { lines: vec![(time_ns, killed)], last_line_ns, ..logged });
+            self.enter(now_ns, Logged { lines: vec![(time_ns, killed)], counted: 1, last_line_ns, ..logged });
             self.group = group && !gap;
         }
     }
@@ -243,13 +244,22 @@ impl Journal {
         let rest = entry.logged.lines.extract_if(.., |(_, killed)| !names(killed.pid)).collect::<Vec<_>>();
         let group = entry.logged.group;
         let last_line_ns = entry.logged.last_line_ns;
-        let taken = std::mem::take(&mut entry.logged);
+        let mut taken = std::mem::take(&mut entry.logged);
+        // Who is named again is a group's first.
+        let counted = rest.len() as u64;
+        taken.counted = taken.counted.saturating_sub(counted);
         if rest.is_empty() {
             self.entries.remove(index);
             self.speaking &= !last;
         } else {
-            entry.logged =
-                Logged { time_ns: taken.time_ns, lines: rest, group, last_line_ns, ..Logged::default() };
+            entry.logged = Logged {
+                time_ns: taken.time_ns,
+                lines: rest,
+                counted,
+                group,
+                last_line_ns,
+                ..Logged::default()
+            };
         }
         Some(taken)
     }

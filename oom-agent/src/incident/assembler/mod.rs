@@ -251,6 +251,11 @@ impl Assembler {
         self.afterwards.take()
     }
 
+    /// Nothing is in the making.
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty() && self.journal.entries.is_empty() && self.forced.is_empty()
+    }
+
     /// What was told until now.
     pub fn totals(&self) -> Totals {
         self.totals

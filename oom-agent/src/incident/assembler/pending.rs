@@ -27,6 +27,8 @@ pub(super) struct Logged {
     pub(super) report: Option<Box<Report>>,
     /// `Killed process` lines that belong to no victim that BPF told of.
     pub(super) lines: Vec<(Option<u64>, Killed)>,
+    /// All such lines, also those that say it again: the kernel counts a kill for each.
+    pub(super) counted: u64,
     /// The last such line's time.
     pub(super) last_line_ns: Option<u64>,
     /// A group kill was announced.
@@ -56,6 +58,7 @@ impl Logged {
             time_ns,
             report,
             lines,
+            counted,
             last_line_ns,
             group,
             gap,
@@ -70,6 +73,7 @@ impl Logged {
         self.time_ns = self.time_ns.or(time_ns);
         self.report = self.report.take().or(report);
         self.lines.extend(lines);
+        self.counted = self.counted.saturating_add(counted);
         self.last_line_ns = last_line_ns.or(self.last_line_ns);
         self.group |= group;
         self.gap |= gap;

@@ -148,6 +148,34 @@ impl Cgroups {
         }
     }
 
+    /// It has series from now on, if there is room.
+    fn appear(&mut self, label: &str, labels: &Labels) {
+        if !self.known.contains_key(label) {
+            self.make_room(1);
+            if self.known.len() < self.bounds.cgroups {
+                self.known.insert(label.to_owned(), Cgroup { labels: labels.clone(), ..Cgroup::default() });
+            }
+        }
+    }
+
+    /// All of these have series from now on.
+    pub(super) fn appear_all(&mut self, others: &Self) {
+        others.known.iter().for_each(|(label, cgroup)| self.appear(label, &cgroup.labels));
+    }
+
+    /// Adds what others have counted.
+    pub(super) fn add_all(&mut self, others: &Self) {
+        self.appear_all(others);
+        for (label, cgroup) in &others.known {
+            add(
+                self.known.get_mut(label).map_or(&mut self.other, |known| &mut known.victims),
+                &cgroup.victims,
+            );
+        }
+        add(&mut self.other, &others.other);
+        add(&mut self.unknown, &others.unknown);
+    }
+
     /// The label of one that is there and has series.
     pub(super) fn there(&self, path: &str) -> Option<String> {
         let label = label(path);
@@ -203,6 +231,10 @@ impl Cgroups {
 }
 
 static NAMELESS: Labels = Labels::NONE;
+
+fn add(victims: &mut Victims, more: &Victims) {
+    victims.iter_mut().zip(more).for_each(|(count, more)| *count += more);
+}
 
 /// All labels that say which cgroup it is.
 fn labels<'a>(cgroup: &'a str, labels: &'a Labels) -> Vec<(&'static str, &'a str)> {

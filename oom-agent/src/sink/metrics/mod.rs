@@ -6,20 +6,29 @@
 //! # Layout
 //! - [`Metrics`]: what is counted.
 //! - `cgroups`: which of them have series, and until when.
+//! - `diagnoses`: which explanations were given.
+//! - [`KernelKills`]: the kernel's own counters.
+//! - [`Recovered`]: what happened while the agent did not run.
 //! - `tell`: names, help and samples. [`Scrape`]: of what is read when somebody scrapes.
 //! - `text`: the format.
 
 mod cgroups;
+mod diagnoses;
+mod kernel_kills;
+mod recovered;
 mod scrape;
 mod tell;
 mod text;
 
 pub use cgroups::Bounds;
+pub use kernel_kills::KernelKills;
+pub use recovered::Recovered;
 pub use scrape::Scrape;
 
 use crate::identity::{Labels, UnresolvedCounts};
 use crate::incident::model::{Decision, Incident, Level, Rule, ScopeKind};
 use cgroups::Cgroups;
+use diagnoses::Diagnoses;
 use jiff::Timestamp;
 use prometheus::{Histogram, HistogramOpts};
 
@@ -60,6 +69,10 @@ pub struct Counts {
     pub unresolved: UnresolvedCounts,
     /// The kernel's log is read.
     pub reads_log: bool,
+    /// Records of the kernel's log that were overwritten between the agent's last run and this one.
+    pub overwritten_log_records: u64,
+    /// The kernel's own counters.
+    pub kernel: KernelKills,
     /// The store, see [`Stored`].
     pub stored: Stored,
     /// Who asks by HTTP, see [`Http`].
@@ -103,10 +116,14 @@ pub struct Metrics {
     counts: Counts,
     scopes: [Scope; SCOPES.len()],
     cgroups: Cgroups,
+    diagnoses: Diagnoses,
     scrape: Scrape,
     oom_path: Histogram,
     exit: Histogram,
     stall: Histogram,
+    waiting: recovered::Waiting,
+    /// Incidents that were recovered at the start.
+    recovered: u64,
     /// Bytes of the last text.
     length: usize,
 }
@@ -141,6 +158,7 @@ impl Metrics {
             counts: Counts::default(),
             scopes: Default::default(),
             cgroups: Cgroups::new(bounds),
+            diagnoses: Diagnoses::new(),
             scrape: Scrape::default(),
             oom_path: histogram(
                 "oom_path_seconds",
@@ -160,6 +178,8 @@ impl Metrics {
                  killer was called, of incidents for which it was seen.",
                 &[1e-4, 1e-3, 0.01, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 60.0],
             )?,
+            waiting: recovered::Waiting::default(),
+            recovered: 0,
             length: 0,
         })
     }
@@ -174,6 +194,9 @@ impl Metrics {
         for victim in &incident.victims {
             self.cgroups.victim(victim.cgroup.as_deref(), victim.role, Labels::of(&victim.identity));
             observe(&self.exit, victim.exit_after_ns);
+        }
+        for diagnosis in &incident.diagnosis {
+            self.diagnoses.given(diagnosis);
         }
         observe(&self.oom_path, incident.oom_path_ns);
         let reclaim = incident.escalation.as_ref();

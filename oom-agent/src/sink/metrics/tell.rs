@@ -15,6 +15,7 @@ impl Metrics {
         self.kills(&mut text);
         self.reclaim(&mut text);
         self.last(&mut text);
+        self.kernel_kills(&mut text);
         self.next(&mut text);
         self.limits(&mut text);
         self.agent(&mut text);
@@ -33,7 +34,10 @@ impl Metrics {
         text.counter(
             "oom_incidents_total",
             "Decisions of the kernel's OOM killer that were told as incidents, by the limit that was hit: kills, and \
-             decisions that found a process dying already or nothing to kill (of equal ones of these, one in 5 s).",
+             decisions that found a process dying already or nothing to kill (of equal ones of these, one in 5 s). Those \
+             that happened while the agent did not run, after its first start ever, and those that no scrape had seen when it \
+             ended, are counted from the first scrape that comes a minute after the first one, here and for victims: so \
+             they are an increase.",
             SCOPES.iter().zip(scopes).map(|((_, name), scope)| sample([("scope", *name)], scope.incidents)),
         );
         text.counter(
@@ -49,6 +53,12 @@ impl Metrics {
                     labelled(&labels, *count)
                 })
             }),
+        );
+        text.counter(
+            "oom_diagnoses_total",
+            "Explanations of incidents, by their code and how sure they are (docs/oom-killer.md). An incident may have \
+             several, of each code one at most.",
+            self.diagnoses.samples(),
         );
         text.counter(
             "oom_none_killable_calls_total",
@@ -144,6 +154,18 @@ impl Metrics {
             "oom_agent_kmsg_missed_records_total",
             "Records of the kernel's log that were overwritten before the agent had read them.",
             plain(counts.missed_log_records),
+        );
+        text.gauge(
+            "oom_agent_recovered_incidents",
+            "Incidents that happened while the agent did not run, and that it found in the kernel's log when it was started. From \
+             before its first start ever they are only stored, not counted elsewhere.",
+            plain(self.recovered),
+        );
+        text.gauge(
+            "oom_agent_kmsg_overwritten_before_start_records",
+            "Records of the kernel's log that were overwritten between the agent's last run (or boot) and its start: kills \
+             that they told of are not known. 0 at its first start ever.",
+            plain(counts.overwritten_log_records),
         );
     }
 

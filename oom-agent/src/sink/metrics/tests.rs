@@ -81,6 +81,8 @@ fn all() -> Metrics {
         none_killable: 42,
         unresolved: [1, 2, 3, 4],
         reads_log: true,
+        overwritten_log_records: 1_234,
+        kernel: KernelKills { kills: Some(99), unexplained: Some(-1), open: 2, cgroups_that_differ: 1 },
         stored: Stored { on_disk: true, bytes: Some(81_920), held: 2, lost: 3, expired: 4, set_aside: 1 },
         http: Http { slow_readers: 5, refused_logins: 6, subscribers: 7, refused_subscribers: 8 },
     });

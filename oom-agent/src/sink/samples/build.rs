@@ -282,6 +282,7 @@ impl Sample {
                 pressure: Some(self.pressures()),
                 ..Escalation::default()
             }),
+            counted_kills: Some(u64::from(killed)),
             oom_path_ns: Some(6_240_000),
             recovery_ns: killed.then_some(41_000_000),
             freed_bytes: killed.then_some(freed),

@@ -28,6 +28,8 @@ pub(super) struct Follower {
     first_seq: Option<u64>,
     /// Sequence number of the next record, once one was seen.
     next_seq: Option<u64>,
+    /// Records before this one say nothing new.
+    skip_before: u64,
     /// The kernel has said that records are lost.
     lost: bool,
 }
@@ -39,8 +41,14 @@ impl Follower {
             buffer: Box::new([0; RECORD]),
             first_seq: None,
             next_seq: None,
+            skip_before: 0,
             lost: false,
         }
+    }
+
+    /// What records with a smaller sequence number say is not told.
+    pub(super) fn skip_before(&mut self, seq: u64) {
+        self.skip_before = seq;
     }
 
     /// Reads what is there, up to a batch.
@@ -68,9 +76,13 @@ impl Follower {
     }
 
     /// Number of the next record, once one was seen.
-    #[cfg(test)]
     pub(super) fn next_seq(&self) -> Option<u64> {
         self.next_seq
+    }
+
+    /// The same, unless it is in the middle of a report.
+    pub(super) fn settled_seq(&self) -> Option<u64> {
+        self.next_seq.filter(|_| !self.parser.is_open())
     }
 
     pub(super) fn finish(&mut self, out: &mut Vec<Event>) {
@@ -90,6 +102,9 @@ impl Follower {
         }
         self.first_seq = self.first_seq.or(Some(record.seq));
         self.next_seq = record.seq.checked_add(1);
+        if record.seq < self.skip_before {
+            return;
+        }
         // A process cannot write with the kernel's facility (`devkmsg_write`), so it cannot forge a report.
         if record.facility == 0 && self.parser.wants(record.message) {
             self.parser.message(Some(record.time_ns), record.context, &record.text(), out);
@@ -99,11 +114,12 @@ impl Follower {
 
 impl fmt::Debug for Follower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { parser, buffer: _, first_seq, next_seq, lost } = self;
+        let Self { parser, buffer: _, first_seq, next_seq, skip_before, lost } = self;
         f.debug_struct("Follower")
             .field("parser", parser)
             .field("first_seq", first_seq)
             .field("next_seq", next_seq)
+            .field("skip_before", skip_before)
             .field("lost", lost)
             .finish_non_exhaustive()
     }

@@ -88,6 +88,7 @@ fn damage_under_a_running_agent_is_found() {
     let mut bytes = whole;
     bytes[4096..].fill(0xa5);
     fs::write(path(dir.path()), bytes).unwrap();
+    store.disk.as_ref().unwrap().database.forget_pages();
     let outcomes: Vec<_> = (300..320).map(|it| store.put(&number(it))).collect();
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Stored), "{outcomes:?}");
     assert_eq!(store.status().set_aside, 1);

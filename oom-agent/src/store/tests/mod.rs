@@ -2,12 +2,13 @@
 //!
 //! # Layout
 //! - `basics`: what is stored, kept and found. `damage`: files that are not whole. `faults`: disks that refuse.
-//! - `killed`: a process that is killed while it writes.
+//! - `resume`: where a restarted agent goes on. `killed`: a process that is killed while it writes.
 
 mod basics;
 mod damage;
 mod faults;
 mod killed;
+mod resume;
 
 use super::*;
 use crate::incident::id::{incident_id, unix_ms};

@@ -3,6 +3,7 @@
 //! The rule of this folder: what was lost is never claimed. A field is set only if every fact that it depends on came.
 
 mod candidates;
+mod counted;
 mod crosscheck;
 mod decision;
 mod escalation;
@@ -140,6 +141,7 @@ pub(super) fn incident(
         zones: report.map(|report| report.zones.clone()).unwrap_or_default(),
         unreclaimable_slabs: report.map(|report| report.unreclaimable_slabs.clone()).unwrap_or_default(),
         verdict: Vec::new(),
+        counted_kills: counted::kills(&parts, &victims),
         oom_path_ns: pending.end.map(|end| end.duration_ns),
         recovery_ns: victims::recovery_ns(&parts),
         freed_bytes: victims::freed_bytes(&parts),

@@ -114,3 +114,21 @@ fn a_flood_is_read_in_batches() {
     assert_eq!(follower.drain(&mut reads, &mut out).unwrap(), Drained::All);
     assert_eq!(out, []);
 }
+
+#[test]
+fn what_was_told_before_is_skipped_but_counted() {
+    let killed = |seq: u32| format!("3,{seq},{seq}000,-;{KILLED}\n");
+    let mut follower = Follower::new();
+    follower.skip_before(8);
+    let mut out = Vec::new();
+    let (old, new) = (killed(7), killed(8));
+    follower.drain(&mut Reads::new([Ok(&old), Ok(&new)]), &mut out).unwrap();
+    assert!(matches!(&out[..], [Event { time_ns: Some(8_000_000), what: What::Killed(_) }]), "{out:?}");
+    assert_eq!(
+        (follower.first_seq(), follower.next_seq(), follower.settled_seq()),
+        (Some(7), Some(9), Some(9))
+    );
+    let report = "4,9,1,-;x invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n";
+    follower.drain(&mut Reads::new([Ok(report)]), &mut out).unwrap();
+    assert_eq!((follower.next_seq(), follower.settled_seq()), (Some(10), None), "in the middle of a report");
+}
