@@ -9,6 +9,7 @@
 //! - [`source`]: the kernel's log, which memory cgroups there are.
 //! - [`live`]: sources, assembler and clock put together: incidents as they happen.
 //! - [`resident`]: the agent's own memory.
+//! - [`sandbox`]: what the daemon gives up.
 //! - [`sink`]: an incident as text or JSON.
 //! - [`store`]: incidents on disk.
 //! - [`page`]: PURE. What a browser shows.
@@ -36,6 +37,7 @@ pub mod rank;
 pub mod report;
 pub mod resident;
 pub mod run;
+pub mod sandbox;
 pub mod sink;
 pub mod source;
 pub mod startup;

@@ -25,7 +25,7 @@ use crate::{
         load::{self, HookStatus, Logger, Options},
         rings::{Dropped, Rings},
     },
-    note::note,
+    note::{note, warn},
     report::Event,
     source::{
         kmsg::{From, Kmsg},
@@ -159,8 +159,7 @@ impl Live {
         }
         let config = config(host, level, &hooks, kmsg.is_some());
         let logger = loaded.as_mut().and_then(|loaded| loaded.logger.take()).map(register).transpose()?;
-        let memory = host.cgroups.value().map(|cgroups| &cgroups.memory);
-        let sampler = sample_every.map(|every| Sampler::start(Path::new("/"), memory, every)).transpose()?;
+        let sampler = sampler(host, sample_every)?;
         let mut live = Self {
             rings: loaded.map(Rings::new).transpose()?,
             kmsg,
@@ -220,7 +219,7 @@ impl Live {
     /// Reads everything that is there. What is due then comes with [`Self::next`].
     pub fn catch_up(&mut self) {
         if let Err(error) = self.read_all(Ok(())) {
-            note(&format!("{error:#}"));
+            warn(&format!("{error:#}"));
         }
     }
 
@@ -271,6 +270,15 @@ impl Live {
         self.events.is_empty() && self.assembler.is_idle() && self.namer.is_idle()
     }
 
+    /// Samples the use of memory that often from here on. What was sampled before is forgotten.
+    ///
+    /// # Errors
+    /// If there is no timer to be had.
+    pub fn sample_every(&mut self, host: &Host, every: Option<Duration>) -> Result<()> {
+        self.sampler = sampler(host, every)?;
+        Ok(())
+    }
+
     /// Counts since the start.
     pub fn totals(&self) -> Totals {
         self.assembler.totals()
@@ -284,6 +292,11 @@ impl Live {
     /// Whether BPF programs tell of kills.
     pub const fn has_bpf(&self) -> bool {
         self.rings.is_some()
+    }
+
+    /// Whether what BPF programs count can be read: it may need a privilege that is not there any more.
+    pub fn reads_maps(&self) -> bool {
+        self.rings.as_ref().is_none_or(Rings::reads_maps)
     }
 
     /// Records that found no room in the BPF rings since the start.
@@ -317,7 +330,7 @@ impl Live {
             && let Err(error) = log.and_then(|()| source.read_available(events))
         {
             // Without the log incidents still stand; they say what they lack.
-            note(&format!("the kernel's log is not read any more: {error:#}"));
+            warn(&format!("the kernel's log is not read any more: {error:#}"));
             *kmsg = None;
             assembler.without_log();
         }
@@ -330,7 +343,7 @@ impl Live {
     fn sample(&mut self, due: Result<()>) {
         let Some(sampler) = &mut self.sampler else { return };
         if let Err(error) = due.and_then(|()| sampler.sample(clock::boottime_ns())) {
-            note(&format!("the use of memory is not sampled any more: {error:#}"));
+            warn(&format!("the use of memory is not sampled any more: {error:#}"));
             self.sampler = None;
             return;
         }
@@ -338,7 +351,7 @@ impl Live {
             self.namer.cgroups_came(clock::boottime_ns());
         }
         if let Some(warning) = sampler.warning() {
-            note(&warning);
+            warn(&warning);
         }
     }
 
@@ -403,6 +416,11 @@ fn config(host: &Host, level: Level, hooks: &[HookStatus], log: bool) -> Config 
         cpus: host::online_cpus(Path::new("/")).unwrap_or(1),
         ..Config::new(level)
     }
+}
+
+fn sampler(host: &Host, every: Option<Duration>) -> Result<Option<Sampler>> {
+    let memory = host.cgroups.value().map(|cgroups| &cgroups.memory);
+    every.map(|every| Sampler::start(Path::new("/"), memory, every)).transpose()
 }
 
 fn register(logger: Logger) -> Result<AsyncFd<Logger>> {

@@ -5,12 +5,12 @@ compile_error!(
     "the BPF programs cannot be compiled on this machine yet: run `cargo xtask setup` once, it installs what is missing"
 );
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use oom_agent::{
     doctor::{self, DoctorArgs},
     explain::{self, ExplainArgs, Usage},
     incidents::{self, IncidentsArgs},
-    note::note,
+    note::{fail, listen},
     rank::{self, RankArgs},
     run::{self, RunArgs},
     startup::NotPermitted,
@@ -43,13 +43,17 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    listen();
+    let parsed = Cli::command().try_get_matches();
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(answer) => return show(&answer),
     };
     let done = match cli.command {
         Command::Trace(args) => trace::run(&args),
-        Command::Run(args) => run::run(&args),
+        // It puts them together with a file.
+        Command::Run(_) => run::run(matches.subcommand_matches("run").unwrap_or(&matches)),
         Command::Explain(args) => explain::run(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Rank(args) => rank::run(&args),
@@ -58,7 +62,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            note(&format!("{error:#}"));
+            fail(&format!("{error:#}"));
             ExitCode::from(match () {
                 () if error.is::<NotPermitted>() => 3,
                 () if error.is::<Usage>() => 2,
@@ -72,7 +76,7 @@ fn main() -> ExitCode {
 fn show(answer: &clap::Error) -> ExitCode {
     match answer.print() {
         Err(error) if error.kind() != ErrorKind::BrokenPipe && !answer.use_stderr() => {
-            note(&format!("cannot write to stdout: {error}"));
+            fail(&format!("cannot write to stdout: {error}"));
             ExitCode::FAILURE
         }
         _ => ExitCode::from(if answer.use_stderr() { 2 } else { 0 }),

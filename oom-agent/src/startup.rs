@@ -11,10 +11,10 @@ use crate::{
         load::{HookStatus, Options},
     },
     live::Start,
-    note::note,
+    note::{note, warn},
 };
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -62,10 +62,12 @@ pub struct UseArgs {
     #[arg(long, value_enum, default_value_t = MaxLevel::Full, help_heading = "Debugging")]
     pub max_level: MaxLevel,
     /// Use kprobes instead of trampolines (fentry, fexit).
-    #[arg(long, help_heading = "Debugging")]
+    #[arg(long, help_heading = "Debugging", action = ArgAction::Set, value_name = "true|false", num_args = 0..=1,
+        require_equals = true, default_missing_value = "true", default_value = "false", hide_possible_values = true)]
     pub no_trampolines: bool,
     /// Show on stderr what the BPF programs themselves say.
-    #[arg(long, help_heading = "Debugging")]
+    #[arg(long, help_heading = "Debugging", action = ArgAction::Set, value_name = "true|false", num_args = 0..=1,
+        require_equals = true, default_missing_value = "true", default_value = "false", hide_possible_values = true)]
     pub bpf_log: bool,
 }
 
@@ -125,7 +127,7 @@ pub fn announce(start: &Start, host: &Host, after: Duration, how_to_end: &str) {
         after.as_millis()
     ));
     for warning in &start.warnings {
-        note(warning);
+        warn(warning);
     }
     if start.level != Level::Full {
         note("`oom-agent doctor` says why not more");

@@ -32,6 +32,7 @@ struct Object<'a> {
     psi: &'a Known<Feature>,
     mglru: &'a Known<Feature>,
     lockdown: &'a Known<Lockdown>,
+    landlock: &'a Known<u8>,
     cgroups: Known<CgroupState>,
     privileges: PrivilegeState<'a>,
     advice: Vec<String>,
@@ -80,7 +81,7 @@ struct PrivilegeState<'a> {
 
 /// One line with its line feed.
 pub fn line(diagnosis: &Diagnosis) -> String {
-    let Diagnosis { host, bpf, hooks, btf, kernel_log } = diagnosis;
+    let Diagnosis { host, bpf, hooks, btf, kernel_log, landlock } = diagnosis;
     any_line(&Object {
         schema: 1,
         agent_version: env!("CARGO_PKG_VERSION"),
@@ -109,6 +110,7 @@ pub fn line(diagnosis: &Diagnosis) -> String {
         psi: &host.psi,
         mglru: &host.mglru,
         lockdown: &host.lockdown,
+        landlock,
         cgroups: match &host.cgroups {
             Known::Value(cgroups) => {
                 let (memory, mount) = memory(&cgroups.memory);

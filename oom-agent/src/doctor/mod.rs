@@ -65,6 +65,8 @@ pub struct Diagnosis {
     pub btf: Btf,
     /// Whether `/dev/kmsg` can be read, or why not.
     pub kernel_log: Result<(), String>,
+    /// Which version of Landlock the daemon can be confined by.
+    pub landlock: Known<u8>,
 }
 
 /// How far BPF got.

@@ -8,6 +8,7 @@ use crate::{
         load::{self, HookStatus, Options},
         probes::HOOKS,
     },
+    sandbox,
     source::kmsg::{From, Kmsg},
 };
 use anyhow::{Context as _, Result};
@@ -31,7 +32,7 @@ pub fn diagnose() -> Result<Diagnosis> {
         // The kernel checks at opening who may read (`devkmsg_open`).
         Kmsg::open(From::Now).map(drop).map_err(|error| format!("{error:#}"))
     });
-    Ok(Diagnosis { host, bpf, hooks, btf, kernel_log })
+    Ok(Diagnosis { host, bpf, hooks, btf, kernel_log, landlock: sandbox::landlock().into() })
 }
 
 fn bpf(host: &Host, cgroup_v2: bool) -> (Bpf, Vec<HookStatus>) {

@@ -72,7 +72,14 @@ fn full() -> Diagnosis {
     for (status, hook) in hooks.iter_mut().zip(HOOKS) {
         status.used = hook.ways[0].last().map(|program| program.kind);
     }
-    Diagnosis { host: host(), bpf: Bpf::Attached(Level::Full), hooks, btf: btf(), kernel_log: Ok(()) }
+    Diagnosis {
+        host: host(),
+        bpf: Bpf::Attached(Level::Full),
+        hooks,
+        btf: btf(),
+        kernel_log: Ok(()),
+        landlock: Known::Value(6),
+    }
 }
 
 fn functions(diagnosis: &mut Diagnosis) -> impl Iterator<Item = &mut HookStatus> {
@@ -139,6 +146,7 @@ fn unprivileged() -> Diagnosis {
                          or with CAP_SYSLOG: Operation not permitted (os error 1)"
                 .into(),
         ),
+        landlock: unknown("this kernel has no Landlock"),
     }
 }
 
@@ -154,6 +162,7 @@ fn no_btf() -> Diagnosis {
         hooks: no_hooks(),
         btf: Btf { present: false, types: unknown(ERROR), ..btf() },
         kernel_log: Ok(()),
+        landlock: Known::Value(6),
     }
 }
 
@@ -192,5 +201,6 @@ fn hostile() -> Diagnosis {
         hooks: no_hooks(),
         btf: Btf { types: unknown(evil), ..btf() },
         kernel_log: Err(evil.into()),
+        landlock: unknown(evil),
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     kernel::host::{
         Feature, Host, Known, Lockdown, Swap, Sysctl,
         cgroup::{Cgroups, Layout, Memory},
+        privilege::Capability,
     },
     sink::units,
 };
@@ -16,7 +17,7 @@ pub(super) struct Setting {
 }
 
 /// All that matter.
-pub(super) fn all(host: &Host) -> Vec<Setting> {
+pub(super) fn all(host: &Host, landlock: &Known<u8>) -> Vec<Setting> {
     let swap = host.swap.value().map(|swap| swap.total_bytes > 0);
     let sysctls = host.sysctls.iter().filter(|sysctl| !without_effect(sysctl.name)).map(|sysctl| {
         shown(sysctl.name, &sysctl.value, |value| {
@@ -39,6 +40,10 @@ pub(super) fn all(host: &Host) -> Vec<Setting> {
             }),
             shown("cgroups", &host.cgroups, cgroups_mean),
             shown("lockdown", &host.lockdown, |lockdown| lockdown_means(*lockdown)),
+            shown("Landlock", landlock, |version| {
+                (version.to_string(), "`oom-agent run` opens no files but its own once it runs".into())
+            }),
+            shown("oom_score_adj", &host.privileges.effective, |effective| own_adj(effective)),
         ])
         .collect()
 }
@@ -131,6 +136,19 @@ fn cgroups_mean(cgroups: &Cgroups) -> (String, String) {
         Memory::NotFound => "no hierarchy that is mounted here has the memory controller".into(),
     };
     (layout.into(), means)
+}
+
+/// `oom_score_adj` of the daemon (`__set_oom_adj`, `fs/proc/base.c`).
+fn own_adj(effective: &[Capability]) -> (String, String) {
+    if effective.contains(&Capability::CapSysResource) {
+        ("-1000".into(), "`oom-agent run` is never killed".into())
+    } else {
+        (
+            "as it is".into(),
+            "`oom-agent run` may be killed: -1000 needs CAP_SYS_RESOURCE, or systemd's OOMScoreAdjust="
+                .into(),
+        )
+    }
 }
 
 /// `LOCKDOWN_KPROBES` and `LOCKDOWN_BPF_READ_KERNEL` come after `LOCKDOWN_INTEGRITY_MAX` (`include/linux/security.h`).

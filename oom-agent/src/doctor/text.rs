@@ -199,7 +199,7 @@ fn setting_table(diagnosis: &Diagnosis) -> Table {
         Column::left("VALUE"),
         Column::left("WHAT IT MEANS FOR AN OOM").fit(Fit::Wrap(28)),
     ]);
-    for setting in settings::all(&diagnosis.host) {
+    for setting in settings::all(&diagnosis.host, &diagnosis.landlock) {
         table.row(
             Tone::Plain,
             vec![

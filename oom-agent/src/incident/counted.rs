@@ -1,6 +1,6 @@
 //! The kernel's own counters of kills, compared with what incidents tell.
 //!
-//! `__oom_kill_process` (mm/oom_kill.c) counts a kill (`OOM_KILL` in `/proc/vmstat`, `MEMCG_OOM_KILL` in the victim's memory
+//! `__oom_kill_process` (`mm/oom_kill.c`) counts a kill (`OOM_KILL` in `/proc/vmstat`, `MEMCG_OOM_KILL` in the victim's memory
 //! cgroup) and then prints its `Killed process` line. It is called once for the selected one, and once for each member of a
 //! group (`oom_kill_memcg_member`), among them the selected one again: the second time it does nothing if that one has let go
 //! of its memory by then. Processes that share a victim's memory are only sent the signal, and those that were dying before

@@ -204,7 +204,7 @@ impl<'a> Attempt<'a> {
         if !options.bpf_log {
             loader.map_max_entries("AYA_LOGS", rustix::param::page_size() as u32);
         }
-        let object = loader.load(super::object()?).context("cannot create the BPF maps")?;
+        let object = loader.load(super::object()?).with_context(no_maps)?;
         Ok(Self { kernel, options, calls, object, links: Vec::new() })
     }
 
@@ -302,6 +302,16 @@ impl<'a> Attempt<'a> {
             links: self.links,
         })
     }
+}
+
+fn no_maps() -> String {
+    let limited = getrlimit(Resource::Memlock).current.map(|limit| {
+        let limit = crate::units::bytes(limit);
+        format!(
+            " (RLIMIT_MEMLOCK is {limit}; before 5.11 they count against it, and CAP_SYS_RESOURCE raises it)"
+        )
+    });
+    format!("cannot create the BPF maps{}", limited.unwrap_or_default())
 }
 
 /// The verifier's log stays out of the message: its last line says what matters.

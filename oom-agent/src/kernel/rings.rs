@@ -107,6 +107,11 @@ impl Rings {
         self.windows.totals()
     }
 
+    /// Whether maps can be read.
+    pub fn reads_maps(&self) -> bool {
+        self.read_drops().is_ok()
+    }
+
     fn read_drops(&self) -> Result<Dropped> {
         let sum = |ring| -> Result<u64> {
             let by_cpu = self.drops.get(&ring, 0).context("cannot read the BPF drop counters")?;

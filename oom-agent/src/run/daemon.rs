@@ -12,7 +12,7 @@ use crate::{
     incident::model::{Incident, Level},
     kernel::host::Host,
     live::{Live, Start},
-    note::note,
+    note::{note, warn},
     page,
     sink::{
         Tally,
@@ -21,7 +21,7 @@ use crate::{
     },
     source::{cgroupfs::Tree, own},
     startup::sees,
-    store::{self, Outcome, Page, Resume, Status, Store},
+    store::{self, Outcome, Page, Resume, Retention, Status, Store},
     web::{Answer, Ask, Counts as HttpCounts, List, News, Read},
 };
 use anyhow::Result;
@@ -64,6 +64,8 @@ pub(super) struct Daemon {
     /// For who listens to events.
     news: watch::Sender<Option<String>>,
     pub(super) next: Next,
+    /// What it has given up, for `/readyz`.
+    pub(super) confined: String,
 }
 
 impl Daemon {
@@ -79,7 +81,7 @@ impl Daemon {
         }
         let tree = host.cgroups.value().and_then(|cgroups| Tree::find(Path::new("/"), cgroups));
         if tree.is_none() {
-            note("no memory cgroups can be seen here: their metrics begin with the first kill");
+            warn("no memory cgroups can be seen here: their metrics begin with the first kill");
         }
         // Where it cannot be read: everything that can be later is new.
         let (news, _) = watch::channel(store.last_stored().unwrap_or_default());
@@ -102,7 +104,15 @@ impl Daemon {
             counted: Counted::new(Path::new("/"), None),
             news,
             next: Next::default(),
+            confined: String::new(),
         })
+    }
+
+    /// How it does, for the service manager.
+    pub(super) fn status(&self) -> String {
+        let Tally { incidents, victims, .. } = self.tally;
+        let incidents = units::plural(incidents, "incident", "incidents");
+        format!("sees {}; {incidents}, {}", sees(self.level), units::plural(victims, "victim", "victims"))
     }
 
     /// It is attached. `found`: what happened while the agent did not run.
@@ -145,25 +155,27 @@ impl Daemon {
     }
 
     /// Does all that is done with an incident. Once, in the order of their being told. `position`: what of the kernel's log
-    /// is told with it, see [`Live::position`].
-    pub(super) fn incident(&mut self, incident: &Incident, position: Option<u64>) {
+    /// is told with it, see [`Live::position`]. Whether it got a line of its own.
+    pub(super) fn incident(&mut self, incident: &Incident, position: Option<u64>) -> bool {
         if self.is_known(incident) {
-            return;
+            return false;
         }
         self.resume_at(position, self.counted.stored_with(std::slice::from_ref(incident)));
         // Durable before anything below announces it.
         let outcome = self.store.put(incident);
         self.say_of_store();
         if outcome == Outcome::Known {
-            return;
+            return false;
         }
         self.counted.tell(incident);
         self.news.send_replace(Some(incident.id.clone()));
         self.metrics.incident(incident);
         self.tally.count(incident);
-        if self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64) {
-            note(&format!("{} {}", incident.id, terminal::headline(incident)));
+        let said = self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64);
+        if said {
+            tracing::info!(incident = %incident.id, "{}", terminal::headline(incident));
         }
+        said
     }
 
     /// Answers. Who asked may have lost patience.
@@ -237,8 +249,8 @@ impl Daemon {
         let good = live.has_bpf() || live.reads_log();
         let word = if good { "ready" } else { "not ready" };
         let log = if live.reads_log() { "read" } else { "not read" };
-        let Self { hooks, level, .. } = self;
-        Answer::text(good, format!("{word}: {}\n\nkernel log: {log}\n{hooks}", sees(*level)))
+        let Self { hooks, level, confined, .. } = self;
+        Answer::text(good, format!("{word}: {}\n\n{confined}\nkernel log: {log}\n{hooks}", sees(*level)))
     }
 
     /// Cgroups have series from when they are seen, so that their first kill is an increase. Whoever scrapes sees what
@@ -308,13 +320,19 @@ impl Daemon {
 
     fn say_of_store(&mut self) {
         for message in self.store.messages() {
-            note(&message);
+            warn(&message);
         }
     }
 
     /// Waits until a disk that could not be used is to be tried again. For ever, if it can.
     pub(super) fn store_due(&self) -> impl Future<Output = ()> + use<> {
         clock::after(self.store.retry_after())
+    }
+
+    /// Keeps incidents for another time, up to another size.
+    pub(super) fn retain(&mut self, retention: Retention) {
+        self.store.retain(retention);
+        self.say_of_store();
     }
 
     pub(super) fn retry_store(&mut self) {

@@ -4,34 +4,43 @@
 //! the clock; timers besides are for lines held back in a storm, for a disk that refuses, and for connections.
 //!
 //! # Layout
-//! - [`RunArgs`]: its arguments.
+//! - [`RunArgs`]: its arguments. `config`: the same from a file.
 //! - `daemon`: what is done with an incident and answered to a question.
 //! - `counted`: what the kernel counted, and what was told.
 //! - `recovery`: what happened while it did not run.
 //! - `next`: who would be killed next.
+//! - `notify`: what the service manager is told.
+//! - `reload`: what a reload changes.
 //! - `calm`: a storm is not a storm of log lines.
 //! - `texts`: how many texts may wait for slow readers.
 
 mod calm;
+mod config;
 mod counted;
 mod daemon;
 mod next;
+mod notify;
 mod recovery;
+mod reload;
 mod texts;
 
 use crate::{
     kernel::host::Host,
     live::{Before, Live},
-    note::{log_to_stderr, note},
-    resident,
+    note::{self, LogFormat, LogLevel, log_to_stderr, note, warn},
+    print, resident,
+    sandbox::{Files, confine},
     startup::{NotPermitted, UseArgs, announce, duration},
     store::{Retention, STATE_DIR, Store},
     web::{self, Access, Patience, Server},
 };
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{ArgAction, ArgMatches, Args};
+use config::Config;
 use daemon::Daemon;
+use notify::Manager;
 use recovery::Recovery;
+use reload::Reload;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -56,6 +65,12 @@ HTTP: / for people, /metrics for Prometheus, /healthz (it is alive), /readyz (it
 
 Exit status: 0 ended by SIGTERM or SIGINT, 1 failed, 2 usage, 3 not permitted or not supported here.")]
 pub struct RunArgs {
+    /// A TOML file whose keys are the names of these flags; flags win. It is read again at SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print what is in effect, as such a file, and end.
+    #[arg(long)]
+    pub print_config: bool,
     /// Where HTTP is answered. Port 0: one that is free; stderr says which.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9758")]
     pub listen: SocketAddr,
@@ -74,28 +89,48 @@ pub struct RunArgs {
     /// The store is kept below so many MiB; the oldest incidents are dropped.
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1_048_576), default_value_t = 64)]
     pub keep_mib: u64,
+    /// How lines of the log on stderr are written.
+    #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
+    pub log_format: LogFormat,
+    /// How much of it.
+    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    pub log_level: LogLevel,
     /// What is used.
     #[command(flatten)]
     pub uses: UseArgs,
+    /// Keep privileges, and access to all files and system calls, after the start.
+    #[arg(long, help_heading = "Debugging", action = ArgAction::Set, value_name = "true|false", num_args = 0..=1,
+        require_equals = true, default_missing_value = "true", default_value = "false", hide_possible_values = true)]
+    pub no_sandbox: bool,
 }
 
-/// Runs the command until its end.
+/// Runs the command until its end. `matches`: those of [`RunArgs`].
 ///
 /// # Errors
-/// [`NotPermitted`] where privileges are missing or neither BPF nor the kernel's log can be used; anything else failed.
-pub fn run(args: &RunArgs) -> Result<()> {
+/// [`Usage`](crate::explain::Usage) for a configuration that cannot be used, [`NotPermitted`] where privileges are missing or neither BPF nor the kernel's log can be used; anything else failed.
+pub fn run(matches: &ArgMatches) -> Result<()> {
+    let config = Config::new(matches)?;
+    if matches.get_flag("print_config") {
+        // Whoever reads it may stop early.
+        let _ = print::write(&config.print())?;
+        return Ok(());
+    }
+    let args = &config.args;
+    note::set(args.log_format, args.log_level);
     let host = Host::read(Path::new("/"));
     args.uses.permitted(&host, "run")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let done = runtime.block_on(start(args, &host));
+    let done = runtime.block_on(start(config, &host));
     // Without waiting for whoever is still connected.
     runtime.shutdown_background();
     done
 }
 
-async fn start(args: &RunArgs, host: &Host) -> Result<()> {
+async fn start(config: Config, host: &Host) -> Result<()> {
     let began = Instant::now();
+    let mut reload = Reload::new(config, host)?;
+    let args = &reload.config.args;
     if args.uses.bpf_log {
         log_to_stderr();
     }
@@ -104,12 +139,12 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
         interrupt: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
         terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
     };
+    let manager = Manager::find()?;
     let access = Arc::new(Access::open(args.web_config.as_deref(), args.api_token_file.as_deref())?);
     // Then what a second agent fails at, before it has attached anything. Who connects now is answered after the start.
     let listener = web::listen(args.listen)?;
     let address = web::address(&listener)?;
-    let retention = Retention { max_age: args.keep, max_bytes: args.keep_mib << 20 };
-    let (mut store, messages) = Store::open(&args.state_dir, retention)
+    let (mut store, mut messages) = Store::open(&args.state_dir, retention(args))
         .with_context(|| format!("cannot use the store in {}", args.state_dir.display()))?;
     let mut recovery = Recovery::new(&mut store, host);
     let since = recovery.as_ref().and_then(Recovery::since);
@@ -126,18 +161,30 @@ async fn start(args: &RunArgs, host: &Host) -> Result<()> {
     let found = recovery.map(|recovery| recovery.finish(start.read));
     let mut daemon = Daemon::new(&start, host, store)?;
     resident::settle();
+    resident::reserve();
+    let unprotected = [resident::lock(), resident::exempt()];
+    daemon.confined = if args.no_sandbox {
+        "not confined (no-sandbox)".to_owned()
+    } else {
+        let confined = confine(&files(&reload.config, &access), || live.reads_maps());
+        messages.extend(confined.lacks());
+        format!("confined: {confined}")
+    };
     announce(&start, host, began.elapsed(), "SIGTERM ends");
-    for message in &messages {
-        note(message);
+    note(&daemon.confined);
+    for message in messages.iter().chain(unprotected.iter().filter_map(|it| it.as_ref().err())) {
+        warn(message);
     }
     if let Some(found) = &found {
         found.say();
     }
     daemon.begin(found, &mut live);
     let scheme = if access.encrypts() { "https" } else { "http" };
-    access.warnings(address).iter().for_each(|warning| note(warning));
+    access.warnings(address).iter().for_each(|warning| warn(warning));
     note(&format!("listening on {scheme}://{address}: / for people, /metrics, /healthz, /readyz, /api/v1"));
-    let done = watch(&mut live, &mut daemon, listener, access, &mut end).await;
+    manager.ready(&daemon.status());
+    let done = watch(&mut live, &mut daemon, listener, access, &mut end, &mut reload, &manager).await;
+    manager.stopping();
     let pending = live.finish();
     for incident in &pending {
         // Where to go on is only known after the last of them.
@@ -154,26 +201,69 @@ async fn watch(
     listener: TcpListener,
     access: Arc<Access>,
     end: &mut End,
+    reload: &mut Reload<'_>,
+    manager: &Manager,
 ) -> Result<()> {
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    let server = Server::new(sender, daemon.news(), access, Patience::default());
+    let server = Server::new(sender, daemon.news(), Arc::clone(&access), Patience::default())?;
     tokio::spawn(web::serve(listener, server.clone()));
+    // This loop is what has to be alive, so nobody else says so.
+    let mut alive = Instant::now();
     loop {
         tokio::select! {
             incident = live.next() => {
                 match incident? {
-                    Some(incident) => daemon.incident(&incident, live.position()),
+                    Some(incident) if daemon.incident(&incident, live.position()) => {
+                        manager.status(&daemon.status());
+                    }
+                    Some(_) => {}
                     None => daemon.read_on(live),
                 }
                 // In a storm the next one is there already: connections have their turn too.
                 yield_now().await;
             }
             Some(ask) = questions.recv() => daemon.answer(ask, live, server.counts()),
-            () = daemon.held_back() => daemon.say_held_back(),
+            () = manager.pulse(alive) => {
+                manager.alive();
+                alive = Instant::now();
+            }
+            () = daemon.held_back() => {
+                daemon.say_held_back();
+                manager.status(&daemon.status());
+            }
             () = daemon.next.due() => daemon.next.step(),
             () = daemon.store_due() => daemon.retry_store(),
+            () = reload.asked() => {
+                manager.reloading();
+                read_again(&access);
+                reload.reload(daemon, live);
+                manager.ready(&daemon.status());
+            }
             () = end.signal() => return Ok(()),
         }
+    }
+}
+
+/// What `--web-config` and `--api-token-file` name.
+fn read_again(access: &Access) {
+    match access.reload() {
+        Ok(()) if access.directories().is_empty() => {}
+        Ok(()) => note("certificates, passwords and tokens were read again"),
+        Err(error) => warn(&format!("the old certificates, passwords and tokens hold: {error:#}")),
+    }
+}
+
+fn retention(args: &RunArgs) -> Retention {
+    Retention { max_age: args.keep, max_bytes: args.keep_mib << 20 }
+}
+
+/// What the daemon opens after its start.
+fn files<'a>(config: &'a Config, access: &Access) -> Files<'a> {
+    // Files are replaced rather than written: whoever may read one may read its directory.
+    let above = |file: PathBuf| Path::new(".").join(file.parent().unwrap_or(&file));
+    Files {
+        state_dir: &config.args.state_dir,
+        read: config.files().map(above).chain(access.directories()).collect(),
     }
 }
 

@@ -172,6 +172,16 @@ impl Store {
         }
     }
 
+    /// Keeps incidents for another time, up to another size, from here on.
+    pub fn retain(&mut self, retention: Retention) {
+        self.retention = retention;
+        let Some(disk) = &mut self.disk else { return };
+        match disk.database.shrink(&self.retention, now_ms()) {
+            Ok(expired) => self.status.expired += expired,
+            Err(error) => self.failed(&error),
+        }
+    }
+
     /// How long until [`Self::retry`] has something to do.
     pub fn retry_after(&self) -> Option<Duration> {
         let (at, _) = self.again?;

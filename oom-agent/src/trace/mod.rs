@@ -74,6 +74,8 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
         }
     }
     resident::settle();
+    // It works without.
+    let _ = resident::lock();
     announce(&start, host, began.elapsed(), "Ctrl-C ends");
 
     let mut deadline = pin!(clock::after(args.duration));

@@ -8,6 +8,7 @@ mod dashboards;
 mod disk;
 mod prometheus;
 mod restart;
+mod service;
 mod support;
 
 use rustix::process::{Pid, Signal, kill_process};

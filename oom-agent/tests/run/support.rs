@@ -2,6 +2,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
+    ffi::OsStr,
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
@@ -70,15 +71,25 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// `None`: not permitted here.
     pub(crate) fn start(args: &[&str]) -> Option<Self> {
+        Self::start_with(args, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn start_with(args: &[&str], environment: &[(&str, &OsStr)]) -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("run-{}-{number}", std::process::id());
-        Self::start_in(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), args)
+        Self::spawn(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), args, environment)
     }
 
     /// The same with this state directory, which goes with it.
     pub(crate) fn start_in(state: PathBuf, args: &[&str]) -> Option<Self> {
+        Self::spawn(state, args, &[])
+    }
+
+    fn spawn(state: PathBuf, args: &[&str], environment: &[(&str, &OsStr)]) -> Option<Self> {
         let mut command = command(&[&["--listen", "127.0.0.1:0"], args].concat());
+        command.envs(environment.iter().copied());
         let mut child = command.arg("--state-dir").arg(&state).spawn().expect("starts");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut daemon = Self { child, address: String::new(), state, stderr, said: String::new() };

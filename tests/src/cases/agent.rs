@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// It says so when its programs are attached.
 pub(super) const ATTACHED: &str = "tracing";
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 const STOP: Duration = Duration::from_secs(10);
 
 /// `CLOCK_BOOTTIME`, nanoseconds.

@@ -21,7 +21,13 @@ const CAP_PERFMON: &str = "38";
 const CAP_BPF: &str = "39";
 
 /// Runs a command to its end, and checks its status and what it says on stderr.
-fn ends(stage: &mut Stage<'_>, what: &str, command: &mut Command, code: i32, says: &str) -> Result<()> {
+pub(super) fn ends(
+    stage: &mut Stage<'_>,
+    what: &str,
+    command: &mut Command,
+    code: i32,
+    says: &str,
+) -> Result<()> {
     // Whatever waits for ever would keep the case from ending.
     let done = command.stdin(Stdio::null()).output().with_context(|| format!("running {command:?}"))?;
     let stderr = String::from_utf8_lossy(&done.stderr);

@@ -21,6 +21,7 @@ mod group;
 mod hard;
 mod hard_input;
 mod latency;
+mod least;
 mod machine;
 mod memcg;
 mod rank;

@@ -4,7 +4,7 @@ use super::actor::{Actor, Script};
 use super::agent::{Binary, boottime_ns};
 use super::daemon::{Daemon, State, Stored, export, scrape};
 use super::group::Group;
-use super::machine::{Setting, ballast, is_throwaway, memory_nodes, status_kib};
+use super::machine::{Setting, ballast, memory_nodes, status_kib};
 use super::memcg::{hog, spawner_of};
 use super::stage::Stage;
 use super::wide::{FOLLOWS, GROW_MIB, HUGE_PAGES};
@@ -15,9 +15,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often the daemon is killed. A machine that others work on is spared.
+/// How often the daemon is killed.
 const KILLS: u64 = 200;
-const KILLS_HERE: u64 = 40;
 /// Between two kills of the storm: the log's ring must hold what happens while no daemon runs.
 const PACE_MS: u32 = 25;
 /// The daemon is killed within this time after it was started, or after it listens.
@@ -75,26 +74,25 @@ impl Announced {
 pub(super) fn killed(stage: &mut Stage<'_>) -> Result<()> {
     stage.hold(Setting::new("/proc/sys/kernel/printk", "1")?);
     let binary = stage.binary()?.clone();
-    let state = State::new("killed");
+    let home = State::new("killed");
     let group = stage.group("killed")?;
     stage.at(group)?.limit(4, 0)?;
     stage.because(&[], &["storm", "restart_loop"]);
     let script = Script::new("burst").with("name", "spawner").with("count", ENDLESS.to_string());
     let spawner = spawner_of(stage, group, script.with("pace-ms", PACE_MS.to_string()))?;
     // What the log holds of earlier cases is recovered now, and not looked at.
-    Daemon::spawn(&binary, &state.0, &["--max-level=kmsg"], None)?.listens_and_ends()?;
-    let before: BTreeSet<String> = export(&binary, &state.0)?.into_iter().map(|it| it.id).collect();
+    Daemon::spawn(&binary, &home.0, &["--max-level=kmsg"], None)?.listens_and_ends()?;
+    let before: BTreeSet<String> = export(&binary, &home.0)?.into_iter().map(|it| it.id).collect();
     stage.look()?;
     stage.actor(spawner)?.go()?;
     let mut announced = Announced::default();
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     let begun = Instant::now();
-    let rounds = if is_throwaway() { KILLS } else { KILLS_HERE };
-    for round in 0..rounds {
-        life(&binary, &state, level(round), &mut random, &mut announced)?;
+    for round in 0..KILLS {
+        life(&binary, &home, level(round), &mut random, &mut announced)?;
         if round % ROUNDS == ROUNDS - 1 {
             stage.log.catch_up()?;
-            let listed = export(&binary, &state.0)?;
+            let listed = export(&binary, &home.0)?;
             announced.ids.extend(listed.into_iter().map(|it| it.id));
         }
     }
@@ -102,21 +100,21 @@ pub(super) fn killed(stage: &mut Stage<'_>) -> Result<()> {
     stage.actor(spawner)?.go()?;
     let killed = children(stage, spawner)?;
     // Whatever is left.
-    let last = Daemon::spawn(&binary, &state.0, &["--max-level=kmsg"], None)?.listens_and_ends()?;
-    announced.lines(&last);
-    let stored = export(&binary, &state.0)?;
+    let end = Daemon::spawn(&binary, &home.0, &["--max-level=kmsg"], None)?.listens_and_ends()?;
+    announced.lines(&end);
+    let stored = export(&binary, &home.0)?;
     let new: Vec<&Stored> = stored.iter().filter(|it| !before.contains(&it.id)).collect();
     compare(stage, &killed, &new);
     let ids: BTreeSet<&String> = stored.iter().map(|it| &it.id).collect();
-    let lost: Vec<&String> = announced.ids.iter().filter(|id| !ids.contains(id)).collect();
-    stage.check("no incident that was announced is lost", lost.is_empty(), format!("{lost:?}"));
+    let missing: Vec<&String> = announced.ids.iter().filter(|id| !ids.contains(id)).collect();
+    stage.check("no incident that was announced is lost", missing.is_empty(), format!("{missing:?}"));
     let counted = announced.counted;
     stage.check("no incident that was counted is lost", counted <= new.len() as u64, counted);
     let overwritten = announced.overwritten.join("; ");
     stage.check("the kernel's log kept everything meanwhile", overwritten.is_empty(), overwritten);
     let seen = |level: &str| new.iter().filter(|it| it.level == level).count() as u64;
     for (name, value) in [
-        ("daemon_killed", rounds),
+        ("daemon_killed", KILLS),
         ("daemon_listened", announced.listened),
         ("daemon_recovered", announced.recovered),
         ("announced", announced.ids.len() as u64),
@@ -130,11 +128,10 @@ pub(super) fn killed(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Attaching takes seconds under emulation: most daemons there go by the log. Trampolines are left alone, as changing them
+/// Attaching takes seconds under emulation: most daemons go by the log. Trampolines are left alone, as changing them
 /// makes other agents miss what is under way.
 fn level(round: u64) -> &'static [&'static str] {
     match round {
-        _ if !is_throwaway() && round % 2 == 0 => &["--no-trampolines"],
         _ if round % 64 == 10 => &["--no-trampolines"],
         _ if round % 64 == 30 || round % 64 == 50 => &["--max-level=tracepoint"],
         _ => &["--max-level=kmsg"],
@@ -144,12 +141,12 @@ fn level(round: u64) -> &'static [&'static str] {
 /// One daemon's. Half of them die while they start, if that takes long enough.
 fn life(
     binary: &Binary,
-    state: &State,
+    home: &State,
     args: &[&str],
     random: &mut Random,
     announced: &mut Announced,
 ) -> Result<()> {
-    let daemon = Daemon::spawn(binary, &state.0, args, None)?;
+    let daemon = Daemon::spawn(binary, &home.0, args, None)?;
     let by_log = args.contains(&"--max-level=kmsg");
     // Who takes seconds to start is not killed before: there are few of them.
     if by_log && random.below(2) == 0 {
@@ -179,7 +176,7 @@ fn children(stage: &mut Stage<'_>, spawner: usize) -> Result<BTreeSet<u32>> {
             ["child", pid, "9"] => drop(killed.insert(pid.parse().context("a process id")?)),
             _ => stage.doubts.push(format!("the spawner says {line:?}")),
         }
-        if killed.len() as u64 % ROUNDS == 0 {
+        if (killed.len() as u64).is_multiple_of(ROUNDS) {
             stage.log.catch_up()?;
         }
     }
@@ -222,23 +219,23 @@ pub(super) fn counted(stage: &mut Stage<'_>) -> Result<()> {
     const AGREE: [&str; 3] =
         ["oom_kernel_kills_unexplained", "oom_kernel_kills_open", "oom_kernel_kills_differing_cgroups"];
     let binary = stage.binary()?.clone();
-    let state = State::new("counted");
+    let home = State::new("counted");
     // Its events are those of both below it.
     stage.group("counted")?;
     let group = stage.group("counted/group")?;
     stage.at(group)?.limit(32, 0)?;
     stage.at(group)?.set("memory.oom.group", "1")?;
-    let shared = stage.group("counted/shared")?;
-    stage.at(shared)?.limit(16, 0)?;
+    let other = stage.group("counted/shared")?;
+    stage.at(other)?.limit(16, 0)?;
     let first = stage.start(Some(group), hog("first", 300, 6, 0))?;
     let member = stage.start(Some(group), hog("member", 0, 8, 0))?;
     let grower = stage.start(Some(group), hog("grower", 0, 0, 24))?;
     let sharer = Script::new("sharer").with("name", "owner").with("base-mib", "6").with("grow-mib", "16");
-    let sharer = stage.start(Some(shared), sharer)?;
+    let sharer = stage.start(Some(other), sharer)?;
     stage.intend(first, "selected");
     stage.intend(member, "group");
     stage.intend(grower, "group");
-    let daemon = Daemon::spawn(&binary, &state.0, &[], None)?;
+    let daemon = Daemon::spawn(&binary, &home.0, &[], None)?;
     let address = daemon.listens()?;
     let value = |samples: &BTreeMap<String, f64>, name: &str| samples.get(name).copied();
     // The cgroups are seen before anything happens in them.
@@ -294,10 +291,10 @@ pub(super) fn storm(stage: &mut Stage<'_>) -> Result<()> {
     stage.hold(Setting::new("/proc/sys/kernel/printk", "1")?);
     stage.hold(Setting::new("/proc/sys/vm/min_free_kbytes", "8192")?);
     let binary = stage.binary()?.clone();
-    let state = State::new("storm");
+    let home = State::new("storm");
     let group = Group::new(stage.machine.hierarchy, "/oomdaemon")?;
     group.limit(LIMIT_MIB, 0)?;
-    let mut daemon = Daemon::spawn(&binary, &state.0, &["--no-trampolines"], Some(&group.procs()))?;
+    let mut daemon = Daemon::spawn(&binary, &home.0, &["--no-trampolines"], Some(&group.procs()))?;
     let address = daemon.listens()?;
     let script = Script::new("burst").with("name", "spawner").with("adj", "-1000");
     let script = script.with("count", STORM.to_string()).with("mib", GROW_MIB.to_string());
@@ -349,7 +346,7 @@ pub(super) fn storm(stage: &mut Stage<'_>) -> Result<()> {
         stage.measured.insert("daemon_cgroup_peak_kib".into(), peak.trim().parse::<u64>().unwrap_or(0) >> 10);
     }
     daemon.end()?;
-    let stored = export(&binary, &state.0)?;
+    let stored = export(&binary, &home.0)?;
     let new: Vec<&Stored> = stored.iter().filter(|it| it.boottime_ns >= since).collect();
     compare(stage, &killed, &new);
     Ok(())

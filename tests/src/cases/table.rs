@@ -3,7 +3,7 @@
 use super::group::Hierarchy;
 use super::machine::{Swap, is_throwaway, may_lower_adj, memory_nodes};
 use super::stage::{Machine, Stage};
-use super::{again, hard, hard_input, memcg, rank, since_boot, survive, totals, why, wide};
+use super::{again, hard, hard_input, least, memcg, rank, since_boot, survive, totals, why, wide};
 use anyhow::Result;
 
 /// What a case needs.
@@ -105,11 +105,12 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "burst1000", needs: &[], heavy: true, hard: false, slow: false, run: memcg::burst1000 },
     about_agent("idle", &[Need::Throwaway], hard::idle),
     about_agent("since_boot", &[Need::Throwaway], since_boot::since_boot),
-    about_agent("daemon_killed", &[], survive::killed),
-    about_agent("daemon_counted", &[Need::V2, Need::LowAdj], survive::counted),
+    about_agent("daemon_killed", &[Need::Throwaway], survive::killed),
+    about_agent("daemon_counted", &[Need::V2, Need::Throwaway], survive::counted),
     about_agent("daemon_storm", &[Need::V2, Need::Throwaway, Need::LowAdj], survive::storm),
     about_agent("usage", &[], hard_input::usage),
     about_agent("privileges", &[Need::Throwaway], hard_input::privileges),
+    about_agent("least_privilege", &[Need::Throwaway], least::privilege),
     about_agent("glob", &[], hard_input::glob),
     about_agent("two_agents", &[], hard::two_agents),
     about_agent("btf", &[Need::Throwaway], hard::btf),

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io::{Error, Result};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::{NonNull, null_mut};
@@ -95,6 +96,36 @@ pub(crate) fn swap_off(device: &Path) -> Result<()> {
     let device: &CStr = &CString::new(device.as_os_str().as_bytes())?;
     // SAFETY: a C string.
     succeeded(unsafe { libc::swapoff(device.as_ptr()) }.into())
+}
+
+/// A BPF array with one element of 4 bytes.
+pub(crate) struct BpfArray(OwnedFd);
+
+impl BpfArray {
+    pub(crate) fn new() -> Result<Self> {
+        const CREATE: libc::c_int = 0;
+        const ARRAY: u32 = 2;
+        // Type, sizes of key and value, entries (`union bpf_attr`, include/uapi/linux/bpf.h).
+        let attributes = [ARRAY, 4, 4, 1];
+        // SAFETY: the kernel reads as many bytes as it is told.
+        let fd =
+            unsafe { libc::syscall(libc::SYS_bpf, CREATE, attributes.as_ptr(), size_of_val(&attributes)) };
+        succeeded(fd)?;
+        // SAFETY: a new descriptor that nobody else has.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
+    }
+
+    /// Reads it.
+    pub(crate) fn look_up(&self) -> Result<u32> {
+        const LOOK_UP: libc::c_int = 1;
+        let (key, mut value) = (0_u32, 0_u32);
+        let attributes = [self.0.as_raw_fd() as u64, &raw const key as u64, &raw mut value as u64, 0];
+        // SAFETY: the kernel reads as many bytes as it is told, then a key and writes a value of the map's sizes.
+        succeeded(unsafe {
+            libc::syscall(libc::SYS_bpf, LOOK_UP, attributes.as_ptr(), size_of_val(&attributes))
+        })?;
+        Ok(value)
+    }
 }
 
 fn succeeded(result: libc::c_long) -> Result<()> {

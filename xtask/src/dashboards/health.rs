@@ -147,6 +147,41 @@ fn lost() -> Vec<Panel> {
         .query("{{instance}}", format!("topk(5, {})", rate("oom_agent_missed_reclaim_rounds_total")))
         .range(0.0, None)
         .size(8, 7),
+        lines(
+            "Kills that nobody explained",
+            "Kills that the kernel counted and no incident tells of, the five nodes with most. Below \
+             0: told twice. 0 is right.",
+            "short",
+        )
+        .query("{{instance}}", format!("topk(5, oom_kernel_kills_unexplained{{{NODES}}})"))
+        .decimals(0)
+        .nothing("not known")
+        .size(8, 7),
+        lines(
+            "Cgroups that count otherwise",
+            "Memory cgroups whose own counter of kills has risen by another number than incidents \
+             explain.",
+            "short",
+        )
+        .query("{{instance}}", format!("topk(5, oom_kernel_kills_differing_cgroups{{{NODES}}})"))
+        .decimals(0)
+        .range(0.0, None)
+        .nothing("not known")
+        .size(8, 7),
+        lines(
+            "Found at the start",
+            "Incidents that happened while the agent did not run and were found in the kernel's log, \
+             and records of it that were overwritten by then.",
+            "short",
+        )
+        .query("{{instance}} incidents", format!("topk(5, oom_agent_recovered_incidents{{{NODES}}})"))
+        .query(
+            "{{instance}} records overwritten",
+            format!("topk(5, oom_agent_kmsg_overwritten_before_start_records{{{NODES}}})"),
+        )
+        .decimals(0)
+        .range(0.0, None)
+        .size(8, 7),
     ]
 }
 

@@ -95,7 +95,9 @@ fn board_is(name: &str, text: &str, board: &Value, known: &BTreeSet<String>) -> 
         }
         places.push([x, y, w, h]);
         if panel["type"] != "row" {
-            panel_is(panel).into_iter().for_each(|what| say(format!("panel {title:?}: {what}")));
+            for what in panel_is(panel) {
+                say(format!("panel {title:?}: {what}"));
+            }
         }
     }
     wrong

@@ -111,7 +111,9 @@ mod tests {
             };
             (
                 value("oom_incidents_total{scope=\"memcg\"}"),
-                value(&format!("oom_victims_total{{namespace=\"\",pod=\"\",container=\"\",cgroup=\"{cgroup}\",role=\"selected\"}}")),
+                value(&format!(
+                    "oom_victims_total{{namespace=\"\",pod=\"\",container=\"\",cgroup=\"{cgroup}\",role=\"selected\"}}"
+                )),
                 value("oom_agent_recovered_incidents"),
             )
         };

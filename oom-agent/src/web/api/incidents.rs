@@ -15,7 +15,7 @@ use crate::{
     },
 };
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery, State, rejection::PathRejection},
     http::{HeaderValue, header::CONTENT_TYPE},
     response::{IntoResponse as _, Response},
 };
@@ -48,10 +48,12 @@ pub(super) async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> R
 /// `/api/v1/incidents/{id}`: the whole JSON.
 pub(super) async fn one(
     State(app): State<App>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Query::parse(query.as_deref(), &[])?;
+    // What is not UTF-8 is none either.
+    let Path(id) = id.unwrap_or(Path(String::new()));
     let reserved = app.room.take(ROOM_KIB).await?;
     let known = find(&app.agent, &id).await?;
     let known = known.ok_or_else(|| Problem::not_found("there is no incident with this id".to_owned()))?;

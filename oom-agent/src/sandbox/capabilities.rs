@@ -1,0 +1,55 @@
+//! Capabilities: all are given up, but one where this kernel wants it for what the agent still does.
+
+use crate::kernel::host::privilege::Capability;
+use rustix::{
+    io::Errno,
+    thread::{
+        CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
+        clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
+    },
+};
+
+/// Gives up what is not needed, from all sets. What is kept.
+///
+/// Before 5.19 every use of bpf(2) wants `CAP_BPF` where `kernel.unprivileged_bpf_disabled` is set, reading a map that is
+/// open as well (`__sys_bpf`, kernel/bpf/syscall.c). Whether this kernel does is found out by trying: what is permitted but
+/// not effective does not count, and can still be kept.
+pub(super) fn drop(works: &dyn Fn() -> bool) -> Result<Vec<Capability>, String> {
+    let failed = |what: &'static str| move |error: Errno| format!("{what}: {error}");
+    let had = capabilities(None).map_err(failed("capget"))?.permitted;
+    leave_bounding_set();
+    // Since Linux 4.3.
+    let _ = clear_ambient_capability_set();
+    set(CapabilitySet::empty(), had).map_err(failed("capset"))?;
+    let kept = if works() { None } else { stand_in(had) };
+    let kept_set = kept.map_or(CapabilitySet::empty(), bit);
+    set(kept_set, kept_set).map_err(failed("capset"))?;
+    if kept.is_some() && !works() {
+        return Err("the BPF maps cannot be read any more".to_owned());
+    }
+    Ok(kept.into_iter().collect())
+}
+
+/// What can be kept for bpf(2).
+fn stand_in(had: CapabilitySet) -> Option<Capability> {
+    [Capability::CapBpf, Capability::CapSysAdmin]
+        .into_iter()
+        .find(|capability| had.contains(bit(*capability)))
+}
+
+fn bit(capability: Capability) -> CapabilitySet {
+    CapabilitySet::from_bits_retain(1 << capability as u32)
+}
+
+fn set(effective: CapabilitySet, permitted: CapabilitySet) -> Result<(), Errno> {
+    set_capabilities(None, CapabilitySets { effective, permitted, inheritable: CapabilitySet::empty() })
+}
+
+/// What is not in it is not gained by another program. Needs `CAP_SETPCAP`; without it `no_new_privs` has to do.
+fn leave_bounding_set() {
+    let all = (0..u64::BITS).map(|number| CapabilitySet::from_bits_retain(1 << number));
+    // The kernel's last capability is followed by EINVAL.
+    for capability in all.take_while(|capability| capability_is_in_bounding_set(*capability).is_ok()) {
+        let _ = remove_capability_from_bounding_set(capability);
+    }
+}
