@@ -20,11 +20,12 @@ const NAMES: [&str; 3] = ["oom_reclaim_", "oom_kswapd_", "oom_compaction"];
 
 /// A memory cgroup and the machine reclaim and kill, between two looks at the totals.
 pub(super) fn totals(stage: &mut Stage<'_>) -> Result<()> {
-    // A memory cgroup's own reclaim, and the machine's.
-    let group = stage.group("totals")?;
-    stage.at(group)?.limit(24, 0)?;
-    let inside = stage.start(Some(group), hog("totals-in", 0, 0, 32))?;
-    let grower = stage.start(None, hog("totals-wide", 0, 4, GROW_MIB))?;
+    // A memory cgroup's own reclaim, and the machine's. The first cgroup counts both kills.
+    stage.group("totals")?;
+    let (limited, other) = (stage.group("totals/limited")?, stage.group("totals/other")?);
+    stage.at(limited)?.limit(24, 0)?;
+    let inside = stage.start(Some(limited), hog("totals-in", 0, 0, 32))?;
+    let grower = stage.start(Some(other), hog("totals-wide", 0, 4, GROW_MIB))?;
     stage.because(&[], &[HUGE_PAGES, FOLLOWS]);
     stage.intend(inside, "selected");
     stage.intend(grower, "selected");
