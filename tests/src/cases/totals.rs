@@ -18,6 +18,9 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// What is compared: every total of reclaim.
 const NAMES: [&str; 3] = ["oom_reclaim_", "oom_kswapd_", "oom_compaction"];
 
+/// Of incidents, and there without BPF too.
+const STALL: &str = "oom_reclaim_stall_";
+
 /// A memory cgroup and the machine reclaim and kill, between two looks at the totals.
 pub(super) fn totals(stage: &mut Stage<'_>) -> Result<()> {
     // A memory cgroup's own reclaim, and the machine's. The first cgroup counts both kills.
@@ -67,7 +70,8 @@ fn scrape(address: &str) -> Result<Scrape> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).context("reading /metrics")?;
     let answered_us = boottime_ns() / 1000;
-    let values = answer.lines().filter(|line| NAMES.iter().any(|name| line.starts_with(name)));
+    let total = |line: &&str| NAMES.iter().any(|name| line.starts_with(name)) && !line.starts_with(STALL);
+    let values = answer.lines().filter(total);
     let values = values.filter_map(|line| {
         let (name, value) = line.rsplit_once(' ')?;
         Some((name.to_owned(), value.parse().ok()?))
