@@ -28,6 +28,7 @@ use crate::{
     note::{note, warn},
     report::Event,
     source::{
+        klog::Klog,
         kmsg::{From, Kmsg},
         sampler::Sampler,
         state::Watch,
@@ -47,6 +48,8 @@ const READ_ON: u64 = 256;
 pub struct Live {
     rings: Option<Rings>,
     kmsg: Option<Kmsg>,
+    /// In the place of it, where BPF says when to read.
+    klog: Option<Klog>,
     events: Vec<Event>,
     logger: Option<AsyncFd<Logger>>,
     sampler: Option<Sampler>,
@@ -107,9 +110,11 @@ impl Live {
         let mut namer = Namer::start(Path::new("/"), cri, clock::boottime_ns(), &mut warnings);
         let wants_past = before.is_some();
         // Before anything is attached: what comes in the meantime is in the log. What is read here BPF never sees.
-        let mut kmsg = Kmsg::open(if wants_past { From::Start } else { From::Now });
+        let from = if wants_past { From::Start } else { From::Now };
+        let mut kmsg = Kmsg::open(from);
         let (mut read, mut held) = (None, Vec::new());
-        if let (Some(before), Ok(source)) = (before, &mut kmsg) {
+        let mut klog = if kmsg.is_ok() { None } else { Klog::open(from).ok() };
+        if let Some(before) = before {
             let mut tell = |incident: Incident| {
                 let mut incident = stamp.on(incident);
                 namer.complete(&mut incident, clock::boottime_ns());
@@ -117,8 +122,13 @@ impl Live {
                 (before.tell)(incident);
             };
             let config = config(host, Level::Kmsg, &[], true);
-            match past::read(source, before.since, &config, &mut held, &mut tell) {
-                Ok(done) => read = Some(done),
+            let done = match (&mut kmsg, &mut klog) {
+                (Ok(source), _) => past::read(source, before.since, &config, &mut held, &mut tell).map(Some),
+                (Err(_), Some(source)) => past::read_all(source, &config, &mut held, &mut tell).map(Some),
+                (Err(_), None) => Ok(None),
+            };
+            match done {
+                Ok(done) => read = done,
                 Err(error) => warnings.push(format!("the log from before: {error:#}")),
             }
         }
@@ -148,7 +158,9 @@ impl Live {
                     Level::Kmsg | Level::Log => return Err(error.context(warnings.join("; "))),
                 };
                 let past = if wants_past { ", nothing from before" } else { "" };
-                warnings.push(format!("{lacking}{past}: {error:#}"));
+                if klog.is_none() {
+                    warnings.push(format!("{lacking}{past}: {error:#}"));
+                }
                 None
             }
         };
@@ -157,12 +169,13 @@ impl Live {
         {
             warnings.push(format!("this kernel has no {}", fields.join(", ")));
         }
-        let config = config(host, level, &hooks, kmsg.is_some());
+        let config = config(host, level, &hooks, kmsg.is_some() || klog.is_some());
         let logger = loaded.as_mut().and_then(|loaded| loaded.logger.take()).map(register).transpose()?;
         let sampler = sampler(host, sample_every)?;
         let mut live = Self {
             rings: loaded.map(Rings::new).transpose()?,
             kmsg,
+            klog,
             events: held,
             logger,
             sampler,
@@ -199,8 +212,11 @@ impl Live {
                 self.namer.hold(self.stamp.on(incident), now);
                 continue;
             }
-            let deadline = self.assembler.deadline().into_iter().chain(self.namer.deadline(now)).min();
-            let wait = deadline.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
+            let until = |deadline: u64| Duration::from_nanos(deadline.saturating_sub(now));
+            let read_on = self.klog.as_ref().and_then(Klog::due);
+            let wait = self.assembler.deadline().map(until);
+            let wait = wait.map(|wait| read_on.map_or(wait, |due| due.min(wait)));
+            let wait = wait.into_iter().chain(self.namer.deadline(now).map(until)).min();
             let Self { rings, kmsg, events, logger, sampler, namer, .. } = &mut *self;
             tokio::select! {
                 readable = rings_readable(rings) => {
@@ -228,6 +244,10 @@ impl Live {
         self.catch_up();
         if let Some(kmsg) = &mut self.kmsg {
             kmsg.finish(&mut self.events);
+            self.take_log();
+        }
+        if let Some(klog) = &mut self.klog {
+            klog.finish(&mut self.events);
             self.take_log();
         }
         let mut pending = self.namer.held();
@@ -286,7 +306,7 @@ impl Live {
 
     /// Whether the kernel's log is read: it may break.
     pub const fn reads_log(&self) -> bool {
-        self.kmsg.is_some()
+        self.kmsg.is_some() || self.klog.is_some()
     }
 
     /// Whether BPF programs tell of kills.
@@ -325,7 +345,16 @@ impl Live {
             })?;
         }
         self.read_files();
-        let Self { assembler, kmsg, events, .. } = self;
+        let Self { assembler, kmsg, klog, events, .. } = self;
+        // With nothing in the making there is nothing to read on.
+        if let Some(source) = klog
+            && assembler.deadline().is_some()
+            && let Err(error) = source.read(events)
+        {
+            note(&format!("the kernel's log is not read any more: {error:#}"));
+            *klog = None;
+            assembler.without_log();
+        }
         if let Some(source) = kmsg
             && let Err(error) = log.and_then(|()| source.read_available(events))
         {

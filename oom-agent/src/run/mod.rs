@@ -117,7 +117,7 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
     }
     let args = &config.args;
     note::set(args.log_format, args.log_level);
-    let host = Host::read(Path::new("/"));
+    let host = args.uses.host();
     args.uses.permitted(&host, "run")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;

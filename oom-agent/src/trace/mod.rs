@@ -24,7 +24,6 @@ pub use args::TraceArgs;
 use output::{Output, Written};
 use std::{
     fmt::Write as _,
-    path::Path,
     pin::pin,
     time::{Duration, Instant},
 };
@@ -35,7 +34,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// # Errors
 /// [`NotPermitted`] where privileges are missing or neither BPF nor the kernel's log can be used; anything else failed.
 pub fn run(args: &TraceArgs) -> Result<()> {
-    let host = Host::read(Path::new("/"));
+    let host = args.uses.host();
     args.uses.permitted(&host, "trace")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
