@@ -10,6 +10,7 @@ pub use past::{Before, Read};
 
 use crate::{
     clock,
+    identity::{Labels, Namer, UnresolvedCounts, cri::Cri},
     incident::{
         assembler::{Assembler, Config, Totals},
         escalation as reclaim,
@@ -54,6 +55,7 @@ pub struct Live {
     sampler: Option<Sampler>,
     assembler: Assembler,
     watch: Watch,
+    namer: Namer,
     story: Story,
     stamp: Stamp,
     /// See [`Live::position`].
@@ -84,7 +86,8 @@ struct Stamp {
 
 impl Live {
     /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `before`: what the
-    /// kernel's log holds from before is told too, first. `sample_every`: how often the use of memory is sampled.
+    /// kernel's log holds from before is told too, first. `sample_every`: how often the use of memory is sampled. `cri`: the
+    /// container runtime, where it may be asked.
     ///
     /// # Errors
     /// If neither BPF nor the kernel's log can be used.
@@ -93,6 +96,7 @@ impl Live {
         options: &Options,
         before: Option<Before<'_>>,
         sample_every: Option<Duration>,
+        cri: Option<Cri>,
     ) -> Result<(Self, Start)> {
         let mut warnings = Vec::new();
         let mut stamp = Stamp {
@@ -103,6 +107,7 @@ impl Live {
             number: 0,
         };
         let mut story = Story::default();
+        let mut namer = Namer::start(Path::new("/"), cri, clock::boottime_ns(), &mut warnings);
         let wants_past = before.is_some();
         // Before anything is attached: what comes in the meantime is in the log. What is read here BPF never sees.
         let from = if wants_past { From::Start } else { From::Now };
@@ -112,6 +117,7 @@ impl Live {
         if let Some(before) = before {
             let mut tell = |incident: Incident| {
                 let mut incident = stamp.on(incident);
+                namer.complete(&mut incident, clock::boottime_ns());
                 story.complete(&mut incident, None);
                 (before.tell)(incident);
             };
@@ -175,6 +181,7 @@ impl Live {
             sampler,
             watch: Watch::new(Path::new("/"), host.cgroups.value(), config.calls),
             assembler: Assembler::new(config),
+            namer,
             story,
             stamp,
             position: None,
@@ -193,7 +200,7 @@ impl Live {
     pub async fn next(&mut self) -> Result<Option<Incident>> {
         loop {
             let now = clock::boottime_ns();
-            if let Some(incident) = self.assembler.ready(now) {
+            if let Some(incident) = self.namer.ready(now) {
                 return Ok(Some(self.complete(incident)));
             }
             if let Some(position) = self.position().filter(|position| position.abs_diff(self.said) >= READ_ON)
@@ -201,11 +208,15 @@ impl Live {
                 self.said = position;
                 return Ok(None);
             }
-            let wait =
-                self.assembler.deadline().map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
+            if let Some(incident) = self.assembler.ready(now) {
+                self.namer.hold(self.stamp.on(incident), now);
+                continue;
+            }
+            let deadline = self.assembler.deadline().into_iter().chain(self.namer.deadline(now)).min();
+            let wait = deadline.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
             let read_on = self.klog.as_ref().and_then(Klog::due);
             let wait = wait.map(|wait| read_on.map_or(wait, |due| due.min(wait)));
-            let Self { rings, kmsg, events, logger, sampler, .. } = &mut *self;
+            let Self { rings, kmsg, events, logger, sampler, namer, .. } = &mut *self;
             tokio::select! {
                 readable = rings_readable(rings) => {
                     readable?;
@@ -215,6 +226,7 @@ impl Live {
                 () = clock::after(wait) => self.read_all(Ok(()))?,
                 flushed = log_flush(logger) => flushed?,
                 due = sample_due(sampler) => self.sample(due),
+                changed = namer.changed() => changed?,
             }
         }
     }
@@ -237,16 +249,29 @@ impl Live {
             klog.finish(&mut self.events);
             self.take_log();
         }
-        let pending = self.assembler.finish();
+        let mut pending = self.namer.held();
+        for incident in self.assembler.finish() {
+            pending.push(self.stamp.on(incident));
+        }
         pending.into_iter().map(|incident| self.complete(incident)).collect()
     }
 
     /// Adds what the sources do not know of an incident.
-    fn complete(&mut self, incident: Incident) -> Incident {
-        let mut incident = self.stamp.on(incident);
+    fn complete(&mut self, mut incident: Incident) -> Incident {
+        self.namer.complete(&mut incident, clock::boottime_ns());
         let growth = self.sampler.as_ref().and_then(|sampler| sampler.growth(&incident));
         self.story.complete(&mut incident, growth);
         incident
+    }
+
+    /// What a memory cgroup is called in the metrics.
+    pub fn labels(&mut self, cgroup: &str) -> Labels {
+        self.namer.labels(cgroup, clock::boottime_ns())
+    }
+
+    /// How often a name was not known since the start, by reason.
+    pub fn unresolved(&self) -> UnresolvedCounts {
+        self.namer.unresolved()
     }
 
     /// The number of a record of the kernel's log: every incident that those before it tell of is told. Whoever reads on
@@ -261,7 +286,7 @@ impl Live {
 
     /// Nothing is in the making.
     pub fn is_idle(&self) -> bool {
-        self.events.is_empty() && self.assembler.is_idle()
+        self.events.is_empty() && self.assembler.is_idle() && self.namer.is_idle()
     }
 
     /// Samples the use of memory that often from here on. What was sampled before is forgotten.
@@ -353,7 +378,12 @@ impl Live {
         if let Err(error) = due.and_then(|()| sampler.sample(clock::boottime_ns())) {
             warn(&format!("the use of memory is not sampled any more: {error:#}"));
             self.sampler = None;
-        } else if let Some(warning) = sampler.warning() {
+            return;
+        }
+        if sampler.cgroups_came() {
+            self.namer.cgroups_came(clock::boottime_ns());
+        }
+        if let Some(warning) = sampler.warning() {
             warn(&warning);
         }
     }

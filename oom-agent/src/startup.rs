@@ -1,6 +1,7 @@
 //! What the commands that follow the running kernel share: how much they use, whether they may, what they say first.
 
 use crate::{
+    identity::cri::Cri,
     incident::model::Level,
     kernel::{
         host::{
@@ -14,7 +15,10 @@ use crate::{
 };
 use anyhow::Result;
 use clap::{ArgAction, Args, ValueEnum};
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// This process or this machine does not allow it: exit status 3.
 #[derive(Debug)]
@@ -53,6 +57,10 @@ pub struct UseArgs {
     /// nothing changes.
     #[arg(long, value_name = "TIME|off", value_parser = sample_every, default_value = "10s")]
     pub sample_every: SampleEvery,
+    /// Ask the container runtime at this socket what its pods are called, or off. Without it: where containerd and CRI-O
+    /// listen, if they do. Most names are known from /var/log/pods and /var/log/containers.
+    #[arg(long, value_name = "PATH|off")]
+    pub cri_socket: Option<PathBuf>,
     /// Use no more than this.
     #[arg(long, value_enum, default_value_t = MaxLevel::Full, help_heading = "Debugging")]
     pub max_level: MaxLevel,
@@ -88,6 +96,12 @@ impl UseArgs {
             bpf_log: self.bpf_log,
             ..Options::default()
         }
+    }
+
+    /// The container runtime, if it may be asked.
+    pub fn cri(&self) -> Option<Cri> {
+        let socket = self.cri_socket.as_deref();
+        (socket != Some(Path::new("off"))).then(|| Cri::new(Path::new("/"), socket))
     }
 
     /// Whether this process may do what it takes. `command`: its name, for the advice.

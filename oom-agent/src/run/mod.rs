@@ -155,8 +155,9 @@ async fn start(config: Config, host: &Host) -> Result<()> {
         }
     };
     let before = wanted.then_some(Before { since, tell: &mut tell });
-    let (mut live, start) = Live::start(host, &args.uses.options(), before, args.uses.sample_every.0)
-        .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
+    let (mut live, start) =
+        Live::start(host, &args.uses.options(), before, args.uses.sample_every.0, args.uses.cri())
+            .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     let found = recovery.map(|recovery| recovery.finish(start.read));
     let mut daemon = Daemon::new(&start, host, store)?;
     resident::settle();

@@ -3,7 +3,7 @@
 use super::{events::ROOM_KIB, listed::Listed, query::Query};
 use crate::{
     explain::when::{When, Window},
-    filter::{Filter, Selection},
+    filter::{Filter, Selection, WhereArgs},
     incident::id,
     sink::json,
     store::{Most, Page},
@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const LIST_KIB: u16 = 1536;
 /// Parameters of a list.
 pub(super) const PARAMETERS: &[&str] =
-    &["before", "limit", "since", "until", "cgroup", "victim", "scope", "diagnosis"];
+    &["before", "limit", "since", "until", "cgroup", "pod", "namespace", "victim", "scope", "diagnosis"];
 
 /// `/api/v1/incidents`.
 pub(super) async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
@@ -80,7 +80,9 @@ pub(in crate::web) fn wanted(query: Option<&str>) -> Result<List, Problem> {
     let query = Query::parse(query, PARAMETERS)?;
     let now = Zoned::now();
     let when = |name| query.read(name, |value| When::parse(value, &now));
-    let mut filter = Filter::new(query.get("cgroup"), query.get("victim"));
+    let [cgroup, pod, namespace] =
+        ["cgroup", "pod", "namespace"].map(|name| query.get(name).map(str::to_owned));
+    let mut filter = Filter::new(&WhereArgs { cgroup, pod, namespace }, query.get("victim"));
     filter.scope = query.name("scope")?;
     filter.diagnosis = query.name("diagnosis")?;
     let selection = Selection { filter, window: Window { since: when("since")?, until: when("until")? } };
