@@ -309,6 +309,11 @@ impl Live {
         self.kmsg.is_some() || self.klog.is_some()
     }
 
+    /// Whether it is read by syslog(2), which takes privileges each time.
+    pub const fn reads_whole_log(&self) -> bool {
+        self.klog.is_some()
+    }
+
     /// Whether BPF programs tell of kills.
     pub const fn has_bpf(&self) -> bool {
         self.rings.is_some()

@@ -166,7 +166,7 @@ async fn start(config: Config, host: &Host) -> Result<()> {
     daemon.confined = if args.no_sandbox {
         "not confined (no-sandbox)".to_owned()
     } else {
-        let confined = confine(&files(&reload.config, &access), || live.reads_maps());
+        let confined = confine(&files(&reload.config, &access), live.reads_whole_log(), || live.reads_maps());
         messages.extend(confined.lacks());
         format!("confined: {confined}")
     };
