@@ -165,7 +165,7 @@ async fn start(config: Config, host: &Host) -> Result<()> {
     daemon.confined = if args.no_sandbox {
         "not confined (no-sandbox)".to_owned()
     } else {
-        let confined = confine(&files(&reload.config), || live.reads_maps());
+        let confined = confine(&files(&reload.config, &access), || live.reads_maps());
         messages.extend(confined.lacks());
         format!("confined: {confined}")
     };
@@ -204,7 +204,7 @@ async fn watch(
     manager: &Manager,
 ) -> Result<()> {
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    let server = Server::new(sender, daemon.news(), access, Patience::default());
+    let server = Server::new(sender, daemon.news(), Arc::clone(&access), Patience::default());
     tokio::spawn(web::serve(listener, server.clone()));
     // This loop is what has to be alive, so nobody else says so.
     let mut alive = Instant::now();
@@ -234,7 +234,7 @@ async fn watch(
             () = daemon.store_due() => daemon.retry_store(),
             () = reload.asked() => {
                 manager.reloading();
-                reload.reload(daemon, live);
+                reload.reload(daemon, live, &access);
                 manager.ready(&daemon.status());
             }
             () = end.signal() => return Ok(()),
@@ -247,10 +247,11 @@ fn retention(args: &RunArgs) -> Retention {
 }
 
 /// What the daemon opens after its start.
-fn files(config: &Config) -> Files<'_> {
-    // Files are replaced rather than written: whoever may read one may read its directory.
-    let above = |file: PathBuf| Path::new(".").join(file.parent().unwrap_or(&file));
-    Files { state_dir: &config.args.state_dir, read: config.files().map(above).collect() }
+fn files<'a>(config: &'a Config, access: &Access) -> Files<'a> {
+    // Files are replaced rather than written: whoever may read one may read its directory. Also where it is a link.
+    let both = config.file().into_iter().flat_map(|file| [file.canonicalize().ok(), Some(file.to_owned())]);
+    let above = both.flatten().map(|file| Path::new(".").join(file.parent().unwrap_or(&file)));
+    Files { state_dir: &config.args.state_dir, read: above.chain(access.directories()).collect() }
 }
 
 fn age(text: &str) -> Result<Duration, String> {
