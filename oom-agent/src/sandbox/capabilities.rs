@@ -58,3 +58,35 @@ fn leave_bounding_set() {
         let _ = remove_capability_from_bounding_set(capability);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn has(capability: Capability) -> bool {
+        capabilities(None).unwrap().effective.contains(bit(capability))
+    }
+
+    /// What is kept, and all sets, in a thread of its own: capabilities are a thread's.
+    fn dropped(works: fn() -> bool) -> (Result<Vec<Capability>, String>, CapabilitySets) {
+        let thread = std::thread::spawn(move || (drop(false, &works), capabilities(None).unwrap()));
+        thread.join().unwrap()
+    }
+
+    #[test]
+    fn nothing_is_kept_unless_the_kernel_wants_it() {
+        let only =
+            |set| CapabilitySets { effective: set, permitted: set, inheritable: CapabilitySet::empty() };
+        assert_eq!(dropped(|| true), (Ok(vec![]), only(CapabilitySet::empty())));
+        if !has(Capability::CapBpf) {
+            eprintln!("not tested: what is kept, without CAP_BPF");
+            return;
+        }
+        // As before Linux 5.19.
+        let bpf = dropped(|| has(Capability::CapBpf));
+        assert_eq!(bpf, (Ok(vec![Capability::CapBpf]), only(bit(Capability::CapBpf))));
+        let (kept, sets) = dropped(|| false);
+        assert_eq!(kept, Err("the BPF maps cannot be read any more".to_owned()));
+        assert_eq!(sets, only(bit(Capability::CapBpf)));
+    }
+}
