@@ -207,7 +207,7 @@ impl Cgroup {
     }
 
     /// As [`Self::fill`], until the kernel has printed a report of it: of all that are killed on this machine it prints 10
-    /// in 5 s (`dump_header`, mm/oom_kill.c), and without one its log does not say where somebody was killed.
+    /// in 5 s (`dump_header`, `mm/oom_kill.c`), and without one its log does not say where somebody was killed.
     pub(crate) fn fill_and_report(&self) {
         let before = self.reports();
         wait_until("the kernel has printed a report", || {

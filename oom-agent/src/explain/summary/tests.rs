@@ -118,7 +118,7 @@ fn several_machines_are_told_apart() {
             (on(Some("node-8"), samples::pod()), wall(2, false, None)),
             (on(None, samples::suppressed_report()), Moment::default()),
         ]),
-        &expect![[r#"
+        &expect![[r"
             4 OOM incidents and 4 victims, Nov 20 10:15:03 to Nov 20 10:15:05, 1 at a time
             that the log does not say, on 2 machines.
 
@@ -142,7 +142,7 @@ fn several_machines_are_told_apart() {
             4  ?                hog[7001]     61 MiB  ?        (a memory cgroup)
 
             One in full: --id N. All: --all. Fewer: --since, --until, --cgroup, --victim.
-        "#]],
+        "]],
     );
 }
 
