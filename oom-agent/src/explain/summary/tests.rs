@@ -118,7 +118,7 @@ fn several_machines_are_told_apart() {
             (on(Some("node-8"), samples::pod()), wall(2, false, None)),
             (on(None, samples::suppressed_report()), Moment::default()),
         ]),
-        &expect![[r"
+        &expect![[r#"
             4 OOM incidents and 4 victims, Nov 20 10:15:03 to Nov 20 10:15:05, 1 at a time
             that the log does not say, on 2 machines.
 
@@ -138,11 +138,11 @@ fn several_machines_are_told_apart() {
             N  TIME             VICTIM          HELD  MACHINE  WHERE
             1  Nov 20 10:15:03  java[81234]  474 MiB  node-7   /demo
             2  Nov 20 10:15:04  java[81234]  474 MiB  node-8   /demo
-            3  Nov 20 10:15:05  java[81234]  474 MiB  node-8   kubepods-burstable..e5f.slice
+            3  Nov 20 10:15:05  java[81234]  474 MiB  node-8   payments/checkout-7c9f
             4  ?                hog[7001]     61 MiB  ?        (a memory cgroup)
 
             One in full: --id N. All: --all. Fewer: --since, --until, --cgroup, --victim.
-        "]],
+        "#]],
     );
 }
 
