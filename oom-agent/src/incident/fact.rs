@@ -166,6 +166,9 @@ pub struct Escalation {
     pub call: u64,
     /// This kernel tells of pages that reclaim looks at.
     pub scans_told: bool,
+    /// Runs of programs that sum up reclaim in the last 60 s that the kernel skipped, at most: what they would have counted is
+    /// not known.
+    pub skipped: u64,
     /// [`Reclaim::compact_retries`] is seen.
     pub compaction_seen: bool,
     /// Compaction by the task that asked, of late.

@@ -1,5 +1,6 @@
 //! Sums of reclaim over the time before a call, from the buckets that the BPF programs keep; and since the start.
 
+mod skipped;
 mod totals;
 
 use super::load::HookStatus;
@@ -17,6 +18,7 @@ use aya::{
     util::nr_cpus,
 };
 use oom_ebpf as wire;
+use skipped::Skipped;
 use std::collections::BTreeMap;
 
 /// Lengths of the windows, seconds.
@@ -52,6 +54,7 @@ pub struct Windows {
     view: View,
     /// Buckets that nobody adds to any more, by number.
     finished: BTreeMap<u64, wire::Machine>,
+    skipped: Skipped,
 }
 
 /// What can be seen.
@@ -149,7 +152,8 @@ impl Windows {
             compact_results,
             scans_told: false,
         };
-        Ok(Self { machine, cgroups, totals, view, finished: BTreeMap::new() })
+        let skipped = Skipped::new(object, view.since_ns);
+        Ok(Self { machine, cgroups, totals, view, finished: BTreeMap::new(), skipped })
     }
 
     /// Adds the windows to what a record says.
@@ -158,7 +162,9 @@ impl Windows {
         let results = |it: Compacted| it.succeeded.filter(|_| self.view.compact_results);
         let own = fact.compaction.filter(|_| self.view.compactions);
         fact.compaction = own.map(|it| Compacted { succeeded: results(it), ..it });
-        let now = bucket(clock::boottime_ns());
+        let now_ns = clock::boottime_ns();
+        let now = bucket(now_ns);
+        self.skipped.look(now_ns);
         let Some(long) = Span::new(record.header.time_ns, LONG, self.view.since_ns) else { return };
         let first = bucket(long.from_ns);
         // Whoever takes a bucket's place has removed it. Without reclaim since then it is still there: rather say nothing.
@@ -170,7 +176,11 @@ impl Windows {
         let cgroups = cgroups.ok().filter(|_| record.cgroup != 0);
         self.view.see(machine.values().chain([&record.machine_now]));
         fact.scans_told = self.view.tells_scans();
-        let window = |span: &Span| window(span, self.view, record, &machine, cgroups.as_ref());
+        fact.skipped = self.skipped.since(long.from_ns);
+        let window = |span: &Span| {
+            let skipped = self.skipped.since(span.from_ns) > 0;
+            window(span, self.view, record, &machine, cgroups.as_ref(), skipped)
+        };
         fact.last_10s = Span::new(record.header.time_ns, SHORT, self.view.since_ns).map(|span| window(&span));
         fact.last_60s = Some(window(&long));
     }
@@ -250,6 +260,7 @@ fn window(
     record: &wire::Escalation,
     machine: &BTreeMap<u64, wire::Machine>,
     cgroups: Option<&BTreeMap<u64, wire::Work>>,
+    skipped: bool,
 ) -> Window {
     let numbers = bucket(span.from_ns)..bucket(span.to_ns);
     let mut all = record.machine_now;
@@ -261,7 +272,7 @@ fn window(
         add(&mut own, bucket);
     }
     // Sums that are too small are not told.
-    let whole = all.missed == 0;
+    let whole = all.missed == 0 && !skipped;
     let own_whole = whole && view.cgroup && all.unnamed == 0 && all.cgroups <= CROWD;
     Window {
         seconds: (span.to_ns - span.from_ns) as f64 / 1e9,
@@ -364,7 +375,7 @@ mod tests {
         };
         let view = View { memcg: true, cgroup: true, scans: true, scans_told: true, ..View::default() };
         let span = Span::new(100 * BUCKET + 5, SHORT, 0).unwrap();
-        let told = window(&span, view, &record, &machine, Some(&cgroups));
+        let told = window(&span, view, &record, &machine, Some(&cgroups), false);
         assert_eq!(told.memcg.unwrap().rounds, (91..100).sum::<u64>() + 1);
         let own = Work { rounds: 10, ns: 100, scanned_pages: Some(9), reclaimed_pages: 6 };
         assert_eq!(told.cgroup, Some(own));
@@ -372,7 +383,7 @@ mod tests {
         assert!((told.seconds - (9 * BUCKET + 5) as f64 / 1e9).abs() < 1e-12);
 
         let untold = View { scans_told: false, ..view };
-        let told = window(&span, untold, &record, &machine, None);
+        let told = window(&span, untold, &record, &machine, None, false);
         assert_eq!((told.memcg.unwrap().scanned_pages, told.cgroup), (None, None));
     }
 
@@ -382,7 +393,7 @@ mod tests {
         let span = Span::new(100 * BUCKET, SHORT, 0).unwrap();
         let seen = |now: wire::Machine| {
             let record = wire::Escalation { cgroup: 7, machine_now: now, ..wire::Escalation::default() };
-            let told = window(&span, view, &record, &BTreeMap::new(), Some(&BTreeMap::new()));
+            let told = window(&span, view, &record, &BTreeMap::new(), Some(&BTreeMap::new()), false);
             (told.cgroup.is_some(), told.memcg.is_some(), told.direct.is_some())
         };
         let whole = wire::Machine::default();

@@ -8,8 +8,8 @@ use crate::incident::fact::Reclaim;
 /// What was seen of reclaim and waits before the call. `None`: nothing.
 pub(super) fn escalation(parts: &Parts<'_>) -> Option<Escalation> {
     let entry = parts.pending.entry.as_ref();
-    let own = entry.and_then(|entry| entry.reclaim);
     let all = parts.pending.escalation.as_deref();
+    let own = entry.and_then(|entry| entry.reclaim).filter(|_| all.is_none_or(|all| all.skipped == 0));
     let pressure = parts.pending.logged.files.as_deref().map(|files| files.pressure);
     let pressure = pressure.filter(|pressure| *pressure != Pressures::default());
     if own.is_none() && all.is_none_or(is_empty) && pressure.is_none() {
@@ -40,6 +40,16 @@ pub(super) fn escalation(parts: &Parts<'_>) -> Option<Escalation> {
         last_60s: all.and_then(|all| all.last_60s.clone()),
         pressure,
     })
+}
+
+/// What is missing of it, in words.
+pub(super) fn notes(parts: &Parts<'_>, notes: &mut Vec<String>) {
+    if let Some(skipped) = parts.pending.escalation.as_deref().map(|all| all.skipped).filter(|it| *it > 0) {
+        notes.push(format!(
+            "Up to {skipped} runs of the programs that sum up reclaim were skipped by the kernel (a task was preempted in one): \
+             rounds are not known."
+        ));
+    }
 }
 
 fn is_empty(all: &fact::Escalation) -> bool {

@@ -48,6 +48,7 @@ pub(super) fn notes(
     } else {
         log(parts, &mut notes);
     }
+    super::escalation::notes(parts, &mut notes);
     around(parts, &mut notes);
     scan(parts, candidates, &mut notes);
     if let Some(Told { task_origin, contradicts, decision, .. }) = decision {
