@@ -1,22 +1,49 @@
-//! Which incidents are wanted: by what they are about (`--cgroup`, `--victim`) and by when they were.
+//! Which incidents are wanted: by what they are about (`--cgroup`, `--pod`, `--namespace`, `--victim`) and by when they were.
 
 use crate::{
     explain::{moment::Moment, when::Window},
     incident::{
         diagnosis::Code,
+        identity::{Identity, Pod},
         model::{Incident, ScopeKind, Victim},
     },
     sink::{
         escape, path,
-        terminal::{headline, words},
+        terminal::{headline, whose, words},
     },
 };
+use clap::Args;
 use wildmatch::WildMatch;
+
+/// Options that say where.
+#[derive(Args, Clone, Debug, Default)]
+pub struct WhereArgs {
+    /// Only incidents of a cgroup (the full one's or a victim's path); * and ? match anything.
+    #[arg(long, value_name = "GLOB")]
+    pub cgroup: Option<String>,
+    /// Only incidents of a pod (the full one or a victim's), by NAME, NAMESPACE/NAME or UID. In logs pods have only UIDs.
+    #[arg(long, value_name = "GLOB")]
+    pub pod: Option<String>,
+    /// Only incidents of pods in a namespace.
+    #[arg(long, value_name = "GLOB")]
+    pub namespace: Option<String>,
+}
+
+impl WhereArgs {
+    /// The options that leave incidents out.
+    pub(crate) fn given(&self) -> impl Iterator<Item = &'static str> {
+        let Self { cgroup, pod, namespace } = self;
+        let given = [(cgroup, "--cgroup"), (pod, "--pod"), (namespace, "--namespace")];
+        given.into_iter().filter(|(value, _)| value.is_some()).map(|(_, name)| name)
+    }
+}
 
 /// What an incident has to be about. Everything where nothing is asked for.
 #[derive(Debug, Default)]
 pub struct Filter {
     cgroup: Option<WildMatch>,
+    pod: Option<WildMatch>,
+    namespace: Option<WildMatch>,
     victim: Option<VictimFilter>,
     /// The limit that was hit.
     pub scope: Option<ScopeKind>,
@@ -52,9 +79,11 @@ fn shown(incident: &Incident) -> String {
     text.extend(incident.node.as_deref().map(|node| escape::escape(node).into_owned()));
     text.extend(incident.scope.kind.map(|kind| words::scope(kind).to_owned()));
     text.extend(incident.scope.cgroup.as_deref().map(path::shown));
+    text.extend(whose::place(&incident.scope.identity));
     for victim in &incident.victims {
         text.push(words::who(&victim.comm, victim.pid));
         text.extend(victim.cgroup.as_deref().map(path::shown));
+        text.extend(whose::place(&victim.identity));
     }
     text.extend(incident.diagnosis.iter().map(|diagnosis| diagnosis.title.clone()));
     text.join("\n")
@@ -90,24 +119,47 @@ impl VictimFilter {
 }
 
 impl Filter {
-    /// `cgroup`: a glob over whole cgroup paths (`*` also matches `/`). `victim`: a glob over command names, or a process
-    /// id.
-    pub fn new(cgroup: Option<&str>, victim: Option<&str>) -> Self {
+    /// `place`: globs over whole cgroup paths (`*` also matches `/`), names of pods and namespaces. `victim`: a glob over
+    /// command names, or a process id.
+    pub fn new(place: &WhereArgs, victim: Option<&str>) -> Self {
+        let WhereArgs { cgroup, pod, namespace } = place;
         let victim = victim.map(|text| VictimFilter { comm: WildMatch::new(text), pid: text.parse().ok() });
-        Self { cgroup: cgroup.map(WildMatch::new), victim, ..Self::default() }
+        let glob = |text: &Option<String>| text.as_deref().map(WildMatch::new);
+        let (cgroup, pod, namespace) = (glob(cgroup), glob(pod), glob(namespace));
+        Self { cgroup, pod, namespace, victim, ..Self::default() }
     }
 
     /// Whether the cgroup that was full, or one of a victim, matches, a victim does, and the rest. What is unknown does not.
     pub fn wants(&self, incident: &Incident) -> bool {
-        let Self { cgroup, victim, scope, diagnosis, words } = self;
-        cgroup.as_ref().is_none_or(|glob| {
-            let victims = incident.victims.iter().filter_map(|victim| victim.cgroup.as_deref());
-            incident.scope.cgroup.as_deref().into_iter().chain(victims).any(|path| glob.matches(path))
-        }) && victim.as_ref().is_none_or(|wanted| incident.victims.iter().any(|it| wanted.matches(it)))
+        let Self { cgroup: _, pod: _, namespace: _, victim, scope, diagnosis, words } = self;
+        let full = &incident.scope;
+        let victims = incident.victims.iter().map(|it| (it.cgroup.as_deref(), &it.identity));
+        let mut places = std::iter::once((full.cgroup.as_deref(), &full.identity)).chain(victims);
+        places.any(|(cgroup, identity)| self.is_there(cgroup, identity))
+            && victim.as_ref().is_none_or(|wanted| incident.victims.iter().any(|it| wanted.matches(it)))
             && scope.is_none_or(|scope| incident.scope.kind == Some(scope))
             && diagnosis.is_none_or(|code| incident.diagnosis.first().is_some_and(|first| first.code == code))
             && words.are_in(incident)
     }
+}
+
+impl Filter {
+    fn is_there(&self, cgroup: Option<&str>, identity: &Identity) -> bool {
+        let Self { cgroup: path, pod, namespace, .. } = self;
+        let matches = |glob: &Option<WildMatch>, text: Option<&str>| {
+            glob.as_ref().is_none_or(|glob| text.is_some_and(|text| glob.matches(text)))
+        };
+        let whose = identity.pod.as_deref();
+        matches(path, cgroup)
+            && matches(namespace, whose.and_then(|pod| pod.namespace.as_deref()))
+            && pod.as_ref().is_none_or(|glob| whose.is_some_and(|pod| is_called(pod, glob)))
+    }
+}
+
+fn is_called(pod: &Pod, glob: &WildMatch) -> bool {
+    let Pod { namespace, name, uid, qos: _ } = pod;
+    let whole = namespace.as_ref().zip(name.as_ref()).map(|(namespace, name)| format!("{namespace}/{name}"));
+    glob.matches(uid) || [name.as_deref(), whole.as_deref()].into_iter().flatten().any(|it| glob.matches(it))
 }
 
 #[cfg(test)]
@@ -116,16 +168,39 @@ mod tests {
     use crate::incident::{diagnosis::diagnose, model::Scope};
     use crate::sink::samples;
 
+    fn at(cgroup: &str, victim: Option<&str>) -> Filter {
+        Filter::new(&WhereArgs { cgroup: Some(cgroup.into()), ..WhereArgs::default() }, victim)
+    }
+
+    #[test]
+    fn a_pod_is_wanted_by_its_names_or_its_uid() {
+        let incident = samples::pod();
+        let wants = |pod: Option<&str>, namespace: Option<&str>| {
+            let [pod, namespace] = [pod, namespace].map(|glob| glob.map(str::to_owned));
+            Filter::new(&WhereArgs { cgroup: None, pod, namespace }, None)
+        };
+        for pod in ["checkout-*", "payments/checkout-7c9f", "payments/*", "3f21a0c4-*"] {
+            assert!(wants(Some(pod), Some("pay*")).wants(&incident), "{pod}");
+        }
+        assert!(wants(None, Some("payments")).wants(&incident));
+        for (pod, namespace) in
+            [(Some("checkout"), None), (Some("*"), Some("shop")), (Some("payments"), None)]
+        {
+            assert!(!wants(pod, namespace).wants(&incident), "{pod:?} {namespace:?}");
+        }
+        assert!(!wants(None, Some("*")).wants(&samples::group()), "unknown is not a match");
+    }
+
     #[test]
     fn a_glob_matches_whole_paths_across_slashes() {
         let scope = Scope { cgroup: Some("/kubepods/burstable/pod1".into()), ..Scope::default() };
         let incident = Incident { scope, ..Incident::default() };
-        let wants = |glob| Filter::new(Some(glob), None).wants(&incident);
+        let wants = |glob| at(glob, None).wants(&incident);
         assert!(Filter::default().wants(&incident));
         assert!(wants("/kubepods/*"));
         assert!(wants("*pod?"));
         assert!(!wants("/kubepods"));
-        assert!(!Filter::new(Some("*"), None).wants(&Incident::default()), "unknown is not a match");
+        assert!(!at("*", None).wants(&Incident::default()), "unknown is not a match");
     }
 
     #[test]
@@ -161,14 +236,14 @@ mod tests {
     #[test]
     fn a_victim_is_wanted_by_name_or_number() {
         let group = samples::group();
-        let wants = |victim| Filter::new(None, Some(victim)).wants(&group);
+        let wants = |victim| Filter::new(&WhereArgs::default(), Some(victim)).wants(&group);
         assert!(wants("worker"));
         assert!(wants("coll*"), "any of the victims'?");
         assert!(wants("4240"));
         assert!(!wants("supervisor"), "a candidate only");
         assert!(!wants("424"));
-        assert!(!Filter::new(None, Some("*")).wants(&samples::none_killable()));
-        assert!(Filter::new(Some("/batch/*"), Some("sh")).wants(&group));
-        assert!(!Filter::new(Some("/other"), Some("sh")).wants(&group));
+        assert!(!Filter::new(&WhereArgs::default(), Some("*")).wants(&samples::none_killable()));
+        assert!(at("/batch/*", Some("sh")).wants(&group));
+        assert!(!at("/other", Some("sh")).wants(&group));
     }
 }

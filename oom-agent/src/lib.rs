@@ -2,6 +2,7 @@
 //!
 //! # Layout
 //! - [`incident`]: PURE. The model, the kernel's arithmetic, the assembler.
+//! - [`identity`]: whose a cgroup is: container, pod, unit.
 //! - [`report`]: PURE. The kernel's OOM report as text.
 //! - [`logs`]: PURE. Logs as text: what stands around the kernel's messages, and the incidents that they tell of.
 //! - [`kernel`]: the only place that knows aya and BTF; what this machine allows.
@@ -23,6 +24,7 @@ pub mod clock;
 pub mod doctor;
 pub mod explain;
 pub mod filter;
+pub mod identity;
 pub mod incident;
 pub mod incidents;
 pub mod kernel;

@@ -10,6 +10,7 @@ pub use past::{Before, Read};
 
 use crate::{
     clock,
+    identity::{Labels, Namer, UnresolvedCounts, cri::Cri},
     incident::{
         assembler::{Assembler, Config, Totals},
         escalation as reclaim,
@@ -27,6 +28,7 @@ use crate::{
     note::{note, warn},
     report::Event,
     source::{
+        klog::Klog,
         kmsg::{From, Kmsg},
         sampler::Sampler,
         state::Watch,
@@ -46,11 +48,14 @@ const READ_ON: u64 = 256;
 pub struct Live {
     rings: Option<Rings>,
     kmsg: Option<Kmsg>,
+    /// In the place of it, where BPF says when to read.
+    klog: Option<Klog>,
     events: Vec<Event>,
     logger: Option<AsyncFd<Logger>>,
     sampler: Option<Sampler>,
     assembler: Assembler,
     watch: Watch,
+    namer: Namer,
     story: Story,
     stamp: Stamp,
     /// See [`Live::position`].
@@ -81,7 +86,8 @@ struct Stamp {
 
 impl Live {
     /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `before`: what the
-    /// kernel's log holds from before is told too, first. `sample_every`: how often the use of memory is sampled.
+    /// kernel's log holds from before is told too, first. `sample_every`: how often the use of memory is sampled. `cri`: the
+    /// container runtime, where it may be asked.
     ///
     /// # Errors
     /// If neither BPF nor the kernel's log can be used.
@@ -90,6 +96,7 @@ impl Live {
         options: &Options,
         before: Option<Before<'_>>,
         sample_every: Option<Duration>,
+        cri: Option<Cri>,
     ) -> Result<(Self, Start)> {
         let mut warnings = Vec::new();
         let mut stamp = Stamp {
@@ -100,19 +107,28 @@ impl Live {
             number: 0,
         };
         let mut story = Story::default();
+        let mut namer = Namer::start(Path::new("/"), cri, clock::boottime_ns(), &mut warnings);
         let wants_past = before.is_some();
         // Before anything is attached: what comes in the meantime is in the log. What is read here BPF never sees.
-        let mut kmsg = Kmsg::open(if wants_past { From::Start } else { From::Now });
+        let from = if wants_past { From::Start } else { From::Now };
+        let mut kmsg = Kmsg::open(from);
         let (mut read, mut held) = (None, Vec::new());
-        if let (Some(before), Ok(source)) = (before, &mut kmsg) {
+        let mut klog = if kmsg.is_ok() { None } else { Klog::open(from).ok() };
+        if let Some(before) = before {
             let mut tell = |incident: Incident| {
                 let mut incident = stamp.on(incident);
+                namer.complete(&mut incident, clock::boottime_ns());
                 story.complete(&mut incident, None);
                 (before.tell)(incident);
             };
             let config = config(host, Level::Kmsg, &[], true);
-            match past::read(source, before.since, &config, &mut held, &mut tell) {
-                Ok(done) => read = Some(done),
+            let done = match (&mut kmsg, &mut klog) {
+                (Ok(source), _) => past::read(source, before.since, &config, &mut held, &mut tell).map(Some),
+                (Err(_), Some(source)) => past::read_all(source, &config, &mut held, &mut tell).map(Some),
+                (Err(_), None) => Ok(None),
+            };
+            match done {
+                Ok(done) => read = done,
                 Err(error) => warnings.push(format!("the log from before: {error:#}")),
             }
         }
@@ -142,7 +158,9 @@ impl Live {
                     Level::Kmsg | Level::Log => return Err(error.context(warnings.join("; "))),
                 };
                 let past = if wants_past { ", nothing from before" } else { "" };
-                warnings.push(format!("{lacking}{past}: {error:#}"));
+                if klog.is_none() {
+                    warnings.push(format!("{lacking}{past}: {error:#}"));
+                }
                 None
             }
         };
@@ -151,17 +169,19 @@ impl Live {
         {
             warnings.push(format!("this kernel has no {}", fields.join(", ")));
         }
-        let config = config(host, level, &hooks, kmsg.is_some());
+        let config = config(host, level, &hooks, kmsg.is_some() || klog.is_some());
         let logger = loaded.as_mut().and_then(|loaded| loaded.logger.take()).map(register).transpose()?;
         let sampler = sampler(host, sample_every)?;
         let mut live = Self {
             rings: loaded.map(Rings::new).transpose()?,
             kmsg,
+            klog,
             events: held,
             logger,
             sampler,
             watch: Watch::new(Path::new("/"), host.cgroups.value(), config.calls),
             assembler: Assembler::new(config),
+            namer,
             story,
             stamp,
             position: None,
@@ -180,7 +200,7 @@ impl Live {
     pub async fn next(&mut self) -> Result<Option<Incident>> {
         loop {
             let now = clock::boottime_ns();
-            if let Some(incident) = self.assembler.ready(now) {
+            if let Some(incident) = self.namer.ready(now) {
                 return Ok(Some(self.complete(incident)));
             }
             if let Some(position) = self.position().filter(|position| position.abs_diff(self.said) >= READ_ON)
@@ -188,9 +208,15 @@ impl Live {
                 self.said = position;
                 return Ok(None);
             }
-            let wait =
-                self.assembler.deadline().map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
-            let Self { rings, kmsg, events, logger, sampler, .. } = &mut *self;
+            if let Some(incident) = self.assembler.ready(now) {
+                self.namer.hold(self.stamp.on(incident), now);
+                continue;
+            }
+            let deadline = self.assembler.deadline().into_iter().chain(self.namer.deadline(now)).min();
+            let wait = deadline.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
+            let read_on = self.klog.as_ref().and_then(Klog::due);
+            let wait = wait.map(|wait| read_on.map_or(wait, |due| due.min(wait)));
+            let Self { rings, kmsg, events, logger, sampler, namer, .. } = &mut *self;
             tokio::select! {
                 readable = rings_readable(rings) => {
                     readable?;
@@ -200,6 +226,7 @@ impl Live {
                 () = clock::after(wait) => self.read_all(Ok(()))?,
                 flushed = log_flush(logger) => flushed?,
                 due = sample_due(sampler) => self.sample(due),
+                changed = namer.changed() => changed?,
             }
         }
     }
@@ -218,16 +245,33 @@ impl Live {
             kmsg.finish(&mut self.events);
             self.take_log();
         }
-        let pending = self.assembler.finish();
+        if let Some(klog) = &mut self.klog {
+            klog.finish(&mut self.events);
+            self.take_log();
+        }
+        let mut pending = self.namer.held();
+        for incident in self.assembler.finish() {
+            pending.push(self.stamp.on(incident));
+        }
         pending.into_iter().map(|incident| self.complete(incident)).collect()
     }
 
     /// Adds what the sources do not know of an incident.
-    fn complete(&mut self, incident: Incident) -> Incident {
-        let mut incident = self.stamp.on(incident);
+    fn complete(&mut self, mut incident: Incident) -> Incident {
+        self.namer.complete(&mut incident, clock::boottime_ns());
         let growth = self.sampler.as_ref().and_then(|sampler| sampler.growth(&incident));
         self.story.complete(&mut incident, growth);
         incident
+    }
+
+    /// What a memory cgroup is called in the metrics.
+    pub fn labels(&mut self, cgroup: &str) -> Labels {
+        self.namer.labels(cgroup, clock::boottime_ns())
+    }
+
+    /// How often a name was not known since the start, by reason.
+    pub fn unresolved(&self) -> UnresolvedCounts {
+        self.namer.unresolved()
     }
 
     /// The number of a record of the kernel's log: every incident that those before it tell of is told. Whoever reads on
@@ -242,7 +286,7 @@ impl Live {
 
     /// Nothing is in the making.
     pub fn is_idle(&self) -> bool {
-        self.events.is_empty() && self.assembler.is_idle()
+        self.events.is_empty() && self.assembler.is_idle() && self.namer.is_idle()
     }
 
     /// Samples the use of memory that often from here on. What was sampled before is forgotten.
@@ -261,7 +305,7 @@ impl Live {
 
     /// Whether the kernel's log is read: it may break.
     pub const fn reads_log(&self) -> bool {
-        self.kmsg.is_some()
+        self.kmsg.is_some() || self.klog.is_some()
     }
 
     /// Whether BPF programs tell of kills.
@@ -300,7 +344,16 @@ impl Live {
             })?;
         }
         self.read_files();
-        let Self { assembler, kmsg, events, .. } = self;
+        let Self { assembler, kmsg, klog, events, .. } = self;
+        // With nothing in the making there is nothing to read on.
+        if let Some(source) = klog
+            && assembler.deadline().is_some()
+            && let Err(error) = source.read(events)
+        {
+            note(&format!("the kernel's log is not read any more: {error:#}"));
+            *klog = None;
+            assembler.without_log();
+        }
         if let Some(source) = kmsg
             && let Err(error) = log.and_then(|()| source.read_available(events))
         {
@@ -320,7 +373,12 @@ impl Live {
         if let Err(error) = due.and_then(|()| sampler.sample(clock::boottime_ns())) {
             warn(&format!("the use of memory is not sampled any more: {error:#}"));
             self.sampler = None;
-        } else if let Some(warning) = sampler.warning() {
+            return;
+        }
+        if sampler.cgroups_came() {
+            self.namer.cgroups_came(clock::boottime_ns());
+        }
+        if let Some(warning) = sampler.warning() {
             warn(&warning);
         }
     }

@@ -1,10 +1,11 @@
 //! What the commands that follow the running kernel share: how much they use, whether they may, what they say first.
 
 use crate::{
+    identity::cri::Cri,
     incident::model::Level,
     kernel::{
         host::{
-            Host,
+            Host, Known,
             privilege::{Capability, Need},
         },
         load::{HookStatus, Options},
@@ -14,7 +15,10 @@ use crate::{
 };
 use anyhow::Result;
 use clap::{ArgAction, Args, ValueEnum};
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// This process or this machine does not allow it: exit status 3.
 #[derive(Debug)]
@@ -44,12 +48,19 @@ pub enum MaxLevel {
 pub struct SampleEvery(pub Option<Duration>);
 
 /// What is used.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct UseArgs {
+    /// How this machine is called in incidents, if not by its own name: in a pod that is the pod's.
+    #[arg(long, value_name = "NAME", env = "OOM_AGENT_NODE_NAME", value_parser = node_name)]
+    pub node_name: Option<String>,
     /// How often to sample memory in use, for the growth before a kill: 10s, 1m, or off. Up to six times less often while
     /// nothing changes.
     #[arg(long, value_name = "TIME|off", value_parser = sample_every, default_value = "10s")]
     pub sample_every: SampleEvery,
+    /// Ask the container runtime at this socket what its pods are called, or off. Without it: where containerd and CRI-O
+    /// listen, if they do. Most names are known from /var/log/pods and /var/log/containers.
+    #[arg(long, value_name = "PATH|off")]
+    pub cri_socket: Option<PathBuf>,
     /// Use no more than this.
     #[arg(long, value_enum, default_value_t = MaxLevel::Full, help_heading = "Debugging")]
     pub max_level: MaxLevel,
@@ -64,6 +75,15 @@ pub struct UseArgs {
 }
 
 impl UseArgs {
+    /// What this machine allows, under the name that was given to it.
+    pub fn host(&self) -> Host {
+        let mut host = Host::read(Path::new("/"));
+        if let Some(name) = &self.node_name {
+            host.node = Known::Value(name.clone());
+        }
+        host
+    }
+
     /// For the loader.
     pub fn options(&self) -> Options {
         Options {
@@ -76,6 +96,12 @@ impl UseArgs {
             bpf_log: self.bpf_log,
             ..Options::default()
         }
+    }
+
+    /// The container runtime, if it may be asked.
+    pub fn cri(&self) -> Option<Cri> {
+        let socket = self.cri_socket.as_deref();
+        (socket != Some(Path::new("off"))).then(|| Cri::new(Path::new("/"), socket))
     }
 
     /// Whether this process may do what it takes. `command`: its name, for the advice.
@@ -149,6 +175,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A name as the kernel's own may be (`__NEW_UTS_LEN`) or a DNS name, which is what Kubernetes has.
+fn node_name(text: &str) -> Result<String, String> {
+    if (1..=253).contains(&text.len()) { Ok(text.to_owned()) } else { Err("must have 1 to 253 bytes".into()) }
+}
+
 fn sample_every(text: &str) -> Result<SampleEvery, String> {
     if text == "off" {
         return Ok(SampleEvery(None));
@@ -172,6 +203,19 @@ mod tests {
         for wrong in ["0s", "-3s", "", "soon", "30"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_node_may_be_given_its_name() {
+        #[derive(clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            uses: UseArgs,
+        }
+        let host = |args: &[&str]| <Cli as clap::Parser>::try_parse_from(args).unwrap().uses.host();
+        assert_eq!(host(&["x", "--node-name", "node-7"]).node, Known::Value("node-7".to_owned()));
+        assert_eq!(host(&["x"]).node, Host::read(Path::new("/")).node);
+        assert!(node_name("").is_err() && node_name(&"n".repeat(254)).is_err());
     }
 
     #[test]

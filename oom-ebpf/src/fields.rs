@@ -15,7 +15,8 @@ macro_rules! fields {
 
 fields! {
     TASK_MM TASK_PID TASK_TGID TASK_COMM TASK_SIGNAL TASK_FLAGS TASK_REAL_CRED TASK_GROUP_LEADER TASK_START_BOOTTIME
-    TASK_CGROUPS TASK_THREAD_NODE TASK_VFORK_DONE TASK_REAL_PARENT
+    TASK_CGROUPS TASK_THREAD_NODE TASK_VFORK_DONE TASK_REAL_PARENT TASK_THREAD_PID
+    PID_LEVEL PID_NUMBERS UPID_NS PID_NS_CHILD_REAPER
     SIGNAL_OOM_SCORE_ADJ SIGNAL_LIVE SIGNAL_THREAD_HEAD
     MM_RSS_STAT MM_PGTABLES_BYTES MM_TOTAL_VM MM_FLAGS MM_USERS
     CRED_UID CSS_SET_MEMORY CSS_CGROUP CSS_PARENT CSS_CHILDREN CSS_SIBLING CGROUP_KN KERNFS_PARENT KERNFS_NAME KERNFS_ID
@@ -27,6 +28,10 @@ fields! {
 /// Bytes between two counters of `mm_struct.rss_stat`: an `atomic_long_t` up to 6.1, a `percpu_counter` later.
 #[unsafe(no_mangle)]
 pub(crate) static MM_RSS_STRIDE: Global<u32> = Global::new(ABSENT);
+
+/// Bytes between two numbers of a `struct pid`.
+#[unsafe(no_mangle)]
+pub(crate) static PID_NUMBERS_STRIDE: Global<u32> = Global::new(ABSENT);
 
 /// 1 if entry and return of `out_of_memory` are hooked, so calls have a true begin and end.
 #[unsafe(no_mangle)]

@@ -266,6 +266,20 @@ pub struct Decision {
     pub message: [u8; MESSAGE_LEN],
 }
 
+/// A process in its PID namespace. Zeroes where it cannot be read.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Namespace {
+    /// `pid->level`: 0 for the machine's own; [`UNKNOWN_U32`] if unknown.
+    pub level: u32,
+    /// Its process id there.
+    pub pid: u32,
+    /// Memory cgroup of the namespace's first process (`child_reaper`), see [`Task::cgroup_id`].
+    pub reaper_cgroup_id: u64,
+    /// Memory cgroup of the parent.
+    pub parent_cgroup_id: u64,
+}
+
 /// [`Victim::how`]: the `mark_victim` tracepoint.
 pub const HOW_MARKED: u32 = 1;
 /// [`Victim::how`]: SIGKILL from the OOM path to a process that shares the last marked victim's memory.
@@ -281,6 +295,8 @@ pub struct Victim {
     pub how: u32,
     /// Explicit padding, 0.
     pub reserved: u32,
+    /// Where it is in its PID namespace.
+    pub namespace: Namespace,
     /// When SIGKILL was sent to it in this call, `CLOCK_BOOTTIME` nanoseconds; 0 if it was dying anyway.
     pub killed_ns: u64,
     /// The process; `tid` is the thread that the kernel marked.
@@ -396,7 +412,8 @@ mod tests {
         assert_eq!(size_of::<Candidate>(), HEADER + TASK + 16);
         assert_eq!(size_of::<CgroupName>(), HEADER + 8 + PATH);
         assert_eq!(size_of::<Decision>(), HEADER + TASK + 24 + MESSAGE_LEN);
-        assert_eq!(size_of::<Victim>(), HEADER + 16 + TASK + PATH);
+        assert_eq!(size_of::<Namespace>(), 8 + 2 * 8);
+        assert_eq!(size_of::<Victim>(), HEADER + 8 + 24 + 8 + TASK + PATH);
         assert_eq!(size_of::<Exit>(), HEADER + 16);
         assert_eq!(size_of::<MemoryBack>(), HEADER + 8 + 5 * 8);
         assert_eq!(size_of::<Reaper>(), HEADER + 8);

@@ -1,14 +1,15 @@
 //! `task_struct` to a wire record.
 
-use oom_ebpf::{PF_KTHREAD, Task, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
+use oom_ebpf::{Namespace, PF_KTHREAD, Task, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
 
 use crate::{
     cgroup,
     fields::{
-        CRED_UID, MM_FLAGS, MM_PGTABLES_BYTES, MM_RSS_STAT, MM_RSS_STRIDE, MM_TOTAL_VM, MM_USERS,
-        SIGNAL_LIVE, SIGNAL_OOM_SCORE_ADJ, SIGNAL_THREAD_HEAD, TASK_COMM, TASK_FLAGS, TASK_GROUP_LEADER,
-        TASK_MM, TASK_PID, TASK_REAL_CRED, TASK_REAL_PARENT, TASK_SIGNAL, TASK_START_BOOTTIME, TASK_TGID,
-        TASK_THREAD_NODE, TASK_VFORK_DONE,
+        CRED_UID, MM_FLAGS, MM_PGTABLES_BYTES, MM_RSS_STAT, MM_RSS_STRIDE, MM_TOTAL_VM, MM_USERS, PID_LEVEL,
+        PID_NS_CHILD_REAPER, PID_NUMBERS, PID_NUMBERS_STRIDE, SIGNAL_LIVE, SIGNAL_OOM_SCORE_ADJ,
+        SIGNAL_THREAD_HEAD, TASK_COMM, TASK_FLAGS, TASK_GROUP_LEADER, TASK_MM, TASK_PID, TASK_REAL_CRED,
+        TASK_REAL_PARENT, TASK_SIGNAL, TASK_START_BOOTTIME, TASK_TGID, TASK_THREAD_NODE, TASK_THREAD_PID,
+        TASK_VFORK_DONE, UPID_NS,
     },
     read::{at, bytes, field, pointer},
 };
@@ -127,5 +128,26 @@ pub(crate) unsafe fn fill_victim(task: u64, tid: u32, out: *mut Task) {
             (*out).tid = tid;
             (*out).has_task = 0;
         }
+    }
+}
+
+/// Writes where a process is in its PID namespace (`task_active_pid_ns`, `pid_nr_ns`).
+///
+/// # Safety
+/// `out` points into a reserved ring record.
+#[inline(always)]
+pub(crate) unsafe fn fill_namespace(task: u64, out: *mut Namespace) {
+    let pid = pointer(pointer(task, &TASK_GROUP_LEADER), &TASK_THREAD_PID);
+    let level = field(pid, &PID_LEVEL, UNKNOWN_U32);
+    // An unknown level makes an address that cannot be read.
+    let number = pid.wrapping_add(u64::from(level).wrapping_mul(u64::from(PID_NUMBERS_STRIDE.load())));
+    let namespace = pointer(number.wrapping_add(u64::from(PID_NUMBERS.load())), &UPID_NS);
+    let parent = pointer(task, &TASK_REAL_PARENT);
+    // SAFETY: the record is ours; every field is written.
+    unsafe {
+        (*out).level = level;
+        (*out).pid = field(number, &PID_NUMBERS, 0);
+        (*out).reaper_cgroup_id = cgroup::id(cgroup::memory_css(pointer(namespace, &PID_NS_CHILD_REAPER)));
+        (*out).parent_cgroup_id = cgroup::id(cgroup::memory_css(parent));
     }
 }

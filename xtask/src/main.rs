@@ -6,11 +6,14 @@ mod cache;
 mod dashboards;
 mod debian;
 mod demo;
+mod deploy;
 mod fuzz;
+mod image;
 mod kernel;
 mod process;
 mod qemu_install;
 mod setup;
+mod static_build;
 mod test;
 mod tidy;
 mod vm;
@@ -45,6 +48,10 @@ enum Command {
     Dashboards(dashboards::Args),
     /// Feed random logs to `explain`'s reader.
     Fuzz(fuzz::FuzzArgs),
+    /// Build the container image, from nothing but the static agent.
+    Image(image::ImageArgs),
+    /// Check what is in deploy/: rendered, against Kubernetes' schemas, and the chart against the kustomization.
+    Deploy(deploy::DeployArgs),
     /// Check the project's invariants.
     Tidy,
 }
@@ -57,8 +64,10 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::main(&args),
         Command::Test(args) => test::main(&args),
         Command::Bench(args) => bench::main(&args),
-        Command::Dashboards(args) => dashboards::main(&args),
+        Command::Dashboards(args) => dashboards::main(args),
         Command::Fuzz(args) => fuzz::main(&args),
+        Command::Image(args) => image::main(&args),
+        Command::Deploy(args) => deploy::main(&args),
         Command::Tidy => tidy::main(),
     };
     done.unwrap_or_else(|error| {

@@ -33,6 +33,9 @@ struct Border {
 const BORDERS: &[Border] = &[
     Border {
         within: &[
+            "oom-agent/src/identity/path",
+            "oom-agent/src/identity/names",
+            "oom-agent/src/identity/fill",
             "oom-agent/src/incident/",
             "oom-agent/src/logs/",
             "oom-agent/src/page/",
@@ -53,7 +56,7 @@ const BORDERS: &[Border] = &[
             "Instant",
             "rustix",
         ],
-        why: "incident/, logs/, page/, report/ and what rank computes are pure: no file system, no network, no clock; time is an argument",
+        why: "incident/, the pure part of identity/, logs/, page/, report/ and what rank computes are pure: no file system, no network, no clock; time is an argument",
     },
     Border {
         within: &["oom-agent/src/"],

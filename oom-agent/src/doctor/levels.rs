@@ -1,6 +1,6 @@
 //! What can be seen at which level.
 
-use super::{Bpf, Diagnosis};
+use super::{Bpf, Diagnosis, LogBy};
 use crate::incident::model::Level;
 
 /// A level and what it shows, best first.
@@ -21,8 +21,8 @@ pub(super) const LEVELS: [(Level, &str); 3] = [
 pub fn level(diagnosis: &Diagnosis) -> Option<Level> {
     match (&diagnosis.bpf, &diagnosis.kernel_log) {
         (Bpf::Attached(level), _) => Some(*level),
-        (Bpf::Refused(_) | Bpf::NotTried(_), Ok(())) => Some(Level::Kmsg),
-        (Bpf::Refused(_) | Bpf::NotTried(_), Err(_)) => None,
+        (Bpf::Refused(_) | Bpf::NotTried(_), Ok(LogBy::Device)) => Some(Level::Kmsg),
+        (Bpf::Refused(_) | Bpf::NotTried(_), Ok(LogBy::Syslog) | Err(_)) => None,
     }
 }
 
@@ -41,7 +41,7 @@ pub(super) fn here(diagnosis: &Diagnosis, wanted: Level) -> &'static str {
     let used = level(diagnosis);
     match (&diagnosis.bpf, wanted) {
         _ if used == Some(wanted) => "used",
-        (_, Level::Kmsg | Level::Log) if diagnosis.kernel_log.is_ok() => "yes",
+        (_, Level::Kmsg | Level::Log) if diagnosis.kernel_log == Ok(LogBy::Device) => "yes",
         (Bpf::Attached(Level::Full), Level::Tracepoint) => "yes",
         (Bpf::NotTried(_), Level::Full | Level::Tracepoint) => "not tried",
         _ => "no",

@@ -63,10 +63,19 @@ pub struct Diagnosis {
     pub hooks: Vec<HookStatus>,
     /// The kernel's type data.
     pub btf: Btf,
-    /// Whether `/dev/kmsg` can be read, or why not.
-    pub kernel_log: Result<(), String>,
+    /// How the kernel's log can be read, or why `/dev/kmsg` cannot.
+    pub kernel_log: Result<LogBy, String>,
     /// Which version of Landlock the daemon can be confined by.
     pub landlock: Known<u8>,
+}
+
+/// How the kernel's log can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogBy {
+    /// `/dev/kmsg`, which tells of what is new.
+    Device,
+    /// `syslog(2)`, once BPF has told of a kill.
+    Syslog,
 }
 
 /// How far BPF got.
@@ -115,9 +124,9 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
 
 fn verdict(diagnosis: &Diagnosis) -> Result<()> {
     let why = match (&diagnosis.bpf, &diagnosis.kernel_log) {
-        (Bpf::Attached(_), _) | (Bpf::Refused(_), Ok(())) => return Ok(()),
+        (Bpf::Attached(_), _) | (Bpf::Refused(_), Ok(LogBy::Device)) => return Ok(()),
         (Bpf::NotTried(missing), _) => format!("not permitted: {} missing", advice::names(missing, " and ")),
-        (Bpf::Refused(_), Err(_)) => {
+        (Bpf::Refused(_), Err(_) | Ok(LogBy::Syslog)) => {
             "not supported here: neither BPF nor the kernel's log can be used".to_owned()
         }
     };

@@ -1,6 +1,6 @@
 //! Finds out what this machine allows.
 
-use super::{Bpf, Btf, Diagnosis};
+use super::{Bpf, Btf, Diagnosis, LogBy};
 use crate::{
     kernel::{
         btf, fields,
@@ -9,7 +9,10 @@ use crate::{
         probes::HOOKS,
     },
     sandbox,
-    source::kmsg::{From, Kmsg},
+    source::{
+        klog::Klog,
+        kmsg::{From, Kmsg},
+    },
 };
 use anyhow::{Context as _, Result};
 use std::{
@@ -30,7 +33,10 @@ pub fn diagnose() -> Result<Diagnosis> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let kernel_log = runtime.context("cannot start the runtime")?.block_on(async {
         // The kernel checks at opening who may read (`devkmsg_open`).
-        Kmsg::open(From::Now).map(drop).map_err(|error| format!("{error:#}"))
+        match Kmsg::open(From::Now) {
+            Ok(_) => Ok(LogBy::Device),
+            Err(error) => Klog::open(From::Now).map(|_| LogBy::Syslog).map_err(|_| format!("{error:#}")),
+        }
     });
     Ok(Diagnosis { host, bpf, hooks, btf, kernel_log, landlock: sandbox::landlock().into() })
 }

@@ -1,6 +1,6 @@
 //! Machines to render.
 
-use super::{Bpf, Btf, Diagnosis, probe::no_hooks};
+use super::{Bpf, Btf, Diagnosis, LogBy, probe::no_hooks};
 use crate::{
     incident::model::Level,
     kernel::{
@@ -77,7 +77,7 @@ fn full() -> Diagnosis {
         bpf: Bpf::Attached(Level::Full),
         hooks,
         btf: btf(),
-        kernel_log: Ok(()),
+        kernel_log: Ok(LogBy::Device),
         landlock: Known::Value(6),
     }
 }
@@ -161,7 +161,7 @@ fn no_btf() -> Diagnosis {
         ),
         hooks: no_hooks(),
         btf: Btf { present: false, types: unknown(ERROR), ..btf() },
-        kernel_log: Ok(()),
+        kernel_log: Ok(LogBy::Device),
         landlock: Known::Value(6),
     }
 }

@@ -80,9 +80,11 @@ fn missing_capabilities_are_named_exactly() {
     let error = verdict(&sample("unprivileged")).unwrap_err().to_string();
     assert_eq!(error, "not permitted: CAP_BPF and CAP_PERFMON missing");
     let mut log_too = sample("unprivileged");
-    log_too.kernel_log = Ok(());
+    log_too.kernel_log = Ok(LogBy::Device);
     assert_eq!(levels::level(&log_too), Some(Level::Kmsg), "the log can still be read");
     assert!(verdict(&log_too).is_err(), "but trace wants BPF unless told otherwise");
+    log_too.kernel_log = Ok(LogBy::Syslog);
+    assert_eq!(levels::level(&log_too), None, "syslog(2) wakes nobody: it needs BPF");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The diagnosis for a person.
 
-use super::{Bpf, Diagnosis, advice, levels, settings};
+use super::{Bpf, Diagnosis, LogBy, advice, levels, settings};
 use crate::{
     kernel::{
         btf::VMLINUX,
@@ -167,7 +167,10 @@ fn sources(diagnosis: &Diagnosis, width: usize) -> Vec<Line> {
     parts.push((
         "kernel's log",
         match kernel_log {
-            Ok(()) => "/dev/kmsg can be read".to_owned(),
+            Ok(LogBy::Device) => "/dev/kmsg can be read".to_owned(),
+            Ok(LogBy::Syslog) => {
+                "read by syslog(2) once BPF tells of a kill: /dev/kmsg cannot be opened".to_owned()
+            }
             Err(error) => error.clone(),
         },
     ));

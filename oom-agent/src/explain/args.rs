@@ -2,7 +2,7 @@
 
 use super::when::{When, Window};
 use crate::{
-    filter::{Filter, Selection},
+    filter::{Filter, Selection, WhereArgs},
     print::{Format, show},
     sink::terminal::Show,
 };
@@ -71,9 +71,9 @@ pub struct NarrowArgs {
     /// Only incidents before this time.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = when)]
     pub until: Option<When>,
-    /// Only incidents of a cgroup (the full one's or a victim's path); * and ? match anything.
-    #[arg(long, value_name = "GLOB")]
-    pub cgroup: Option<String>,
+    /// Where.
+    #[command(flatten)]
+    pub place: WhereArgs,
     /// Only incidents with such a victim.
     #[arg(long, value_name = "NAME-GLOB|PID")]
     pub victim: Option<String>,
@@ -82,7 +82,7 @@ pub struct NarrowArgs {
 impl NarrowArgs {
     /// What incidents have to be about.
     pub(crate) fn filter(&self) -> Filter {
-        Filter::new(self.cgroup.as_deref(), self.victim.as_deref())
+        Filter::new(&self.place, self.victim.as_deref())
     }
 
     /// When they have to be.
@@ -97,14 +97,11 @@ impl NarrowArgs {
 
     /// The options that leave incidents out, as they are called; empty if none does.
     pub(crate) fn narrowed_by(&self) -> String {
-        let Self { since, until, cgroup, victim } = self;
-        let given = [
-            (since.is_some(), "--since"),
-            (until.is_some(), "--until"),
-            (cgroup.is_some(), "--cgroup"),
-            (victim.is_some(), "--victim"),
-        ];
-        given.iter().filter(|(given, _)| *given).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+        let Self { since, until, place, victim } = self;
+        let given =
+            [(since.is_some(), "--since"), (until.is_some(), "--until"), (victim.is_some(), "--victim")];
+        let given = given.iter().filter(|(given, _)| *given).map(|(_, name)| *name);
+        given.chain(place.given()).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -88,6 +88,9 @@ pub struct Task {
     pub oom_group: bool,
     /// Other processes may share its memory.
     pub shared_mm: bool,
+    /// It is the first process of a PID namespace that is not the machine's; `Some(false)`: its namespace's first process is
+    /// in the same memory cgroup. `None`: neither, or unknown. Victims only.
+    pub namespace_init: Option<bool>,
 }
 
 /// A cgroup path that a BPF program saw.

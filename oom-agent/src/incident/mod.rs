@@ -4,6 +4,7 @@
 //! - [`model`]: the incident, as every sink gets it.
 //! - [`fact`]: what sources tell (`filled`: of how full everything was).
 //! - [`id`]: names of incidents. [`same`]: whether two tell of the same.
+//! - [`identity`]: whose a cgroup is.
 //! - [`badness`]: the kernel's arithmetic.
 //! - [`machine`]: the machine's memory, as far as the kernel's report tells of it.
 //! - [`verdict`]: why the allocation failed.
@@ -21,6 +22,7 @@ pub mod fact;
 mod filled;
 pub mod growth;
 pub mod id;
+pub mod identity;
 pub mod machine;
 pub mod model;
 pub mod recovery;

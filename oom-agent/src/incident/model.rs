@@ -7,6 +7,7 @@
 use super::diagnosis::Diagnosis;
 use super::escalation::Escalation;
 use super::growth::Growth;
+use super::identity::Identity;
 use super::machine::{Slab, Zone};
 use super::recovery::Recovery;
 use super::state::{Source, State};
@@ -135,6 +136,9 @@ pub struct Scope {
     /// Its id (inode of its directory).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup_id: Option<u64>,
+    /// Whose that cgroup is: `container`, `pod`, `unit`.
+    #[serde(flatten)]
+    pub identity: Identity,
     /// Memory nodes that the allocation's NUMA policy allows, as the kernel writes lists (`0-1,4`). Absent: no policy, or unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodemask: Option<String>,
@@ -173,6 +177,9 @@ pub struct Trigger {
     /// Its memory cgroup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<String>,
+    /// Whose that cgroup is: `container`, `pod`, `unit`.
+    #[serde(flatten)]
+    pub identity: Identity,
     /// The allocation's flags.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gfp_mask: Option<u32>,
@@ -264,6 +271,9 @@ pub struct Candidate {
     /// Its memory cgroup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<String>,
+    /// Whose that cgroup is: `container`, `pod`, `unit`.
+    #[serde(flatten)]
+    pub identity: Identity,
     /// What it held.
     #[serde(flatten)]
     pub memory: Memory,
@@ -389,9 +399,16 @@ pub struct Victim {
     pub uid: Option<u32>,
     /// Why it had to die.
     pub role: Role,
+    /// It was the first process of its container (of its PID namespace), with which the container ends. `false`: the container
+    /// goes on without it. Absent: unknown, or no PID namespace of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub main_process: Option<bool>,
     /// Its memory cgroup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<String>,
+    /// Whose that cgroup is: `container`, `pod`, `unit`.
+    #[serde(flatten)]
+    pub identity: Identity,
     /// What it held.
     #[serde(flatten)]
     pub memory: Memory,

@@ -1,5 +1,6 @@
 //! How full everything was at the kill: the memory cgroups from the full one up to the root, who filled it, the machine.
 
+use super::identity::Identity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -60,6 +61,9 @@ pub struct CgroupState {
     /// Inode of its directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup_id: Option<u64>,
+    /// Whose that cgroup is: `container`, `pod`, `unit`.
+    #[serde(flatten)]
+    pub identity: Identity,
     /// Where usage and limits are from.
     pub source: Source,
     /// `memory.current`.
@@ -94,6 +98,7 @@ impl CgroupState {
         Self {
             cgroup: cgroup.to_owned(),
             cgroup_id,
+            identity: Identity::default(),
             source,
             usage_bytes: None,
             max_bytes: None,

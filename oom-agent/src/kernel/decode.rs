@@ -123,6 +123,7 @@ impl Decoder {
             oom_group: task.oom_group != 0,
             // Threads let go of the mm after `live` is counted down (`do_exit`): rather once too often than missed.
             shared_mm: mm && task.mm_users > task.live,
+            namespace_init: None,
         }
     }
 
@@ -177,7 +178,7 @@ impl Decoder {
             time_ns: victim.header.time_ns,
             shares_mm: victim.how == wire::HOW_SHARES_MM,
             killed_ns: (victim.killed_ns != 0).then_some(victim.killed_ns),
-            task: self.task(&victim.task),
+            task: Task { namespace_init: namespace_init(victim), ..self.task(&victim.task) },
             cgroup: (victim.task.cgroup_id != 0).then(|| path(&victim.path)),
         }
     }
@@ -338,6 +339,22 @@ fn path(path: &wire::Path) -> CgroupPath {
         text.push_str(&name(part));
     }
     CgroupPath { path: text, cut }
+}
+
+/// Whether it is the first process of its container. That process' parent is outside; in a namespace that a container makes
+/// for a part of itself (a sandbox) the parent of the first process is in the container.
+fn namespace_init(victim: &wire::Victim) -> Option<bool> {
+    let wire::Namespace { level, pid, reaper_cgroup_id, parent_cgroup_id } = victim.namespace;
+    let own = victim.task.cgroup_id;
+    if level == 0 || level == wire::UNKNOWN_U32 || own == 0 {
+        return None;
+    }
+    match pid {
+        0 => None,
+        1 => (parent_cgroup_id != 0).then_some(parent_cgroup_id != own),
+        // Elsewhere: a namespace that containers share, or a container with cgroups of its own.
+        _ => (reaper_cgroup_id == own).then_some(false),
+    }
 }
 
 #[cfg(test)]

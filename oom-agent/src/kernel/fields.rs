@@ -31,6 +31,10 @@ const FIELDS: &[(&str, &str, Need)] = &[
     ("TASK_THREAD_NODE", "task_struct.thread_node", Optional),
     ("TASK_VFORK_DONE", "task_struct.vfork_done", Optional),
     ("TASK_REAL_PARENT", "task_struct.real_parent", Optional),
+    ("TASK_THREAD_PID", "task_struct.thread_pid", Optional),
+    ("PID_LEVEL", "pid.level", Optional),
+    ("UPID_NS", "upid.ns", Optional),
+    ("PID_NS_CHILD_REAPER", "pid_namespace.child_reaper", Optional),
     ("SIGNAL_OOM_SCORE_ADJ", "signal_struct.oom_score_adj", Required),
     ("SIGNAL_LIVE", "signal_struct.live", Required),
     ("SIGNAL_THREAD_HEAD", "signal_struct.thread_head", Optional),
@@ -70,6 +74,8 @@ const SWAP_FIELDS: &[(&str, &str)] =
     &[("MEMCG_SWAP_USAGE", "mem_cgroup.swap.usage"), ("MEMCG_SWAP_MAX", "mem_cgroup.swap.max")];
 
 const RSS_STAT: &str = "mm_struct.rss_stat";
+/// One number for each PID namespace, from the machine's to the process' own.
+const PID_NUMBERS: &str = "pid.numbers";
 const PERCPU_COUNT: &str = "percpu_counter.count";
 const CSS_SET_SUBSYS: &str = "css_set.subsys";
 const MEMORY_CGRP_ID: (&str, &str) = ("cgroup_subsys_id", "memory_cgrp_id");
@@ -92,7 +98,7 @@ pub struct Offsets {
 /// What to ask BTF for, besides functions and tracepoints.
 pub fn paths() -> Vec<&'static str> {
     let table = FIELDS.iter().map(|(_, path, _)| *path).chain(SWAP_FIELDS.iter().map(|(_, path)| *path));
-    table.chain([RSS_STAT, PERCPU_COUNT, CSS_SET_SUBSYS]).collect()
+    table.chain([RSS_STAT, PID_NUMBERS, PERCPU_COUNT, CSS_SET_SUBSYS]).collect()
 }
 
 /// Questions about the fields, with functions and tracepoints of the probe table.
@@ -117,6 +123,10 @@ pub fn resolve(answers: &Answers, cgroup_v2: bool) -> Offsets {
     let rss = rss_stat(answers);
     offsets.put("MM_RSS_STAT", RSS_STAT, rss.map(|(first, _)| first), Optional);
     offsets.values.insert("MM_RSS_STRIDE", rss.map_or(ABSENT, |(_, stride)| stride));
+    let numbers = answers.field(PID_NUMBERS);
+    let numbers = numbers.and_then(|field| Some((field.offset, field.elem.as_ref()?.size)));
+    offsets.put("PID_NUMBERS", PID_NUMBERS, numbers.map(|(first, _)| first), Optional);
+    offsets.values.insert("PID_NUMBERS_STRIDE", numbers.map_or(ABSENT, |(_, stride)| stride));
     offsets
 }
 
@@ -159,6 +169,7 @@ mod tests {
             assert_eq!(offsets.missing_optional, Vec::<&str>::new(), "{kernel}");
             let stride = if kernel.starts_with("5.10") || kernel.starts_with("6.1.") { 8 } else { 40 };
             assert_eq!(offsets.values["MM_RSS_STRIDE"], stride, "{kernel}");
+            assert_eq!(offsets.values["PID_NUMBERS_STRIDE"], 16, "{kernel}");
         }
     }
 

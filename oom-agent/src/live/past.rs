@@ -8,7 +8,7 @@ use crate::{
         model::Incident,
     },
     report::{Event, Outcome, What},
-    source::kmsg::Kmsg,
+    source::{klog::Klog, kmsg::Kmsg},
 };
 use anyhow::Result;
 
@@ -55,6 +55,20 @@ pub(super) fn read(
         one_pass(kmsg, config, held, tell)?;
     }
     Ok(Read { first_seq: kmsg.first_seq().unwrap_or(0), other_log })
+}
+
+/// The same where the log has no numbers: whoever is told must know what was told before.
+pub(super) fn read_all(
+    klog: &mut Klog,
+    config: &Config,
+    held: &mut Vec<Event>,
+    tell: &mut dyn FnMut(Incident),
+) -> Result<Read> {
+    klog.read(held)?;
+    let mut past = Past::new(config);
+    past.take(clock::boottime_ns(), held, tell);
+    past.finish(tell);
+    Ok(Read::default())
 }
 
 fn one_pass(

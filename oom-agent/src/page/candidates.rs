@@ -56,13 +56,16 @@ pub(super) fn list(sheet: &Sheet<'_>) -> Markup {
     let (shown, hidden) = terminal::select(sheet.candidates, Show::Top(TOP), sheet.always, sheet.alarm);
     let most = sheet.candidates.iter().filter_map(|it| it.points).max().unwrap_or(0);
     let most = u64::try_from(most).unwrap_or(0);
-    let adj = shown.iter().any(|it| it.eligible && it.oom_score_adj.is_some_and(|adj| adj != 0));
+    let adj = |sign: i32| {
+        shown.iter().any(|it| it.eligible && it.oom_score_adj.is_some_and(|adj| adj.signum() == sign))
+    };
     let exempt = shown.iter().any(|it| !it.eligible);
     html! {
         @if !shown.is_empty() {
             ul.key aria-hidden="true" {
                 li { span.swatch.mem {} "memory" }
-                @if adj { li { span.swatch.adj {} "added by oom_score_adj" } li { span.swatch.less {} "memory that oom_score_adj takes off" } }
+                @if adj(1) { li { span.swatch.adj {} "added by oom_score_adj" } }
+                @if adj(-1) { li { span.swatch.less {} "memory that oom_score_adj takes off" } }
                 @if exempt { li { span.swatch.exempt {} "exempt" } }
             }
             ol.bars { @for it in &shown { (row(sheet, it, most)) } }

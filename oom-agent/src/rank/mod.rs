@@ -26,6 +26,7 @@ mod tests;
 
 use crate::{
     clock,
+    identity::{fill::Known, logs::Logs, names::Names},
     sink::{
         json,
         terminal::{Show, Style},
@@ -34,6 +35,7 @@ use crate::{
 use answer::Answer;
 use anyhow::{Context as _, Result, anyhow};
 pub use args::{Format, RankArgs};
+use ranking::Ranking;
 use std::{
     borrow::Cow,
     io::{self, ErrorKind, Write as _},
@@ -106,7 +108,27 @@ impl Question {
     fn ask(&self) -> Result<Answer> {
         let facts = read::read(Path::new("/"), self.cgroup.as_deref(), rustix::param::page_size() as u64)?;
         let time = clock::wall(clock::boottime_ns()).map(|(_, text)| text);
-        Answer::new(&facts, time, self.cgroup.as_deref(), &self.changes).map_err(|why| anyhow!(why))
+        let mut answer =
+            Answer::new(&facts, time, self.cgroup.as_deref(), &self.changes).map_err(|why| anyhow!(why))?;
+        name(&mut answer);
+        Ok(answer)
+    }
+}
+
+/// Says of everybody whose it is.
+fn name(answer: &mut Answer) {
+    let mut names = Names::default();
+    names.has_source = Logs::list(Path::new("/"), &mut names);
+    let mut known = Known::default();
+    let Answer { now, what_if, .. } = answer;
+    for ranking in std::iter::once(now).chain(what_if.iter_mut().map(|it| &mut it.then)) {
+        let Ranking { scope, candidates, .. } = ranking;
+        let candidates = candidates.iter_mut().map(|it| (it.cgroup.as_deref(), &mut it.identity));
+        for (cgroup, identity) in candidates.chain([(scope.cgroup.as_deref(), &mut scope.identity)]) {
+            if let Some(cgroup) = cgroup {
+                *identity = known.whose(cgroup, &mut |identity| names.name(identity));
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::facts::{Bound, Facts, Level, Process, is_within};
 use crate::incident::badness;
+use crate::incident::identity::Identity;
 use crate::incident::model::{
     Candidate, Decision, ExemptReason, Limits, PointsSource, Rule, Scope, ScopeKind,
 };
@@ -175,6 +176,7 @@ fn candidate(facts: &Facts, process: &Process, total_pages: Option<u64>) -> Cand
         comm: task.comm.clone(),
         uid: task.uid,
         cgroup: process.cgroup.clone(),
+        identity: Identity::default(),
         memory: task.memory,
         oom_score_adj: task.oom_score_adj,
         points,

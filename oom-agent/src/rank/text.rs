@@ -305,6 +305,7 @@ fn candidates(answer: &Answer, ranking: &Ranking, show: Show, room: usize, width
     let titles: &[&str] = if compared { &["RANK", "WAS"] } else { &["RANK"] };
     let sheet = Sheet {
         base: ranking.scope.cgroup.as_deref(),
+        full: &ranking.scope.identity,
         total_pages: ranking.total_pages,
         marks: &marks,
         alarm: &killed,

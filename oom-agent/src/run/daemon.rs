@@ -266,7 +266,7 @@ impl Daemon {
         let Self { tree, metrics, counted, .. } = self;
         let paths = tree.as_ref().map(Tree::list);
         if let Some(paths) = &paths {
-            metrics.cgroups(paths.iter().map(String::as_str), now);
+            metrics.cgroups(paths.iter().map(String::as_str), now, |cgroup| live.labels(cgroup));
         }
         // While kills are being told, the counters are ahead.
         if live.is_idle() {
@@ -282,6 +282,7 @@ impl Daemon {
             lost_bulk: dropped.bulk,
             missed_log_records: totals.missed_lines,
             none_killable: totals.none_killable,
+            unresolved: live.unresolved(),
             reads_log: live.reads_log(),
             overwritten_log_records: self.overwritten,
             kernel: self.counted.totals(),

@@ -117,7 +117,7 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
     }
     let args = &config.args;
     note::set(args.log_format, args.log_level);
-    let host = Host::read(Path::new("/"));
+    let host = args.uses.host();
     args.uses.permitted(&host, "run")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
@@ -155,8 +155,9 @@ async fn start(config: Config, host: &Host) -> Result<()> {
         }
     };
     let before = wanted.then_some(Before { since, tell: &mut tell });
-    let (mut live, start) = Live::start(host, &args.uses.options(), before, args.uses.sample_every.0)
-        .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
+    let (mut live, start) =
+        Live::start(host, &args.uses.options(), before, args.uses.sample_every.0, args.uses.cri())
+            .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     let found = recovery.map(|recovery| recovery.finish(start.read));
     let mut daemon = Daemon::new(&start, host, store)?;
     resident::settle();
@@ -204,7 +205,7 @@ async fn watch(
     manager: &Manager,
 ) -> Result<()> {
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    let server = Server::new(sender, daemon.news(), Arc::clone(&access), Patience::default());
+    let server = Server::new(sender, daemon.news(), Arc::clone(&access), Patience::default())?;
     tokio::spawn(web::serve(listener, server.clone()));
     // This loop is what has to be alive, so nobody else says so.
     let mut alive = Instant::now();
@@ -234,11 +235,21 @@ async fn watch(
             () = daemon.store_due() => daemon.retry_store(),
             () = reload.asked() => {
                 manager.reloading();
-                reload.reload(daemon, live, &access);
+                read_again(&access);
+                reload.reload(daemon, live);
                 manager.ready(&daemon.status());
             }
             () = end.signal() => return Ok(()),
         }
+    }
+}
+
+/// What `--web-config` and `--api-token-file` name.
+fn read_again(access: &Access) {
+    match access.reload() {
+        Ok(()) if access.directories().is_empty() => {}
+        Ok(()) => note("certificates, passwords and tokens were read again"),
+        Err(error) => warn(&format!("the old certificates, passwords and tokens hold: {error:#}")),
     }
 }
 

@@ -193,15 +193,13 @@ fn open_advice(errno: rustix::io::Errno) -> String {
     let advice = match errno {
         Errno::PERM => {
             "kernel.dmesg_restrict is set, so run as root or with CAP_SYSLOG, or set it to 0 with \
-             `sysctl kernel.dmesg_restrict=0`"
+             `sysctl kernel.dmesg_restrict=0`; or the container's list of devices forbids it: with BPF CAP_SYSLOG will \
+             do, without only a privileged one"
         }
-        Errno::ACCESS => {
-            "its permissions or a security module (AppArmor, SELinux, the container's device list) forbid it; run as \
-             root, and in a container privileged or with the host's /dev/kmsg as a device"
-        }
+        Errno::ACCESS => "its permissions or a security module (AppArmor, SELinux) forbid it; run as root",
         Errno::NOENT => {
-            "there is no such file; in a container hand in the host's (docker: --device=/dev/kmsg, Kubernetes: a \
-             hostPath volume), elsewhere the kernel needs CONFIG_PRINTK and a mounted /dev"
+            "there is no such file; in a container CAP_SYSLOG will do with BPF, without hand in the host's (docker: \
+             --device=/dev/kmsg, Kubernetes: a privileged one), elsewhere the kernel needs CONFIG_PRINTK and a mounted /dev"
         }
         _ => "without it the kernel's own report is missing",
     };

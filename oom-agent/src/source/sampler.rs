@@ -56,6 +56,8 @@ pub struct Sampler {
     /// Cgroups with a limit that found no room, and whether that was said.
     unsampled: usize,
     said: bool,
+    /// The last sample found cgroups that are new, or have another limit.
+    came: bool,
 }
 
 impl Sampler {
@@ -79,6 +81,7 @@ impl Sampler {
             asked: 0,
             unsampled: 0,
             said: false,
+            came: false,
         })
     }
 
@@ -121,7 +124,9 @@ impl Sampler {
             tree.glance();
         }
         // Cgroups that are new, or have another limit.
+        self.came = false;
         for (id, limit) in tree.limits() {
+            self.came |= limit.is_some();
             let Some(limit) = limit else {
                 history.gone(id);
                 continue;
@@ -149,6 +154,11 @@ impl Sampler {
                 history.file_refaults(*id, count);
             }
         }
+    }
+
+    /// Whether the last sample found cgroups that are new, or have another limit.
+    pub const fn cgroups_came(&self) -> bool {
+        self.came
     }
 
     /// What an operator should know, once.

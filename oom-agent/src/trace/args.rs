@@ -1,6 +1,7 @@
 //! Arguments of `trace`.
 
 use crate::{
+    filter::WhereArgs,
     print::{Format, show},
     sink::terminal::Show,
     startup::{UseArgs, duration},
@@ -14,6 +15,7 @@ use std::{num::NonZeroU64, time::Duration};
 Examples:
   oom-agent trace                                   every OOM kill from now on, until Ctrl-C
   oom-agent trace --cgroup '*kubepods*'             only those that hit a pod
+  oom-agent trace --namespace payments              only those that hit a pod of this namespace
   oom-agent trace --since-boot                      also those before, as far as the kernel's log holds them
   oom-agent trace --format json --count 1           wait for one, as JSON
   oom-agent trace --format json | jq .victims       in a pipe; each line is flushed at once
@@ -29,9 +31,9 @@ pub struct TraceArgs {
     /// End after so long: 30s, 5m, 1h30m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// Only incidents of a cgroup (the full one's or a victim's path); * and ? match anything.
-    #[arg(long, value_name = "GLOB")]
-    pub cgroup: Option<String>,
+    /// Where.
+    #[command(flatten)]
+    pub place: WhereArgs,
     /// First those since boot that the kernel's log still holds.
     #[arg(long)]
     pub since_boot: bool,

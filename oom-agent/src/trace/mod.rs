@@ -24,7 +24,6 @@ pub use args::TraceArgs;
 use output::{Output, Written};
 use std::{
     fmt::Write as _,
-    path::Path,
     pin::pin,
     time::{Duration, Instant},
 };
@@ -35,7 +34,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// # Errors
 /// [`NotPermitted`] where privileges are missing or neither BPF nor the kernel's log can be used; anything else failed.
 pub fn run(args: &TraceArgs) -> Result<()> {
-    let host = Host::read(Path::new("/"));
+    let host = args.uses.host();
     args.uses.permitted(&host, "trace")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
@@ -56,8 +55,9 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     let mut past = Vec::new();
     let mut tell = |incident| past.push(incident);
     let before = args.since_boot.then_some(Before { since: None, tell: &mut tell });
-    let (mut live, mut start) = Live::start(host, &args.uses.options(), before, args.uses.sample_every.0)
-        .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
+    let (mut live, mut start) =
+        Live::start(host, &args.uses.options(), before, args.uses.sample_every.0, args.uses.cri())
+            .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     start.warnings.extend(start.read.filter(|read| read.first_seq > 0).map(|Read { first_seq, .. }| {
         format!(
             "since boot: the kernel's log has lost its first {first_seq} records, and earlier kills with them"
@@ -65,7 +65,7 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     }));
     let (output, mut pipe) = Output::start().context("cannot start the output thread")?;
     let printer = Printer::new(args.format, args.candidates);
-    let filter = Filter::new(args.cgroup.as_deref(), None);
+    let filter = Filter::new(&args.place, None);
     let mut shown = Shown { args, printer, filter, output, tally: Tally::default(), filtered: 0 };
     for incident in &past {
         if shown.wanted() {
@@ -101,7 +101,8 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     }
     let Shown { output, tally, filtered, .. } = shown;
     let end = output.finish();
-    farewell(tally, filtered, &live, &end, began.elapsed());
+    let narrowed = args.place.given().collect::<Vec<_>>().join(", ");
+    farewell(tally, (filtered, &narrowed), &live, &end, began.elapsed());
     match (failed, end.error) {
         (Some(error), _) => Err(error),
         // Whoever read the pipe has seen enough.
@@ -137,7 +138,7 @@ impl Shown<'_> {
     }
 }
 
-fn farewell(mut tally: Tally, filtered: u64, live: &Live, end: &Written, took: Duration) {
+fn farewell(mut tally: Tally, (filtered, narrowed): (u64, &str), live: &Live, end: &Written, took: Duration) {
     let totals = live.totals();
     // What was lost or not killable outside of the incidents that were shown is said too. Their sum would be too much:
     // records that were lost among several incidents are said in each of them.
@@ -145,7 +146,7 @@ fn farewell(mut tally: Tally, filtered: u64, live: &Live, end: &Written, took: D
     tally.none_killable = tally.none_killable.max(totals.none_killable);
     let mut text = summary(&tally, took);
     if filtered > 0 {
-        let _ = write!(text, ", {filtered} not shown (--cgroup)");
+        let _ = write!(text, ", {filtered} not shown ({narrowed})");
     }
     if totals.lost_lines > 0 {
         let _ = write!(text, ", {} log records missed", totals.lost_lines);

@@ -10,6 +10,7 @@
 //! - `route`: which path is what. `api`: JSON. `page`: HTML.
 //! - [`Access`]: TLS, passwords, the token.
 //! - [`Ask`]: what the agent is asked. `problem`: why there is no answer. `room`: how much of answers may wait in memory.
+//! - `worker`: a thread for what takes long.
 //! - [`Counts`]: what is counted.
 
 mod access;
@@ -21,6 +22,7 @@ mod patient;
 mod problem;
 mod room;
 mod route;
+mod worker;
 
 pub use access::Access;
 pub use api::News;
@@ -48,6 +50,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+use worker::Worker;
 
 /// Connections at a time. Others wait in the kernel's queue.
 const CONNECTIONS: usize = 128;
@@ -135,16 +138,21 @@ pub struct Server {
 
 impl Server {
     /// `asks`: to the one who knows. `news`: which incident was stored last.
-    pub fn new(asks: mpsc::Sender<Ask>, news: News, access: Arc<Access>, patience: Patience) -> Self {
+    ///
+    /// # Errors
+    /// The kernel gives no thread.
+    pub fn new(asks: mpsc::Sender<Ask>, news: News, access: Arc<Access>, patience: Patience) -> Result<Self> {
+        let worker = Worker::start()?;
         let app = App {
             agent: Agent(asks),
             room: Room::default(),
-            looks: Looks::default(),
+            looks: Looks::new(worker.clone()),
+            worker,
             subscribers: Subscribers::new(news),
             counts: Counters::default(),
             access,
         };
-        Self { app, patience }
+        Ok(Self { app, patience })
     }
 
     /// What it counted.

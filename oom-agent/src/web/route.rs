@@ -8,6 +8,7 @@ use super::{
     page,
     problem::Problem,
     room::Room,
+    worker::Worker,
 };
 use axum::{
     Router,
@@ -24,6 +25,7 @@ use std::sync::Arc;
 pub(super) struct App {
     pub(super) agent: Agent,
     pub(super) room: Room,
+    pub(super) worker: Worker,
     pub(super) looks: Looks,
     pub(super) subscribers: Subscribers,
     pub(super) counts: Counters,

@@ -40,7 +40,7 @@ fn server_with(bytes: usize, patience: Patience) -> SocketAddr {
     let (sender, mut asks) = mpsc::channel::<Ask>(16);
     let body = Bytes::from(vec![b'x'; bytes]);
     let (_, news) = watch::channel(None);
-    tokio::spawn(serve(listener, Server::new(sender, news, open(), patience)));
+    tokio::spawn(serve(listener, Server::new(sender, news, open(), patience).unwrap()));
     tokio::spawn(async move {
         while let Some(ask) = asks.recv().await {
             match ask {

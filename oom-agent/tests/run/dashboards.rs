@@ -2,7 +2,7 @@
 //! killed for lack of memory.
 
 use crate::{
-    prometheus::Prometheus,
+    prometheus::{Prometheus, encoded},
     support::{Cgroup, Daemon, label, wait_until},
 };
 use serde_json::Value;
@@ -108,7 +108,7 @@ fn filled(expr: &str, node: &str) -> String {
 
 /// The series that an answer has: labels, and the values that are numbers.
 fn ask(prometheus: &Prometheus, expr: &str, instant: bool) -> Vec<(Value, Vec<f64>)> {
-    let encoded: String = expr.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let encoded = encoded(expr);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
     let path = if instant {
         format!("/api/v1/query?query={encoded}")
@@ -147,7 +147,7 @@ fn every_panel_has_data_and_alerts_fire() {
     wait_until("the cgroup is scraped", || prometheus.value(&victims(&again), None) == Some(0.0));
     // There is a point of each graph before the kills.
     wait_until("time has passed", || prometheus.value("oom_agent_build_info offset 4s", None).is_some());
-    slow.grow();
+    let mut grows = slow.grow();
     for _ in 0..AGAIN {
         again.fill();
     }
@@ -200,11 +200,13 @@ fn every_panel_has_data_and_alerts_fire() {
     for (cgroup, kills) in [(&again, AGAIN), (&born, 1)] {
         let values =
             bars.iter().filter(|(labels, _)| labels["cgroup"] == cgroup.path()).flat_map(|(_, it)| it);
-        assert_eq!(values.sum::<f64>(), kills as f64, "{bars:?}");
+        assert!((values.sum::<f64>() - kills as f64).abs() < 1e-9, "{bars:?}");
     }
     let repeated = of("oom-overview", "Repeat offenders");
     let row = repeated.iter().find(|(labels, _)| labels["place"] == again.path());
     let kills = row.and_then(|(_, values)| values.first().copied()).unwrap_or_default();
     // increase() takes it that before and after the samples it went on like that.
     assert!((kills - AGAIN as f64).abs() < 0.9, "{repeated:?}");
+    drop(slow);
+    grows.wait().expect("it was killed with its cgroup");
 }

@@ -22,8 +22,10 @@ fn a_kill_is_an_increase_from_zero_and_the_end_is_clean() {
     else {
         return;
     };
-    let victims =
-        format!("oom_victims_total{{cgroup=\"{}\",role=\"selected\"}}", support::label(cgroup.path()));
+    let victims = format!(
+        "oom_victims_total{{namespace=\"\",pod=\"\",container=\"\",cgroup=\"{}\",role=\"selected\"}}",
+        support::label(cgroup.path())
+    );
     let memcg = "oom_incidents_total{scope=\"memcg\"}";
     // The agent looks at the tree once a second at most.
     wait_until("the cgroup is seen", || daemon.value(&victims) == Some(0.0));

@@ -61,10 +61,7 @@ impl Prometheus {
 
     /// The one value that an expression has, now or at a time. `None`: it has none.
     pub(crate) fn value(&self, expression: &str, at: Option<f64>) -> Option<f64> {
-        let mut encoded = String::new();
-        for byte in expression.bytes() {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
+        let encoded = encoded(expression);
         let time = at.map(|at| format!("&time={at:.3}")).unwrap_or_default();
         let answer = get(&self.address, &format!("/api/v1/query?query={encoded}{time}"))?;
         let body = answer.split_once("\r\n\r\n").expect("a body").1;
@@ -74,6 +71,15 @@ impl Prometheus {
         assert!(found.len() < 2, "{expression}: {answer}");
         found.first()?["value"][1].as_str()?.parse().ok()
     }
+}
+
+/// As a parameter of a query.
+pub(crate) fn encoded(expression: &str) -> String {
+    let mut encoded = String::new();
+    for byte in expression.bytes() {
+        let _ = write!(encoded, "%{byte:02X}");
+    }
+    encoded
 }
 
 impl Drop for Prometheus {

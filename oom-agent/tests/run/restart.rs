@@ -35,7 +35,9 @@ fn what_happened_meanwhile_is_found_once() {
         "{found}"
     );
     let label = support::label(meanwhile.path());
-    let series = format!("oom_victims_total{{cgroup=\"{label}\",role=\"selected\"}}");
+    let series = format!(
+        "oom_victims_total{{namespace=\"\",pod=\"\",container=\"\",cgroup=\"{label}\",role=\"selected\"}}"
+    );
     assert_eq!(daemon.value(&series), Some(0.0), "to be an increase later");
     assert!(daemon.value("oom_agent_recovered_incidents") >= Some(1.0));
     assert_eq!(daemon.value("oom_agent_kmsg_overwritten_before_start_records"), Some(0.0));

@@ -206,13 +206,13 @@ impl Cgroup {
     }
 
     /// Something that uses more and more memory in it, half a megabyte a second, for as long as it may.
-    /// Ends with the cgroup.
-    pub(crate) fn grow(&self) {
+    /// It ends with the cgroup, and is waited for by then.
+    pub(crate) fn grow(&self) -> Child {
         let procs = self.dir.join("cgroup.procs");
         let script = r#"echo $$ > "$1" && while sleep 1; do head -c 512K /dev/zero; done | tail"#;
         let mut grows = Command::new("sh");
         grows.args(["-c", script, "sh"]).arg(procs).stdout(Stdio::null()).stderr(Stdio::null());
-        grows.spawn().expect("a shell");
+        grows.spawn().expect("a shell")
     }
 }
 

@@ -81,6 +81,7 @@ fn marked(state: &mut State, task: u64, tid: u32) {
         (*record).reserved = 0;
         (*record).killed_ns = killed_ns;
         task::fill_victim(task, tid, &raw mut (*record).task);
+        task::fill_namespace(task, &raw mut (*record).namespace);
         cgroup::path(cgroup::memory_css(task), &raw mut (*record).path);
     }
     entry.submit(0);

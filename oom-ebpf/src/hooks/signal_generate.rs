@@ -71,6 +71,7 @@ fn killed(state: &mut State, task: u64) {
         (*record).reserved = 0;
         (*record).killed_ns = now;
         task::fill_victim(task, 0, &raw mut (*record).task);
+        task::fill_namespace(task, &raw mut (*record).namespace);
         cgroup::path(cgroup::memory_css(task), &raw mut (*record).path);
     }
     entry.submit(0);

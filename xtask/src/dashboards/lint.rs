@@ -95,7 +95,9 @@ fn board_is(name: &str, text: &str, board: &Value, known: &BTreeSet<String>) -> 
         }
         places.push([x, y, w, h]);
         if panel["type"] != "row" {
-            panel_is(panel).into_iter().for_each(|what| say(format!("panel {title:?}: {what}")));
+            for what in panel_is(panel) {
+                say(format!("panel {title:?}: {what}"));
+            }
         }
     }
     wrong
@@ -144,36 +146,32 @@ fn list<'a>(value: &'a Value, at: &str) -> impl Iterator<Item = &'a Value> {
 mod tests {
     use super::*;
     use crate::dashboards::boards;
-
-    fn wrong(change: impl Fn(&mut Value)) -> Vec<String> {
-        let known = metrics().unwrap();
-        let (_, text) = boards().unwrap().remove(0);
-        let mut board: Value = serde_json::from_str(&text).unwrap();
-        change(&mut board);
-        board_is("oom-overview", &board.to_string(), &board, &known)
-    }
+    use serde_json::json;
 
     #[test]
     fn faults_are_found() {
-        let faults: &[(&str, fn(&mut Value))] = &[
-            ("its uid is", |it| it["uid"] = "x".into()),
-            ("schemaVersion", |it| it["schemaVersion"] = 36.into()),
-            ("$nowhere is not a variable", |it| {
-                it["panels"][1]["targets"][0]["expr"] = r#"up{instance=~"$node", a="$nowhere"}"#.into()
-            }),
-            ("no metric oom_none", |it| {
-                it["panels"][1]["targets"][0]["expr"] = r#"oom_none{instance=~"$node"}"#.into()
-            }),
-            ("does not select the node", |it| it["panels"][1]["targets"][0]["expr"] = "up".into()),
-            ("no description", |it| it["panels"][1]["description"] = "kills".into()),
-            ("no unit", |it| it["panels"][1]["fieldConfig"]["defaults"]["unit"] = Value::Null),
-            ("not the variable", |it| it["panels"][1]["datasource"]["uid"] = "prometheus".into()),
-            ("is on another", |it| it["panels"][2]["gridPos"] = it["panels"][1]["gridPos"].clone()),
-            ("the id of another", |it| it["panels"][2]["id"] = it["panels"][1]["id"].clone()),
+        let known = metrics().unwrap();
+        let (_, text) = boards().unwrap().remove(0);
+        let right: Value = serde_json::from_str(&text).unwrap();
+        let wrong = |board: &Value| board_is("oom-overview", &board.to_string(), board, &known);
+        assert_eq!(wrong(&right), Vec::<String>::new());
+        let expr = "/panels/1/targets/0/expr";
+        let faults = [
+            ("its uid is", "/uid", json!("x")),
+            ("schemaVersion", "/schemaVersion", json!(36)),
+            ("$nowhere is not a variable", expr, json!(r#"up{instance=~"$node", a="$nowhere"}"#)),
+            ("no metric oom_none", expr, json!(r#"oom_none{instance=~"$node"}"#)),
+            ("does not select the node", expr, json!("up")),
+            ("no description", "/panels/1/description", json!("kills")),
+            ("no unit", "/panels/1/fieldConfig/defaults/unit", Value::Null),
+            ("not the variable", "/panels/1/datasource/uid", json!("prometheus")),
+            ("is on another", "/panels/2/gridPos", right["panels"][1]["gridPos"].clone()),
+            ("the id of another", "/panels/2/id", right["panels"][1]["id"].clone()),
         ];
-        assert_eq!(wrong(|_| {}), Vec::<String>::new());
-        for (says, fault) in faults {
-            let wrong = wrong(fault);
+        for (says, place, value) in faults {
+            let mut board = right.clone();
+            *board.pointer_mut(place).unwrap() = value;
+            let wrong = wrong(&board);
             assert!(wrong.iter().any(|it| it.contains(says)), "{says}: {wrong:?}");
         }
     }

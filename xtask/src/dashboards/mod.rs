@@ -52,7 +52,7 @@ fn directory() -> PathBuf {
 }
 
 /// Runs `cargo xtask dashboards`.
-pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+pub(crate) fn main(args: Args) -> Result<ExitCode> {
     if args.check {
         let checked = check()?;
         return Ok(if checked { ExitCode::SUCCESS } else { ExitCode::FAILURE });

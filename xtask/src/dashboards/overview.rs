@@ -219,7 +219,7 @@ fn named(expr: &str, label: &str) -> String {
     format!(r#"label_replace({expr}, "{label}", "(no pod)", "{label}", "")"#)
 }
 
-/// A pod's name without what a ReplicaSet, StatefulSet, DaemonSet or Job appends to its own.
+/// A pod's name without what its controller (`ReplicaSet`, `StatefulSet`, `DaemonSet`, `Job`) appends to its own.
 fn workload(expr: &str) -> String {
     let cgroup = format!(r#"label_replace({expr}, "workload", "$1", "cgroup", "(.+)")"#);
     let pod = format!(r#"label_replace({cgroup}, "workload", "$1", "pod", "(.+)")"#);

@@ -161,7 +161,7 @@ mod tests {
         let whole = page("# A\n## Meaning\n## Impact\n## Look at\n## What helps\n## False alarms\n");
         assert_eq!(missing(RULE, &format!("{FIRES}{SILENT}"), &whole), Vec::<String>::new());
         let says = |wrong: Vec<String>, what: &str| {
-            assert!(wrong.len() == 1 && wrong[0].contains(what), "{what}: {wrong:?}")
+            assert!(wrong.len() == 1 && wrong[0].contains(what), "{what}: {wrong:?}");
         };
         says(missing(RULE, SILENT, &whole), "in which it fires");
         says(missing(RULE, FIRES, &whole), "in which it does not fire");

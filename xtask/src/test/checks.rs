@@ -1,7 +1,11 @@
 //! What needs no kernel: format, lints, conventions, dashboards and alerts, unit tests, commands that need no privileges.
 
 use super::Count;
-use crate::{dashboards, process, tidy};
+use crate::{
+    dashboards,
+    deploy::{self, Outcome},
+    process, tidy,
+};
 use anyhow::Result;
 use std::{process::ExitCode, time::Duration};
 
@@ -36,5 +40,22 @@ pub(super) fn run() -> Result<Count> {
     let right = dashboards::check()?;
     step.end(if right { "ok" } else { "FAILED" });
     count.add(Count::one(right));
+    count.add(deployment());
     Ok(count)
+}
+
+/// deploy/, as far as the tools for it are here.
+fn deployment() -> Count {
+    let step = process::Step::begin("deploy/ (cargo xtask deploy)");
+    let (how, count, text) = match deploy::check() {
+        Ok(Outcome::Passed(_)) => ("ok", Count::one(true), String::new()),
+        Ok(Outcome::Failed(text)) => ("FAILED", Count::one(false), text),
+        Ok(Outcome::Skipped(why)) => ("skipped", Count { skipped: 1, ..Count::default() }, why),
+        Err(error) => ("FAILED", Count::one(false), format!("{error:#}")),
+    };
+    step.end(how);
+    if !text.is_empty() {
+        eprintln!("{text}");
+    }
+    count
 }

@@ -2,12 +2,14 @@
 //!
 //! # Layout
 //! - [`checks`]: what needs no kernel: format, lints, conventions, unit tests.
+//! - [`pods`]: kills in pods of a real containerd.
 //! - [`page`]: the daemon's page in a browser, where there is one.
 //! - [`matrix`]: real OOM kills, on this machine and in VMs, judged against the kernel's own word.
 
 mod checks;
 mod matrix;
 mod page;
+mod pods;
 
 use crate::{
     kernel::Wanted,
@@ -24,6 +26,7 @@ Examples:
   cargo xtask test                      everything: checks, this machine, every kernel of the matrix
   cargo xtask test --quick              checks and this machine only
   cargo xtask test --kernel 6.12        checks, this machine and one kernel
+  cargo xtask test --kubernetes         kills in pods, where containerd and runc are installed
   cargo xtask test --kernel 6.1 --only shared --only headless
 
 The files of a failed case are kept; the verdict names them.")]
@@ -31,6 +34,9 @@ pub(crate) struct TestArgs {
     /// A kernel of the matrix: a series (6.1), a version (5.10.218) or newest; may be repeated.
     #[arg(long, value_name = "X")]
     kernel: Vec<Wanted>,
+    /// Only kills in 100 pods that a real containerd makes and deletes.
+    #[arg(long, conflicts_with_all = ["kernel", "quick", "only"])]
+    kubernetes: bool,
     /// No VMs.
     #[arg(long, conflicts_with = "kernel")]
     quick: bool,
@@ -64,15 +70,19 @@ pub(crate) fn main(args: &TestArgs) -> Result<ExitCode> {
     let begin = Instant::now();
     setup::ensure(Need::Bpf)?;
     let mut count = Count::default();
-    if args.only.is_empty() {
-        count.add(checks::run()?);
-    }
-    count.add(matrix::here(&args.only)?);
-    if args.only.is_empty() {
-        count.add(page::run()?);
-    }
-    if !args.quick {
-        count.add(matrix::kernels(&args.kernel, &args.only)?);
+    if args.kubernetes {
+        count.add(pods::run());
+    } else {
+        if args.only.is_empty() {
+            count.add(checks::run()?);
+        }
+        count.add(matrix::here(&args.only)?);
+        if args.only.is_empty() {
+            count.add(page::run()?);
+        }
+        if !args.quick {
+            count.add(matrix::kernels(&args.kernel, &args.only)?);
+        }
     }
     let Count { passed, failed, skipped } = count;
     eprintln!("\nafter {:.0} s:", begin.elapsed().as_secs_f64());

@@ -1,21 +1,14 @@
 //! Builds the programs for the guest: static, because the initramfs has no libraries.
 
-use std::{
-    env,
-    io::{BufRead as _, BufReader},
-    path::PathBuf,
-    process::Stdio,
-    sync::Mutex,
-};
+use std::{env, path::PathBuf, sync::Mutex};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::{
     process,
     setup::{self, Need},
+    static_build::{self, Machine},
 };
-
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// A program of this workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +37,7 @@ pub(crate) fn build(program: Program) -> Result<PathBuf> {
     if let Some((_, path)) = built.iter().find(|(known, _)| *known == program) {
         return Ok(path.clone());
     }
-    if env::consts::ARCH != "x86_64" {
+    if !Machine::Amd64.is_this() {
         bail!(
             "the VMs are x86-64 machines, and their programs are built natively: this machine is {}",
             env::consts::ARCH
@@ -54,32 +47,16 @@ pub(crate) fn build(program: Program) -> Result<PathBuf> {
         setup::ensure(Need::Bpf)?;
     }
     let (package, name) = program.package_and_name();
-    let target = process::workspace().join("target/guest");
-    let mut child = process::cargo()
-        .args(["build", "--release", "--target", TARGET, "--package", package, "--bin", name, "--target-dir"])
-        .arg(&target)
-        .current_dir(process::workspace())
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("starting cargo")?;
-    if let Some(stderr) = child.stderr.take() {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            // Said at every VM's start, it would only hide what the guest says.
-            if !line.trim_start().starts_with("Finished") {
-                eprintln!("{line}");
-            }
-        }
-    }
-    let status = child.wait().context("waiting for cargo")?;
-    if !status.success() {
+    let path = static_build::build(package, name, Machine::Amd64, &directory()).map_err(|error| {
         let hint =
             if program == Program::Agent { "; a VM can do without the agent (--no-agent)" } else { "" };
-        bail!("building {name} for the guest failed{hint}");
-    }
-    let path = target.join(TARGET).join("release").join(name);
+        error.context(format!("no {name} for the guest{hint}"))
+    })?;
     built.push((program, path.clone()));
     Ok(path)
+}
+
+/// Where static programs are built: the image takes the same agent.
+pub(crate) fn directory() -> PathBuf {
+    process::workspace().join("target/guest")
 }

@@ -186,6 +186,32 @@ fn no_limit_is_none() {
 }
 
 #[test]
+fn the_main_process_of_a_container_is_the_first_of_its_namespace() {
+    let of = |level, pid, reaper, parent| {
+        let path = wire::Path { rest: 0, names: [[0; wire::NAME_LEN]; wire::PATH_DEPTH] };
+        namespace_init(&wire::Victim {
+            header: wire::Header::default(),
+            how: wire::HOW_MARKED,
+            reserved: 0,
+            namespace: wire::Namespace { level, pid, reaper_cgroup_id: reaper, parent_cgroup_id: parent },
+            killed_ns: 0,
+            task: wire::Task { cgroup_id: 7, ..wire::Task::default() },
+            path,
+        })
+    };
+    assert_eq!(of(1, 1, 7, 3), Some(true), "its parent is the runtime");
+    assert_eq!(of(1, 12, 7, 7), Some(false));
+    assert_eq!(of(2, 1, 7, 7), Some(false), "a sandbox within it");
+    assert_eq!(of(2, 5, 7, 7), Some(false));
+    assert_eq!(of(1, 12, 5, 7), None, "a namespace that the pod's containers share");
+    assert_eq!(of(0, 4711, 1, 7), None, "the machine's namespace");
+    for (level, pid) in [(wire::UNKNOWN_U32, 0), (1, 0), (0, 0)] {
+        assert_eq!(of(level, pid, 0, 0), None);
+    }
+    assert_eq!(of(1, 1, 7, 0), None);
+}
+
+#[test]
 fn compaction_is_the_threads_own_and_of_late() {
     let told = |owner, end_s: u64| {
         let mut record = wire::Escalation { owner: 7, ..wire::Escalation::default() };

@@ -3,8 +3,11 @@
 //! A counter that begins with 1 is invisible to `increase()`, and one that vanishes with its container takes the kill
 //! with it. So a cgroup has its series from when it is seen until some time after it is gone. How many there may be is
 //! bounded: what finds no room is counted together.
+//!
+//! A series keeps the names that it began with: else one cgroup would have two. So one of a pod whose names are not known yet
+//! has to wait for them, for a short time.
 
-use crate::{incident::model::Role, sink::escape};
+use crate::{identity::Labels, incident::model::Role, sink::escape};
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -23,6 +26,9 @@ pub(super) const OTHER: &str = "(other)";
 pub(super) const UNKNOWN: &str = "(unknown)";
 /// Bytes of a label's value, about. A container's path has less than 200.
 const LONGEST: usize = 512;
+
+/// For so long a cgroup waits for the names of its pod. The kubelet writes them down when it has started the container.
+const PATIENCE_NS: u64 = 30_000_000_000;
 
 /// Victims by role, in the order of [`ROLES`].
 pub(super) type Victims = [u64; ROLES.len()];
@@ -48,6 +54,8 @@ pub(super) struct Cgroups {
     bounds: Bounds,
     /// By label, see [`label`].
     known: BTreeMap<String, Cgroup>,
+    /// Those that wait for names, and since when.
+    waiting: BTreeMap<String, u64>,
     other: Victims,
     unknown: Victims,
     /// Of those that were seen the last time.
@@ -57,6 +65,7 @@ pub(super) struct Cgroups {
 
 #[derive(Debug, Default)]
 struct Cgroup {
+    labels: Labels,
     victims: Victims,
     /// Absent: it is there.
     gone_ns: Option<u64>,
@@ -69,6 +78,7 @@ impl Cgroups {
         Self {
             bounds,
             known: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             other: Victims::default(),
             unknown: Victims::default(),
             without_series: 0,
@@ -76,14 +86,28 @@ impl Cgroups {
         }
     }
 
-    /// These are there, and no others are.
-    pub(super) fn seen<'a>(&mut self, paths: impl Iterator<Item = &'a str>, now_ns: u64) {
+    /// These are there, and no others are. `names` is asked for those that are new.
+    pub(super) fn seen<'a>(
+        &mut self,
+        paths: impl Iterator<Item = &'a str>,
+        now_ns: u64,
+        mut names: impl FnMut(&str) -> Labels,
+    ) {
         self.looks += 1;
         let mut new = Vec::new();
-        for label in paths.map(label) {
-            match self.known.get_mut(&label) {
-                Some(known) => (known.gone_ns, known.seen) = (None, self.looks),
-                None => new.push(label),
+        let mut waited = std::mem::take(&mut self.waiting);
+        for path in paths {
+            let label = label(path);
+            if let Some(known) = self.known.get_mut(&label) {
+                (known.gone_ns, known.seen) = (None, self.looks);
+                continue;
+            }
+            let labels = names(path);
+            let since = waited.remove(&label).unwrap_or(now_ns);
+            if labels.incomplete && now_ns.saturating_sub(since) < PATIENCE_NS {
+                self.waiting.insert(label, since);
+            } else {
+                new.push((label, labels));
             }
         }
         for cgroup in self.known.values_mut().filter(|cgroup| cgroup.seen != self.looks) {
@@ -92,25 +116,27 @@ impl Cgroups {
         self.expire(now_ns);
         self.make_room(new.len());
         self.without_series = 0;
-        for label in new {
+        for (label, labels) in new {
             if self.known.len() < self.bounds.cgroups {
-                self.known.insert(label, Cgroup { seen: self.looks, ..Cgroup::default() });
+                self.known.insert(label, Cgroup { labels, seen: self.looks, ..Cgroup::default() });
             } else {
                 self.without_series += 1;
             }
         }
     }
 
-    /// A process was killed there.
-    pub(super) fn victim(&mut self, cgroup: Option<&str>, role: Role) {
+    /// A process was killed there. `labels`: if the cgroup has no series yet.
+    pub(super) fn victim(&mut self, cgroup: Option<&str>, role: Role, labels: Labels) {
         let victims = match cgroup.map(label) {
             None => &mut self.unknown,
             Some(label) => {
                 if !self.known.contains_key(&label) {
                     self.make_room(1);
+                    self.waiting.remove(&label);
                 }
                 if self.known.len() < self.bounds.cgroups || self.known.contains_key(&label) {
-                    &mut self.known.entry(label).or_default().victims
+                    let new = || Cgroup { labels, ..Cgroup::default() };
+                    &mut self.known.entry(label).or_insert_with(new).victims
                 } else {
                     &mut self.other
                 }
@@ -123,18 +149,18 @@ impl Cgroups {
     }
 
     /// It has series from now on, if there is room.
-    fn appear(&mut self, label: &str) {
+    fn appear(&mut self, label: &str, labels: &Labels) {
         if !self.known.contains_key(label) {
             self.make_room(1);
             if self.known.len() < self.bounds.cgroups {
-                self.known.insert(label.to_owned(), Cgroup::default());
+                self.known.insert(label.to_owned(), Cgroup { labels: labels.clone(), ..Cgroup::default() });
             }
         }
     }
 
     /// All of these have series from now on.
     pub(super) fn appear_all(&mut self, others: &Self) {
-        others.known.keys().for_each(|label| self.appear(label));
+        others.known.iter().for_each(|(label, cgroup)| self.appear(label, &cgroup.labels));
     }
 
     /// Adds what others have counted.
@@ -154,6 +180,11 @@ impl Cgroups {
     pub(super) fn there(&self, path: &str) -> Option<String> {
         let label = label(path);
         self.known.get(&label).is_some_and(|cgroup| cgroup.gone_ns.is_none()).then_some(label)
+    }
+
+    /// All labels of one, by its own.
+    pub(super) fn labels<'a>(&'a self, label: &'a str) -> Vec<(&'static str, &'a str)> {
+        labels(label, self.known.get(label).map_or(&NAMELESS, |cgroup| &cgroup.labels))
     }
 
     fn expire(&mut self, now_ns: u64) {
@@ -177,9 +208,10 @@ impl Cgroups {
     }
 
     /// What is told of each, in the order of their names.
-    pub(super) fn victims(&self) -> impl Iterator<Item = (&str, &Victims)> {
-        let known = self.known.iter().map(|(label, cgroup)| (label.as_str(), &cgroup.victims));
-        known.chain([(OTHER, &self.other), (UNKNOWN, &self.unknown)])
+    pub(super) fn victims(&self) -> impl Iterator<Item = (Vec<(&'static str, &str)>, &Victims)> {
+        let known = self.known.iter().map(|(label, cgroup)| (labels(label, &cgroup.labels), &cgroup.victims));
+        let nameless = [(OTHER, &self.other), (UNKNOWN, &self.unknown)];
+        known.chain(nameless.map(|(label, victims)| (labels(label, &NAMELESS), victims)))
     }
 
     /// How many have series.
@@ -198,13 +230,16 @@ impl Cgroups {
     }
 }
 
+static NAMELESS: Labels = Labels::NONE;
+
 fn add(victims: &mut Victims, more: &Victims) {
     victims.iter_mut().zip(more).for_each(|(count, more)| *count += more);
 }
 
 /// All labels that say which cgroup it is.
-pub(super) fn labels(cgroup: &str) -> Vec<(&str, &str)> {
-    vec![("cgroup", cgroup)]
+fn labels<'a>(cgroup: &'a str, labels: &'a Labels) -> Vec<(&'static str, &'a str)> {
+    let Labels { namespace, pod, container, incomplete: _ } = labels;
+    vec![("namespace", namespace), ("pod", pod), ("container", container), ("cgroup", cgroup)]
 }
 
 /// A path as a label's value: without what a terminal would act on, and not longer than a path that anybody uses. One that
@@ -233,44 +268,80 @@ mod tests {
     }
 
     fn selected(cgroups: &Cgroups) -> Vec<(&str, u64)> {
-        cgroups.victims().map(|(label, victims)| (label, victims[0])).collect()
+        cgroups.victims().map(|(labels, victims)| (labels[3].1, victims[0])).collect()
+    }
+
+    fn nameless(_: &str) -> Labels {
+        Labels::default()
+    }
+
+    fn named(pod: &str, incomplete: bool) -> Labels {
+        Labels { namespace: "payments".into(), pod: pod.into(), container: "app".into(), incomplete }
+    }
+
+    #[test]
+    fn a_series_begins_with_its_names() {
+        let mut cgroups = table(8);
+        let names = |pod: &'static str, incomplete| move |_: &str| named(pod, incomplete);
+        cgroups.seen(["/a", "/b"].into_iter(), 0, names("", true));
+        assert_eq!(selected(&cgroups), [(OTHER, 0), (UNKNOWN, 0)]);
+        cgroups.seen(["/a", "/b"].into_iter(), 5, names("checkout", false));
+        cgroups.seen(["/a", "/b"].into_iter(), 6, names("other", false));
+        cgroups.victim(Some("/a"), Role::Selected, named("third", false));
+        let (labels, victims) = cgroups.victims().next().unwrap();
+        assert_eq!((victims[0], cgroups.number()), (1, 2));
+        let expected =
+            [("namespace", "payments"), ("pod", "checkout"), ("container", "app"), ("cgroup", "/a")];
+        assert_eq!(labels, expected);
+    }
+
+    #[test]
+    fn names_are_waited_for_a_short_time() {
+        let mut cgroups = table(8);
+        let unknown = |_: &str| named("", true);
+        cgroups.seen(["/a", "/b", "/gone"].into_iter(), 0, unknown);
+        cgroups.victim(Some("/b"), Role::Selected, named("checkout", false));
+        cgroups.seen(["/a", "/b"].into_iter(), PATIENCE_NS - 1, unknown);
+        assert_eq!(selected(&cgroups), [("/b", 1), (OTHER, 0), (UNKNOWN, 0)]);
+        cgroups.seen(["/a", "/b", "/gone"].into_iter(), PATIENCE_NS, unknown);
+        assert_eq!(selected(&cgroups), [("/a", 0), ("/b", 1), (OTHER, 0), (UNKNOWN, 0)], "one came back");
     }
 
     #[test]
     fn a_cgroup_is_there_from_when_it_is_seen_until_an_hour_after_it_is_gone() {
         let mut cgroups = table(8);
-        cgroups.seen(["/a", "/b"].into_iter(), 10);
+        cgroups.seen(["/a", "/b"].into_iter(), 10, nameless);
         assert_eq!(selected(&cgroups), [("/a", 0), ("/b", 0), (OTHER, 0), (UNKNOWN, 0)]);
-        cgroups.victim(Some("/a"), Role::Selected);
-        cgroups.seen(["/b"].into_iter(), 20);
-        cgroups.seen(["/b"].into_iter(), 20 + HOUR - 1);
+        cgroups.victim(Some("/a"), Role::Selected, Labels::default());
+        cgroups.seen(["/b"].into_iter(), 20, nameless);
+        cgroups.seen(["/b"].into_iter(), 20 + HOUR - 1, nameless);
         assert_eq!(selected(&cgroups), [("/a", 1), ("/b", 0), (OTHER, 0), (UNKNOWN, 0)]);
-        cgroups.seen(["/b"].into_iter(), 20 + HOUR);
+        cgroups.seen(["/b"].into_iter(), 20 + HOUR, nameless);
         assert_eq!(selected(&cgroups), [("/b", 0), (OTHER, 0), (UNKNOWN, 0)]);
     }
 
     #[test]
     fn one_that_comes_back_goes_on_counting() {
         let mut cgroups = table(8);
-        cgroups.victim(Some("/a"), Role::Selected);
-        cgroups.seen([].into_iter(), 0);
-        cgroups.seen(["/a"].into_iter(), HOUR - 1);
-        cgroups.seen(["/a"].into_iter(), 3 * HOUR);
-        cgroups.victim(Some("/a"), Role::Group);
-        assert_eq!(cgroups.victims().next(), Some(("/a", &[1, 1, 0, 0])));
+        cgroups.victim(Some("/a"), Role::Selected, Labels::default());
+        cgroups.seen([].into_iter(), 0, nameless);
+        cgroups.seen(["/a"].into_iter(), HOUR - 1, nameless);
+        cgroups.seen(["/a"].into_iter(), 3 * HOUR, nameless);
+        cgroups.victim(Some("/a"), Role::Group, Labels::default());
+        assert_eq!(cgroups.victims().next().unwrap().1, &[1, 1, 0, 0]);
     }
 
     #[test]
     fn what_finds_no_room_is_counted_together() {
         let mut cgroups = table(2);
-        cgroups.seen(["/a", "/b", "/c", "/d"].into_iter(), 0);
+        cgroups.seen(["/a", "/b", "/c", "/d"].into_iter(), 0, nameless);
         assert_eq!((cgroups.number(), cgroups.without_series()), (2, 2));
         for cgroup in [Some("/a"), Some("/c"), Some("/e"), None] {
-            cgroups.victim(cgroup, Role::Selected);
+            cgroups.victim(cgroup, Role::Selected, Labels::default());
         }
         assert_eq!(selected(&cgroups), [("/a", 1), ("/b", 0), (OTHER, 2), (UNKNOWN, 1)]);
         // The one that is gone without a kill makes room; the one with a kill stays.
-        cgroups.seen(["/c", "/d"].into_iter(), 1);
+        cgroups.seen(["/c", "/d"].into_iter(), 1, nameless);
         assert_eq!(selected(&cgroups), [("/a", 1), ("/c", 0), (OTHER, 2), (UNKNOWN, 1)]);
         assert_eq!((cgroups.number(), cgroups.without_series()), (2, 1));
     }
@@ -278,10 +349,10 @@ mod tests {
     #[test]
     fn the_oldest_of_the_idle_ones_goes_first() {
         let mut cgroups = table(3);
-        cgroups.seen(["/x", "/a", "/b"].into_iter(), 0);
-        cgroups.seen(["/a", "/b"].into_iter(), 1);
-        cgroups.seen(["/b"].into_iter(), 2);
-        cgroups.victim(Some("/new"), Role::Selected);
+        cgroups.seen(["/x", "/a", "/b"].into_iter(), 0, nameless);
+        cgroups.seen(["/a", "/b"].into_iter(), 1, nameless);
+        cgroups.seen(["/b"].into_iter(), 2, nameless);
+        cgroups.victim(Some("/new"), Role::Selected, Labels::default());
         assert_eq!(selected(&cgroups)[..3], [("/a", 0), ("/b", 0), ("/new", 1)]);
     }
 

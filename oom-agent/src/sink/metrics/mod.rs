@@ -25,6 +25,7 @@ pub use kernel_kills::KernelKills;
 pub use recovered::Recovered;
 pub use scrape::Scrape;
 
+use crate::identity::{Labels, UnresolvedCounts};
 use crate::incident::model::{Decision, Incident, Level, Rule, ScopeKind};
 use cgroups::Cgroups;
 use diagnoses::Diagnoses;
@@ -64,6 +65,8 @@ pub struct Counts {
     pub missed_log_records: u64,
     /// Calls of the OOM killer that found nothing to kill.
     pub none_killable: u64,
+    /// Names that were not known, by reason.
+    pub unresolved: UnresolvedCounts,
     /// The kernel's log is read.
     pub reads_log: bool,
     /// Records of the kernel's log that were overwritten between the agent's last run and this one.
@@ -189,7 +192,7 @@ impl Metrics {
             scope.last = Last::of(incident);
         }
         for victim in &incident.victims {
-            self.cgroups.victim(victim.cgroup.as_deref(), victim.role);
+            self.cgroups.victim(victim.cgroup.as_deref(), victim.role, Labels::of(&victim.identity));
             observe(&self.exit, victim.exit_after_ns);
         }
         for diagnosis in &incident.diagnosis {
@@ -201,9 +204,14 @@ impl Metrics {
     }
 
     /// These memory cgroups are there now, and no others: paths as the kernel writes them. They have series from now on,
-    /// and those that are not among them for as long as [`Bounds`] say.
-    pub fn cgroups<'a>(&mut self, paths: impl Iterator<Item = &'a str>, now_ns: u64) {
-        self.cgroups.seen(paths, now_ns);
+    /// and those that are not among them for as long as [`Bounds`] say. `names`: what a new one is called.
+    pub fn cgroups<'a>(
+        &mut self,
+        paths: impl Iterator<Item = &'a str>,
+        now_ns: u64,
+        names: impl FnMut(&str) -> Labels,
+    ) {
+        self.cgroups.seen(paths, now_ns, names);
     }
 
     /// What the agent counts itself.

@@ -6,6 +6,7 @@
 //! and some time after the first one they are added.
 
 use super::{Bounds, Last, Metrics, SCOPES, Scope, cgroups::Cgroups};
+use crate::identity::Labels;
 use crate::incident::model::Incident;
 
 /// From the first scrape until they are counted: whoever scrapes, one after the other, has seen the counters without them.
@@ -43,7 +44,7 @@ impl Recovered {
             *scope = Scope { incidents: scope.incidents + 1, last: Last::of(incident) };
         }
         for victim in &incident.victims {
-            self.cgroups.victim(victim.cgroup.as_deref(), victim.role);
+            self.cgroups.victim(victim.cgroup.as_deref(), victim.role, Labels::of(&victim.identity));
         }
     }
 }
@@ -110,7 +111,9 @@ mod tests {
             };
             (
                 value("oom_incidents_total{scope=\"memcg\"}"),
-                value(&format!("oom_victims_total{{cgroup=\"{cgroup}\",role=\"selected\"}}")),
+                value(&format!(
+                    "oom_victims_total{{namespace=\"\",pod=\"\",container=\"\",cgroup=\"{cgroup}\",role=\"selected\"}}"
+                )),
                 value("oom_agent_recovered_incidents"),
             )
         };

@@ -1,7 +1,7 @@
 //! What is read when somebody scrapes: reclaim, cgroups and their limits, who would be next, the agent's own process.
 
 use super::{
-    Metrics, cgroups,
+    Metrics,
     text::{Text, labelled, plain, sample},
 };
 use crate::{
@@ -38,7 +38,7 @@ impl Metrics {
 
     pub(super) fn limits(&self, text: &mut Text) {
         let all = || self.scrape.standings.iter();
-        let of = |cgroup: &str, value: f64| labelled(&cgroups::labels(cgroup), value);
+        let of = |cgroup: &str, value: f64| labelled(&self.cgroups.labels(cgroup), value);
         text.gauge(
             "oom_cgroup_memory_usage_bytes",
             "Memory in use by a cgroup that has a limit of its own, with its page cache (memory.current, v1: \

@@ -2,10 +2,10 @@
 
 use super::{
     Metrics, SCOPES,
-    cgroups::{self, ROLES},
+    cgroups::ROLES,
     text::{Text, labelled, plain, sample},
 };
-use crate::incident::model::Level;
+use crate::{identity::names::Unresolved, incident::model::Level};
 use prometheus::core::Collector as _;
 
 impl Metrics {
@@ -20,6 +20,7 @@ impl Metrics {
         self.limits(&mut text);
         self.agent(&mut text);
         self.lost(&mut text);
+        self.unresolved(&mut text);
         self.stored(&mut text);
         self.http(&mut text);
         self.own(&mut text);
@@ -42,11 +43,12 @@ impl Metrics {
         text.counter(
             "oom_victims_total",
             "Processes that died of the OOM killer's decisions, by their own memory cgroup and why they had to die. \
-             \"(other)\": cgroups beyond the bound on series; \"(unknown)\": the cgroup was not seen.",
-            cgroups.victims().flat_map(|(cgroup, victims)| {
+             \"(other)\": cgroups beyond the bound on series; \"(unknown)\": the cgroup was not seen. namespace, pod and \
+             container are empty where there is no pod, or its names were not known when the series began.",
+            cgroups.victims().flat_map(|(labels, victims)| {
                 let roles = ROLES.iter().zip(victims);
                 roles.map(move |((_, role), count)| {
-                    let mut labels = cgroups::labels(cgroup);
+                    let mut labels = labels.clone();
                     labels.push(("role", *role));
                     labelled(&labels, *count)
                 })
@@ -164,6 +166,19 @@ impl Metrics {
             "Records of the kernel's log that were overwritten between the agent's last run (or boot) and its start: kills \
              that they told of are not known. 0 at its first start ever.",
             plain(counts.overwritten_log_records),
+        );
+    }
+
+    fn unresolved(&self, text: &mut Text) {
+        text.counter(
+            "oom_identity_unresolved_total",
+            "Names of pods and containers that were not known when an incident was told, of the cgroup that was full and of \
+             those of victims: nothing that names pods can be read (no_source), the pod or the container is not among what was \
+             read, or it is not of Kubernetes, and nobody is asked (not_kubernetes).",
+            Unresolved::ALL
+                .iter()
+                .zip(self.counts.unresolved)
+                .map(|(why, count)| sample([("reason", why.name())], count)),
         );
     }
 

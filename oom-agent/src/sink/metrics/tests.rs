@@ -21,6 +21,10 @@ fn text(metrics: &mut Metrics) -> String {
     String::from_utf8(metrics.text()).unwrap()
 }
 
+fn nameless(_: &str) -> Labels {
+    Labels::NONE
+}
+
 fn scrape() -> Scrape {
     let work = Work { rounds: 31, ns: 1_250_000_000, scanned_pages: Some(9_000), reclaimed_pages: 700 };
     let kswapd = Kswapd { wakes: 3, sleeps: 2, scanned_pages: Some(80), reclaimed_pages: Some(70) };
@@ -62,7 +66,7 @@ fn scrape() -> Scrape {
 /// Everything that can be in it, hostile names too.
 fn all() -> Metrics {
     let mut metrics = Metrics::new(about(), Bounds::default()).unwrap();
-    metrics.cgroups(["/", "/demo", "/never/killed", "/\"quoted\"\\x2d\n{}"].into_iter(), 0);
+    metrics.cgroups(["/", "/demo", "/never/killed", "/\"quoted\"\\x2d\n{}"].into_iter(), 0, nameless);
     for (name, mut incident) in samples::all() {
         if name == "extreme" {
             // As many digits as it may have, not the golden's business.
@@ -75,6 +79,7 @@ fn all() -> Metrics {
         lost_bulk: 5_000,
         missed_log_records: 70,
         none_killable: 42,
+        unresolved: [1, 2, 3, 4],
         reads_log: true,
         overwritten_log_records: 1_234,
         kernel: KernelKills { kills: Some(99), unexplained: Some(-1), open: 2, cgroups_that_differ: 1 },
@@ -88,7 +93,7 @@ fn all() -> Metrics {
 #[test]
 fn at_the_start_everything_that_can_be_counted_is_zero() {
     let mut metrics = Metrics::new(about(), Bounds::default()).unwrap();
-    metrics.cgroups(["/demo"].into_iter(), 0);
+    metrics.cgroups(["/demo"].into_iter(), 0, nameless);
     expect_file!["goldens/start.txt"].assert_eq(&text(&mut metrics));
 }
 

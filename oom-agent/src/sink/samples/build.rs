@@ -1,5 +1,7 @@
 //! Pieces of which sample incidents are made.
 
+use crate::identity::fill;
+use crate::identity::names::{ContainerName, Names, PodName};
 use crate::incident::escalation::{
     Compacted, Escalation, Kswapd, Pressure, Pressures, RetryZone, Window, Work,
 };
@@ -8,6 +10,7 @@ use crate::incident::model::{
     Scope, ScopeKind, Trigger, Victim,
 };
 use crate::incident::state::{CgroupState, MachineState, Source, State};
+use std::sync::Arc;
 
 pub(crate) const KIB: u64 = 1 << 10;
 pub(crate) const MIB: u64 = 1 << 20;
@@ -64,7 +67,9 @@ pub(crate) fn victim(of: &Candidate, role: Role) -> Victim {
         comm: of.comm.clone(),
         uid: of.uid,
         role,
+        main_process: None,
         cgroup: of.cgroup.clone(),
+        identity: of.identity.clone(),
         memory: of.memory,
         oom_score_adj: of.oom_score_adj,
         killed_boottime_ns: Some(START_NS + 5_000_000),
@@ -246,6 +251,7 @@ impl Sample {
                 tid: Some(it.tid),
                 comm: it.comm.clone(),
                 cgroup: it.cgroup.clone().or_else(|| self.cgroup.clone()),
+                identity: it.identity.clone(),
                 gfp_mask: Some(0xcc0),
                 gfp_flags: vec![],
                 order: Some(0),
@@ -337,4 +343,20 @@ pub(crate) fn pod_state(pod: &str, container: &str) -> State {
         }),
         files_read_after_ns: Some(1_400_000),
     }
+}
+
+/// Every pod and container with names.
+pub(crate) fn named(incident: &mut Incident, namespace: &str, pod: &str, container: &str) {
+    let names = Arc::new(PodName { namespace: namespace.into(), name: pod.into() });
+    fill::names(incident, |identity| {
+        let mut known = Names::default();
+        if let Some(pod) = &identity.pod {
+            known.pod(&pod.uid, PodName::clone(&names));
+        }
+        if let Some(it) = &identity.container {
+            let name = Some(container.to_owned());
+            known.container(&it.id, ContainerName { pod: Arc::clone(&names), name, image: None });
+        }
+        known.name(identity)
+    });
 }

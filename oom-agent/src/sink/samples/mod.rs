@@ -111,6 +111,8 @@ pub(crate) fn pod() -> Incident {
     incident.recovery =
         Some(Recovery { kill_number: Some(4), kills_seconds: Some(366.4), ..gave_back(462 * MIB, 50 * MIB) });
     incident.state = Some(build::pod_state(POD, CONTAINER));
+    incident.victims[0].main_process = Some(true);
+    build::named(&mut incident, "payments", "checkout-7c9f", "app");
     incident
 }
 

@@ -1,6 +1,7 @@
 //! The table of those whom the kernel looked at.
 
-use super::{Page, Show, words};
+use super::{Page, Show, whose, words};
+use crate::incident::identity::Identity;
 use crate::incident::model::{Candidate, ExemptReason, Incident, PointsSource, Rule};
 use crate::sink::table::{Cell, Column, Fit, Row, Table};
 use crate::sink::text::{Line, Prose, Tone};
@@ -24,6 +25,7 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
         };
         let sheet = Sheet {
             base: incident.scope.cgroup.as_deref(),
+            full: &incident.scope.identity,
             total_pages: incident.total_pages,
             marks: &marks,
             alarm: &killed,
@@ -98,6 +100,8 @@ fn resident(candidate: &Candidate) -> u64 {
 pub(crate) struct Sheet<'a> {
     /// The cgroup that others are shown relative to.
     pub(crate) base: Option<&'a str>,
+    /// Whose that is.
+    pub(crate) full: &'a Identity,
     /// What `oom_score_adj` is a share of.
     pub(crate) total_pages: Option<u64>,
     /// Words behind a row.
@@ -118,7 +122,7 @@ pub(crate) struct Ranks<'a> {
 }
 
 pub(crate) fn table(sheet: &Sheet<'_>, shown: &[&Candidate]) -> Table {
-    let Sheet { base, total_pages, marks, alarm, ranks } = *sheet;
+    let Sheet { base, full, total_pages, marks, alarm, ranks } = *sheet;
     let elsewhere = shown.iter().any(|it| it.cgroup.is_some() && it.cgroup.as_deref() != base);
     let parts = shown.iter().any(|it| it.memory.anon_bytes.is_some());
     let computed = shown.iter().any(|it| it.points_source == Some(PointsSource::Computed));
@@ -127,7 +131,9 @@ pub(crate) fn table(sheet: &Sheet<'_>, shown: &[&Candidate]) -> Table {
     columns.extend([Column::right("PID"), Column::left("COMMAND").fit(Fit::Cut(12))]);
     columns.push(Column::right("UID").rank(5));
     if elsewhere {
-        columns.push(Column::left("CGROUP").fit(Fit::Path(24)).rank(4));
+        let named = shown.iter().all(|it| whose::cell(&it.identity, full).is_some());
+        let title = if named { "CONTAINER" } else { "CGROUP" };
+        columns.push(Column::left(title).fit(Fit::Path(24)).rank(4));
     }
     if parts {
         // What points are made of says more of a ranking than what memory is made of.
@@ -154,11 +160,12 @@ pub(crate) fn table(sheet: &Sheet<'_>, shown: &[&Candidate]) -> Table {
         cells.extend([candidate.pid.to_string().into(), escape::name(&candidate.comm).into()]);
         cells.push(candidate.uid.map_or("?".to_owned(), |uid| uid.to_string()).into());
         if elsewhere {
-            let home = candidate
-                .cgroup
-                .as_deref()
-                .map_or("?".into(), |it| path::relative(&path::shown(it), base.map(path::shown).as_deref()));
-            cells.push(home.into());
+            let path = || {
+                let path = path::shown(candidate.cgroup.as_deref()?);
+                Some(path::relative(&path, base.map(path::shown).as_deref()))
+            };
+            let home = whose::cell(&candidate.identity, full).or_else(path);
+            cells.push(home.unwrap_or("?".to_owned()).into());
         }
         let memory = &candidate.memory;
         if parts {

@@ -1,6 +1,7 @@
 //! Which level of the hierarchy is full, and who filled it.
 
-use super::Page;
+use super::{Page, whose};
+use crate::incident::identity::Identity;
 use crate::incident::model::{Incident, ScopeKind};
 use crate::incident::state::{CgroupState, MachineState, State};
 use crate::sink::text::{Line, Prose, Tone};
@@ -21,26 +22,27 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
     let memcg = incident.scope.kind == Some(ScopeKind::Memcg);
     let mut lines = Vec::new();
     if memcg {
-        lines.extend(full(state, page));
+        lines.extend(full(incident, state, page));
         lines.extend(above(state, page));
     } else {
-        lines.extend(filled(state, page, "filled by"));
+        lines.extend(filled(state, &incident.scope.identity, page, "filled by"));
         lines.extend(state.machine.iter().flat_map(|machine| promised(machine, page)));
     }
     lines
 }
 
 /// The full one and its largest children.
-fn full(state: &State, page: &Page) -> Vec<Line> {
-    filled(state, page, "full here, filled by")
+fn full(incident: &Incident, state: &State, page: &Page) -> Vec<Line> {
+    filled(state, &incident.scope.identity, page, "full here, filled by")
 }
 
-fn filled(state: &State, page: &Page, begin: &str) -> Vec<Line> {
+fn filled(state: &State, scope: &Identity, page: &Page, begin: &str) -> Vec<Line> {
     let used = |child: &&CgroupState| child.usage_bytes.is_some_and(|bytes| bytes > 0);
     let mut prose = Prose::new();
     for (index, child) in state.children.iter().filter(used).take(NAMED).enumerate() {
         prose.say(Tone::Plain, if index == 0 { begin } else { "," });
-        let name = path::shorten(path::leaf(&path::shown(&child.cgroup)), NAME);
+        let leaf = || path::shorten(path::leaf(&path::shown(&child.cgroup)), NAME);
+        let name = whose::cell(&child.identity, scope).unwrap_or_else(leaf);
         prose.say(Tone::Plain, " ");
         prose.atom(Tone::Plain, &format!("{name} {}", units::maybe_bytes(child.usage_bytes)));
     }

@@ -1,7 +1,7 @@
 //! The first lines: when and where it was, and what happened in plain words.
 
 use super::words::{self, who};
-use super::{PROSE, Page};
+use super::{PROSE, Page, whose};
 use crate::incident::model::{Incident, Level, Rule, ScopeKind, Victim};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
@@ -97,7 +97,9 @@ pub(super) fn sentence(incident: &Incident) -> Prose {
             prose.say(Tone::Strong, &format!(": {}.", cause(incident, None)));
         }
         Some(Rule::AlreadyDying) => {
-            subject(&mut prose, incident);
+            if subject(&mut prose, incident) {
+                prose.say(Tone::Strong, ",");
+            }
             // `__oom_kill_process` finds no memory any more: no victim is marked.
             let dying = if incident.victims.is_empty() {
                 " was exiting already, so nothing was killed: "
@@ -113,18 +115,20 @@ pub(super) fn sentence(incident: &Incident) -> Prose {
     prose
 }
 
-/// Names the victim, also if only the decision was seen.
+/// Names the victim, also if only the decision was seen. Whether that was more than a name, so that a comma has to follow.
 fn subject(prose: &mut Prose, incident: &Incident) -> bool {
     let chosen = incident.decision.as_ref();
     if let Some(victim) = words::main_victim(incident) {
         prose.atom(Tone::Alarm, &who(&victim.comm, victim.pid));
+        let place = whose::of_victim(victim);
+        prose.say(Tone::Strong, &place);
+        return !place.is_empty();
     } else if let Some((comm, pid)) = chosen.and_then(|it| Some((it.comm.as_deref()?, it.pid?))) {
         prose.atom(Tone::Alarm, &who(comm, pid));
     } else {
         prose.say(Tone::Strong, "A process that was not seen");
-        return false;
     }
-    true
+    false
 }
 
 fn killed(prose: &mut Prose, incident: &Incident) {
@@ -136,9 +140,11 @@ fn killed(prose: &mut Prose, incident: &Incident) {
         );
         return;
     }
-    subject(prose, incident);
-    if let Some(size) = victim.and_then(size) {
-        prose.say(Tone::Strong, &format!(", {size},"));
+    let placed = subject(prose, incident);
+    match victim.and_then(size) {
+        Some(size) => drop(prose.say(Tone::Strong, &format!(", {size},"))),
+        None if placed => drop(prose.say(Tone::Strong, ",")),
+        None => {}
     }
     let others = incident.victims.len().saturating_sub(1) as u64;
     if others == 0 {
@@ -201,6 +207,9 @@ fn memcg_cause(incident: &Incident, victim: Option<&Victim>) -> String {
 }
 
 fn full_cgroup(incident: &Incident, victim: Option<&Victim>) -> String {
+    if let Some(full) = whose::full(incident, victim) {
+        return full;
+    }
     let Some(full) = incident.scope.cgroup.as_deref() else { return "a memory cgroup".to_owned() };
     let full = path::shown(full);
     let named = if escape::width(&full) <= 36 {

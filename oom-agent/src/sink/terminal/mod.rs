@@ -12,6 +12,7 @@
 //! - `why`: the decision in words.
 //! - `diagnosis`: what led to it and what helps.
 //! - `missing`: what was not seen.
+//! - `whose`: containers, pods and units in words.
 //! - `words`: names and phrases that they share.
 
 mod before;
@@ -27,6 +28,7 @@ mod missing;
 mod sections;
 pub mod style;
 pub(crate) mod victims;
+pub(crate) mod whose;
 mod why;
 pub(crate) mod words;
 pub(crate) mod zones;

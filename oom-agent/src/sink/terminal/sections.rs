@@ -1,6 +1,6 @@
 //! Where it was, who asked.
 
-use super::{PROSE, Page, filled, words};
+use super::{PROSE, Page, filled, whose, words};
 use crate::incident::model::{Incident, ScopeKind};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
@@ -19,6 +19,9 @@ pub(super) fn place(incident: &Incident, page: &Page) -> Vec<Line> {
         None => "? (which limit was hit was not seen)".to_owned(),
     };
     let mut lines = vec![Line::new(Tone::Plain, escape::cut(&text, page.room()))];
+    if let Some(text) = whose::line(&scope.identity) {
+        lines.push(Line::new(Tone::Plain, escape::cut(&text, page.room())));
+    }
     if scope.kind == Some(ScopeKind::Memcg) || !incident.limits.is_empty() {
         lines.push(Line::new(Tone::Plain, limits(incident)));
     }
@@ -54,17 +57,23 @@ fn limits(incident: &Incident) -> String {
 /// Cgroups of the victims, where they are not the full one.
 fn homes(incident: &Incident, page: &Page) -> Vec<Line> {
     let base = incident.scope.cgroup.as_deref();
-    let mut homes: Vec<&str> = Vec::new();
-    for home in incident.victims.iter().filter_map(|victim| victim.cgroup.as_deref()) {
-        if !homes.contains(&home) && Some(home) != base {
-            homes.push(home);
+    let mut homes: Vec<(&str, Option<String>)> = Vec::new();
+    for victim in &incident.victims {
+        let Some(home) = victim.cgroup.as_deref().filter(|home| Some(*home) != base) else { continue };
+        if !homes.iter().any(|(known, _)| *known == home) {
+            homes.push((home, whose::cell(&victim.identity, &incident.scope.identity)));
         }
     }
     let more = homes.len().saturating_sub(3);
     let mut lines = Vec::new();
-    for home in homes.iter().take(3) {
+    for (home, name) in homes.iter().take(3) {
         let shown = path::relative(&path::shown(home), base.map(path::shown).as_deref());
-        lines.push(Line::new(Tone::Plain, format!("victim in {}", path::shorten(&shown, page.room() - 10))));
+        let begin = match name {
+            Some(name) => escape::cut(&format!("victim in container {name}, "), page.room() / 2).into_owned(),
+            None => "victim in ".to_owned(),
+        };
+        let shown = path::shorten(&shown, page.room() - escape::width(&begin));
+        lines.push(Line::new(Tone::Plain, begin + &shown));
     }
     if more > 0 {
         lines.push(Line::new(
@@ -108,7 +117,9 @@ pub(super) fn asked(incident: &Incident, page: &Page) -> Vec<Line> {
     prose.say(Tone::Plain, ", ").atom(Tone::Plain, &format!("oom_score_adj {adj}"));
     let base = incident.scope.cgroup.as_deref();
     if let Some(cgroup) = trigger.cgroup.as_deref().filter(|cgroup| Some(*cgroup) != base) {
-        let shown = path::relative(&path::shown(cgroup), base.map(path::shown).as_deref());
+        let name = whose::cell(&trigger.identity, &incident.scope.identity);
+        let path = || path::relative(&path::shown(cgroup), base.map(path::shown).as_deref());
+        let shown = name.map_or_else(path, |name| format!("container {name}"));
         prose.say(Tone::Plain, ", in ");
         prose.atom(Tone::Plain, &path::shorten(&shown, page.room().min(PROSE) - 3));
     }

@@ -1,6 +1,6 @@
 //! The table of those who died.
 
-use super::{Page, words};
+use super::{Page, whose, words};
 use crate::incident::model::{Incident, Role, Rule, Victim};
 use crate::sink::table::{Column, Fit, Table};
 use crate::sink::text::{Line, Tone};
@@ -51,8 +51,13 @@ pub(super) fn lines(incident: &Incident, page: &Page) -> Vec<Line> {
     });
     column(Column::left("ROLE"), &|victim| role(victim.role).to_owned());
     if any(|victim| victim.cgroup.is_some()) && !victims.iter().all(|it| it.cgroup == incident.scope.cgroup) {
-        column(Column::left("CGROUP").fit(Fit::Path(30)).rank(4), &|victim| match victim.cgroup.as_deref() {
-            Some(cgroup) => path::relative(&path::shown(cgroup), base.as_deref()),
+        let name = |victim: &Victim| whose::cell(&victim.identity, &incident.scope.identity);
+        let named = victims.iter().all(|victim| name(victim).is_some());
+        let title = if named { "CONTAINER" } else { "CGROUP" };
+        column(Column::left(title).fit(Fit::Path(30)).rank(4), &|victim| match victim.cgroup.as_deref() {
+            Some(cgroup) => {
+                name(victim).unwrap_or_else(|| path::relative(&path::shown(cgroup), base.as_deref()))
+            }
             None => "?".to_owned(),
         });
     }

@@ -22,9 +22,12 @@ fn kmsg(from: From) -> Option<Kmsg> {
 
 #[test]
 fn errors_say_what_helps() {
-    for (errno, help) in
-        [(Errno::PERM, "dmesg_restrict"), (Errno::NOENT, "--device=/dev/kmsg"), (Errno::ACCESS, "container")]
-    {
+    for (errno, help) in [
+        (Errno::PERM, "dmesg_restrict"),
+        (Errno::PERM, "list of devices"),
+        (Errno::NOENT, "--device=/dev/kmsg"),
+        (Errno::ACCESS, "SELinux"),
+    ] {
         let advice = open_advice(errno);
         assert!(advice.contains(help) && advice.contains(PATH), "{advice}");
     }

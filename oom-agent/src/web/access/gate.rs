@@ -30,7 +30,9 @@ pub(in crate::web) async fn gate(State(app): State<App>, request: Request, next:
     let verdict = match (guarded, credentials) {
         (None, _) if rules.users.is_empty() => Verdict::Yes,
         (Some(token), Some(credentials)) => token.check(&credentials),
-        (None, Some(Credentials::Basic(user, password))) => rules.users.check(&user, &password).await,
+        (None, Some(Credentials::Basic(user, password))) => {
+            rules.users.check(&user, &password, &app.worker).await
+        }
         (_, None) | (None, Some(Credentials::Bearer(_))) => Verdict::No,
     };
     let api = crate::web::api::has(path);

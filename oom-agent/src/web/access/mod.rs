@@ -12,7 +12,7 @@ mod gate;
 mod tls;
 mod users;
 
-use crate::note::note;
+use crate::note::{note, warn};
 use anyhow::{Context as _, Result, ensure};
 use axum::http::{HeaderName, HeaderValue};
 pub(super) use gate::gate;
@@ -150,7 +150,7 @@ impl State {
         }
         match self.load(access) {
             Ok(()) => note("certificates, passwords and tokens have changed: the new ones hold"),
-            Err(error) => note(&format!("the old certificates, passwords and tokens hold: {error:#}")),
+            Err(error) => warn(&format!("the old certificates, passwords and tokens hold: {error:#}")),
         }
     }
 
@@ -213,7 +213,6 @@ fn read_token(path: &Path) -> Result<Token> {
 fn read(path: &Path) -> Result<Vec<u8>> {
     let said = |error: &std::io::Error| {
         let advice = match error.kind() {
-            ErrorKind::NotFound => ": there is no such file",
             ErrorKind::PermissionDenied => ": let the user that oom-agent runs as read it",
             _ => "",
         };

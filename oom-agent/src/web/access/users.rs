@@ -1,5 +1,6 @@
 //! Who may come in: passwords (bcrypt) and the token. Nothing that is compared here tells by its time what was right.
 
+use crate::web::worker::Worker;
 use anyhow::{Context as _, Result};
 use axum::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -9,10 +10,10 @@ use ring::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use tokio::{sync::Semaphore, time::timeout};
 
 /// Passwords that are known to be right, so that not every scrape costs a bcrypt.
 const KNOWN: usize = 64;
@@ -62,12 +63,12 @@ pub(super) struct Users {
     /// Of what was right, the latest at the end: names and passwords by a key that nobody else has.
     known: Mutex<VecDeque<[u8; 32]>>,
     /// bcrypt is slow on purpose: one at a time.
-    bcrypt: Arc<Semaphore>,
+    bcrypt: Semaphore,
 }
 
 impl Users {
     pub(super) fn new(hashes: BTreeMap<String, String>) -> Result<Self> {
-        Ok(Self { hashes, key: key()?, known: Mutex::default(), bcrypt: Arc::new(Semaphore::new(1)) })
+        Ok(Self { hashes, key: key()?, known: Mutex::default(), bcrypt: Semaphore::new(1) })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -75,7 +76,7 @@ impl Users {
     }
 
     /// Whether somebody has this name and this password.
-    pub(super) async fn check(&self, user: &str, password: &str) -> Verdict {
+    pub(super) async fn check(&self, user: &str, password: &str, worker: &Worker) -> Verdict {
         let tag = self.tag(user, password);
         if self.knows(&tag) {
             return Verdict::Yes;
@@ -83,19 +84,15 @@ impl Users {
         // For a name that nobody has it takes as long.
         let hash = self.hashes.get(user);
         let Some(some) = hash.or_else(|| self.hashes.values().next()).cloned() else { return Verdict::No };
-        let Ok(Ok(turn)) = timeout(WAIT, Arc::clone(&self.bcrypt).acquire_owned()).await else {
+        let Ok(Ok(_turn)) = timeout(WAIT, self.bcrypt.acquire()).await else {
             return Verdict::Busy;
         };
         if self.knows(&tag) {
             return Verdict::Yes;
         }
         let password = password.to_owned();
-        // It goes on, and keeps its turn, where who asked has gone.
-        let checked = spawn_blocking(move || {
-            let _turn = turn;
-            bcrypt::verify(password, &some).unwrap_or(false)
-        });
-        let right = checked.await.unwrap_or(false) && hash.is_some();
+        let checked = worker.run(move || bcrypt::verify(password, &some).unwrap_or(false)).await;
+        let right = checked.unwrap_or(false) && hash.is_some();
         if right {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             if known.len() == KNOWN {
@@ -167,10 +164,10 @@ mod tests {
 
     #[tokio::test]
     async fn names_and_passwords_belong_together() {
-        let users = users();
+        let (users, worker) = (users(), Worker::start().unwrap());
         for _ in 0..2 {
-            assert_eq!(users.check("alice", "secret").await, Verdict::Yes);
-            assert_eq!(users.check("bob", "hidden").await, Verdict::Yes);
+            assert_eq!(users.check("alice", "secret", &worker).await, Verdict::Yes);
+            assert_eq!(users.check("bob", "hidden", &worker).await, Verdict::Yes);
             for (user, password) in [
                 ("alice", "hidden"),
                 ("alice", ""),
@@ -181,7 +178,7 @@ mod tests {
                 ("alic", "esecret"),
                 ("alices", "ecret"),
             ] {
-                assert_eq!(users.check(user, password).await, Verdict::No, "{user} {password}");
+                assert_eq!(users.check(user, password, &worker).await, Verdict::No, "{user} {password}");
             }
         }
         assert_eq!(users.known.lock().unwrap().len(), 2, "only what is right is kept");
@@ -189,27 +186,28 @@ mod tests {
 
     #[tokio::test]
     async fn a_right_password_costs_one_bcrypt() {
+        let worker = Worker::start().unwrap();
         let users = Users::new([("a".into(), bcrypt::hash("x", 9).unwrap())].into()).unwrap();
         let began = Instant::now();
-        assert_eq!(users.check("a", "x").await, Verdict::Yes);
+        assert_eq!(users.check("a", "x", &worker).await, Verdict::Yes);
         let first = began.elapsed();
         let began = Instant::now();
         for _ in 0..20 {
-            assert_eq!(users.check("a", "x").await, Verdict::Yes);
+            assert_eq!(users.check("a", "x", &worker).await, Verdict::Yes);
         }
         assert!(began.elapsed() < first, "{:?} {first:?}", began.elapsed());
     }
 
     #[tokio::test]
     async fn what_is_known_is_bounded() {
-        let users = users();
+        let (users, worker) = (users(), Worker::start().unwrap());
         for number in 0..KNOWN as u8 + 5 {
             let mut known = users.known.lock().unwrap();
             if known.len() < KNOWN {
                 known.push_back([number; 32]);
             }
         }
-        assert_eq!(users.check("alice", "secret").await, Verdict::Yes);
+        assert_eq!(users.check("alice", "secret", &worker).await, Verdict::Yes);
         assert_eq!(users.known.lock().unwrap().len(), KNOWN);
     }
 

@@ -3,7 +3,7 @@
 use super::{events::ROOM_KIB, listed::Listed, query::Query};
 use crate::{
     explain::when::{When, Window},
-    filter::{Filter, Selection},
+    filter::{Filter, Selection, WhereArgs},
     incident::id,
     sink::json,
     store::{Most, Page},
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery, State, rejection::PathRejection},
     http::{HeaderValue, header::CONTENT_TYPE},
     response::{IntoResponse as _, Response},
 };
@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const LIST_KIB: u16 = 1536;
 /// Parameters of a list.
 pub(super) const PARAMETERS: &[&str] =
-    &["before", "limit", "since", "until", "cgroup", "victim", "scope", "diagnosis"];
+    &["before", "limit", "since", "until", "cgroup", "pod", "namespace", "victim", "scope", "diagnosis"];
 
 /// `/api/v1/incidents`.
 pub(super) async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
@@ -48,10 +48,12 @@ pub(super) async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> R
 /// `/api/v1/incidents/{id}`: the whole JSON.
 pub(super) async fn one(
     State(app): State<App>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Query::parse(query.as_deref(), &[])?;
+    // What is not UTF-8 is none either.
+    let Path(id) = id.unwrap_or(Path(String::new()));
     let reserved = app.room.take(ROOM_KIB).await?;
     let known = find(&app.agent, &id).await?;
     let known = known.ok_or_else(|| Problem::not_found("there is no incident with this id".to_owned()))?;
@@ -78,7 +80,9 @@ pub(in crate::web) fn wanted(query: Option<&str>) -> Result<List, Problem> {
     let query = Query::parse(query, PARAMETERS)?;
     let now = Zoned::now();
     let when = |name| query.read(name, |value| When::parse(value, &now));
-    let mut filter = Filter::new(query.get("cgroup"), query.get("victim"));
+    let [cgroup, pod, namespace] =
+        ["cgroup", "pod", "namespace"].map(|name| query.get(name).map(str::to_owned));
+    let mut filter = Filter::new(&WhereArgs { cgroup, pod, namespace }, query.get("victim"));
     filter.scope = query.name("scope")?;
     filter.diagnosis = query.name("diagnosis")?;
     let selection = Selection { filter, window: Window { since: when("since")?, until: when("until")? } };

@@ -37,6 +37,8 @@ const PATHS: &[About] = &[
                 "cgroup",
                 "Of a cgroup, the full one's or a victim's path: a glob, * and ? match anything, also /.",
             ),
+            ("pod", "Of a pod, the full one or a victim's: a glob over NAME, NAMESPACE/NAME or UID."),
+            ("namespace", "Of pods in a namespace: a glob."),
             ("victim", "With such a victim: a glob over command names, or a process id."),
             ("scope", "Which limit was hit: `scope.kind` of the incident."),
             ("diagnosis", "Whose first diagnosis has this code."),

@@ -8,6 +8,7 @@ use crate::{
         problem::Problem,
         room::{Reserved, Room},
         route::App,
+        worker::Worker,
     },
 };
 use axum::{
@@ -19,7 +20,6 @@ use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex, OwnedMutexGuard},
-    task::spawn_blocking,
     time::{Instant, timeout},
 };
 
@@ -38,8 +38,8 @@ const WAIT: Duration = Duration::from_secs(5);
 pub(super) const PARAMETERS: &[&str] = &["cgroup", "top"];
 
 /// The last looks. Whoever holds the lock looks; there is one at a time.
-#[derive(Clone, Debug, Default)]
-pub(in crate::web) struct Looks(Arc<Mutex<Vec<Look>>>);
+#[derive(Clone, Debug)]
+pub(in crate::web) struct Looks(Arc<Mutex<Vec<Look>>>, Worker);
 
 #[derive(Debug)]
 struct Look {
@@ -67,6 +67,10 @@ pub(super) async fn rank(State(app): State<App>, RawQuery(query): RawQuery) -> R
 }
 
 impl Looks {
+    pub(in crate::web) fn new(worker: Worker) -> Self {
+        Self(Arc::default(), worker)
+    }
+
     /// A text made of a look, or of the one before where that is still good.
     pub(in crate::web) async fn get(
         &self,
@@ -87,8 +91,8 @@ impl Looks {
         }
         let reserved = room.take(ROOM_KIB).await?;
         // It goes on, and others get it, where who asked has gone.
-        let done = spawn_blocking(move || look(looks, asked, reserved, make)).await;
-        done.map_err(|_| Problem::busy())?
+        let done = self.1.run(move || look(looks, asked, reserved, make)).await;
+        done.ok_or_else(Problem::busy)?
     }
 }
 
@@ -121,7 +125,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hundred_who_ask_the_same_cost_one_look() {
-        let (looks, room) = (Looks::default(), Room::default());
+        let (looks, room) = (Looks::new(Worker::start().unwrap()), Room::default());
         let asked: Vec<_> = (0..100)
             .map(|_| {
                 let (looks, room) = (looks.clone(), room.clone());
@@ -146,7 +150,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_cgroup_that_is_none_is_said() {
-        let asked = json(&Looks::default(), &Room::default(), Some("/no/such/../cgroup"), 3).await;
+        let asked =
+            json(&Looks::new(Worker::start().unwrap()), &Room::default(), Some("/no/such/../cgroup"), 3)
+                .await;
         let problem = serde_json::to_value(asked.unwrap_err()).unwrap();
         // Where there is no memory controller, nobody can say.
         assert!(problem["status"] == 503 || problem["parameter"] == "cgroup", "{problem}");

@@ -108,7 +108,7 @@ fn serve_with(shared: Option<Shared>, access: Arc<Access>, patience: Patience) -
     let (sender, mut asks) = mpsc::channel(16);
     let (none, _) = watch::channel(None);
     let news = shared.as_ref().map_or(&none, |shared| &shared.news).subscribe();
-    let server = Server::new(sender, news, access, patience);
+    let server = Server::new(sender, news, access, patience).unwrap();
     if let Some(shared) = &shared {
         let _ = shared.server.set(server.clone());
     }
@@ -223,6 +223,7 @@ async fn what_is_not_known_is_named() {
         ("incidents?before=%27--", 400, "before", "next"),
         ("incidents/01M7ZE4XBGWZCDK9T8XC81JPRM?a=b", 400, "a", "known: none"),
         ("incidents/01M7ZE4XBGWZCDK9T8XC81JPRM", 404, "", "no incident with this id"),
+        ("incidents/%ff%fe", 404, "", "no incident with this id"),
         ("incidents/latest", 404, "", "no incident with this id"),
         ("incidents/..%2F..%2Fetc%2Fpasswd", 404, "", "no incident with this id"),
         ("frob", 404, "", "/api/v1/incidents"),

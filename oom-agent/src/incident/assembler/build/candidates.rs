@@ -5,6 +5,7 @@ use crate::incident::assembler::marked::Process;
 use crate::incident::assembler::names::Names;
 use crate::incident::badness;
 use crate::incident::fact;
+use crate::incident::identity::Identity;
 use crate::incident::model::{Candidate, ExemptReason, PointsSource, Rule, ScopeKind};
 use crate::report::{Report, TaskRow};
 use std::cmp::Reverse;
@@ -95,6 +96,7 @@ fn seen(
             comm: task.comm.clone(),
             uid: task.uid,
             cgroup: path.map(|path| path.path),
+            identity: Identity::default(),
             memory: task.memory,
             oom_score_adj: task.oom_score_adj,
             points,
@@ -201,6 +203,7 @@ fn from_row(parts: &Parts<'_>, report: &Report, row: &TaskRow, total_pages: Opti
         comm: row.comm.clone(),
         uid: Some(row.uid),
         cgroup: kill.and_then(|kill| kill.task_memcg.clone()),
+        identity: Identity::default(),
         memory: row.memory,
         oom_score_adj: Some(row.oom_score_adj),
         points,

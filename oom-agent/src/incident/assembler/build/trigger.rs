@@ -1,6 +1,7 @@
 //! Who asked for memory.
 
 use super::{Parts, invocation};
+use crate::incident::identity::Identity;
 use crate::incident::model::Trigger;
 
 pub(super) fn trigger(parts: &Parts<'_>) -> Option<Trigger> {
@@ -14,6 +15,7 @@ pub(super) fn trigger(parts: &Parts<'_>) -> Option<Trigger> {
             tid: logged.tid,
             comm: logged.comm.clone(),
             cgroup: None,
+            identity: Identity::default(),
             gfp_mask: logged.gfp_mask,
             gfp_flags: logged.gfp_flags.clone(),
             order: logged.order,
@@ -29,6 +31,7 @@ pub(super) fn trigger(parts: &Parts<'_>) -> Option<Trigger> {
         tid: Some(task.tid).filter(|&tid| tid > 0),
         comm: task.comm.clone(),
         cgroup: entry.trigger_cgroup.as_ref().map(|cgroup| cgroup.path.clone()),
+        identity: Identity::default(),
         gfp_mask: control.map(|control| control.gfp_mask).or_else(|| logged?.gfp_mask),
         gfp_flags: logged.map(|logged| logged.gfp_flags.clone()).unwrap_or_default(),
         order: control.map(|control| control.order).or_else(|| logged?.order),

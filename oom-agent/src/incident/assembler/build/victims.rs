@@ -5,6 +5,7 @@ use crate::incident::assembler::marked::{Marked, Process};
 use crate::incident::assembler::pending::Pending;
 use crate::incident::assembler::scans::Scan;
 use crate::incident::fact::{CgroupPath, Task};
+use crate::incident::identity::Identity;
 use crate::incident::model::{Memory, Role, Victim};
 
 /// Adds what other facts know of the victims: kernels whose `mark_victim` gives only a number, counters that the
@@ -110,7 +111,9 @@ fn one(victim: &Marked, selected: bool) -> Victim {
         comm: task.comm.clone(),
         uid: task.uid,
         role,
+        main_process: task.namespace_init,
         cgroup: cgroup.as_ref().map(|cgroup| cgroup.path.clone()),
+        identity: Identity::default(),
         memory: task.memory,
         oom_score_adj: task.oom_score_adj,
         killed_boottime_ns: *killed_ns,
