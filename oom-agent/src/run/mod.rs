@@ -166,7 +166,7 @@ async fn start(config: Config, host: &Host) -> Result<()> {
     daemon.confined = if args.no_sandbox {
         "not confined (no-sandbox)".to_owned()
     } else {
-        let confined = confine(&files(&reload.config, &access), || live.reads_maps());
+        let confined = confine(&files(&reload.config, &access), live.reads_whole_log(), || live.reads_maps());
         messages.extend(confined.lacks());
         format!("confined: {confined}")
     };
@@ -235,21 +235,11 @@ async fn watch(
             () = daemon.store_due() => daemon.retry_store(),
             () = reload.asked() => {
                 manager.reloading();
-                read_again(&access);
-                reload.reload(daemon, live);
+                reload.reload(daemon, live, &access);
                 manager.ready(&daemon.status());
             }
             () = end.signal() => return Ok(()),
         }
-    }
-}
-
-/// What `--web-config` and `--api-token-file` name.
-fn read_again(access: &Access) {
-    match access.reload() {
-        Ok(()) if access.directories().is_empty() => {}
-        Ok(()) => note("certificates, passwords and tokens were read again"),
-        Err(error) => warn(&format!("the old certificates, passwords and tokens hold: {error:#}")),
     }
 }
 
