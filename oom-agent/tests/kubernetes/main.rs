@@ -89,7 +89,7 @@ fn check(incident: &Value, pod: &Pod, what: &str) {
     assert_eq!(text(&victim["container"]["id"]), pod.container(), "{what}: {victim:#}");
     assert_eq!(victim["main_process"].as_bool(), Some(pod.who == Who::Main), "{what}: {victim:#}");
     let scope = &incident["scope"];
-    if scope["kind"].is_null() {
+    if scope["cgroup"].is_null() {
         eprintln!("{what}: without the kernel's report");
         return;
     }
