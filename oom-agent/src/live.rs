@@ -212,10 +212,11 @@ impl Live {
                 self.namer.hold(self.stamp.on(incident), now);
                 continue;
             }
-            let deadline = self.assembler.deadline().into_iter().chain(self.namer.deadline(now)).min();
-            let wait = deadline.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
+            let until = |deadline: u64| Duration::from_nanos(deadline.saturating_sub(now));
             let read_on = self.klog.as_ref().and_then(Klog::due);
+            let wait = self.assembler.deadline().map(until);
             let wait = wait.map(|wait| read_on.map_or(wait, |due| due.min(wait)));
+            let wait = wait.into_iter().chain(self.namer.deadline(now).map(until)).min();
             let Self { rings, kmsg, events, logger, sampler, namer, .. } = &mut *self;
             tokio::select! {
                 readable = rings_readable(rings) => {
@@ -306,6 +307,11 @@ impl Live {
     /// Whether the kernel's log is read: it may break.
     pub const fn reads_log(&self) -> bool {
         self.kmsg.is_some() || self.klog.is_some()
+    }
+
+    /// Whether it is read by syslog(2), which takes privileges each time.
+    pub const fn reads_whole_log(&self) -> bool {
+        self.klog.is_some()
     }
 
     /// Whether BPF programs tell of kills.

@@ -6,8 +6,8 @@ use rustix::{
 };
 use std::{fs, hint::black_box};
 
-/// Bytes of heap that are there before they are needed, and are not given back: more than a storm of 300 kills takes.
-const HEAP: usize = 1 << 20;
+/// Bytes of heap that are there before they are needed, and are not given back: twice what a storm of 150 kills takes.
+const HEAP: usize = 512 << 10;
 /// Bytes of stack, likewise.
 const STACK: usize = 128 << 10;
 

@@ -23,13 +23,14 @@ export const until = async (what, done) => {
 /// A directory of the test's own, removed with everything in it.
 export const scratch = mkdtempSync(join(tmpdir(), "oom-page-"));
 
-/// Starts `oom-agent run`. `address` is where it listens.
-export const start = async (program) => {
+/// Starts `oom-agent run` with a state directory of that name. `address` is where it listens. Ends with the test.
+export const start = async (program, state, ...more) => {
   const child = spawn(
     program,
-    ["run", "--listen", "127.0.0.1:0", "--state-dir", join(scratch, "state"), "--sample-every", "1s"],
+    ["run", "--listen", "127.0.0.1:0", "--state-dir", join(scratch, state), "--sample-every", "1s", ...more],
     { stdio: ["ignore", "ignore", "pipe"] },
   );
+  process.on("exit", () => child.kill("SIGKILL"));
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (text) => (said += text));
   const ended = new Promise((done) => child.on("exit", done));
@@ -84,6 +85,7 @@ export const grow = ({ directory }, name, mib, mibEach = 8, everyMs = 200) => {
     const grow = setInterval(() => kept.push(Buffer.alloc(${mibEach} << 20, 1)), ${everyMs});
     if (${mibEach} === 0) { clearInterval(grow); setInterval(() => {}, 1e6); }`;
   const child = spawn(program, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+  process.on("exit", () => child.kill("SIGKILL"));
   const ended = new Promise((done) => child.on("exit", (_code, signal) => done(signal)));
   const ready = new Promise((done) => child.stdout.once("data", done));
   return { child, ready, ended };

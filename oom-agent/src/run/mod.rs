@@ -166,7 +166,7 @@ async fn start(config: Config, host: &Host) -> Result<()> {
     daemon.confined = if args.no_sandbox {
         "not confined (no-sandbox)".to_owned()
     } else {
-        let confined = confine(&files(&reload.config, &access), || live.reads_maps());
+        let confined = confine(&files(&reload.config, &access), live.reads_whole_log(), || live.reads_maps());
         messages.extend(confined.lacks());
         format!("confined: {confined}")
     };
@@ -235,21 +235,11 @@ async fn watch(
             () = daemon.store_due() => daemon.retry_store(),
             () = reload.asked() => {
                 manager.reloading();
-                read_again(&access);
-                reload.reload(daemon, live);
+                reload.reload(daemon, live, &access);
                 manager.ready(&daemon.status());
             }
             () = end.signal() => return Ok(()),
         }
-    }
-}
-
-/// What `--web-config` and `--api-token-file` name.
-fn read_again(access: &Access) {
-    match access.reload() {
-        Ok(()) if access.directories().is_empty() => {}
-        Ok(()) => note("certificates, passwords and tokens were read again"),
-        Err(error) => warn(&format!("the old certificates, passwords and tokens hold: {error:#}")),
     }
 }
 
@@ -259,12 +249,10 @@ fn retention(args: &RunArgs) -> Retention {
 
 /// What the daemon opens after its start.
 fn files<'a>(config: &'a Config, access: &Access) -> Files<'a> {
-    // Files are replaced rather than written: whoever may read one may read its directory.
-    let above = |file: PathBuf| Path::new(".").join(file.parent().unwrap_or(&file));
-    Files {
-        state_dir: &config.args.state_dir,
-        read: config.files().map(above).chain(access.directories()).collect(),
-    }
+    // Files are replaced rather than written: whoever may read one may read its directory. Also where it is a link.
+    let both = config.file().into_iter().flat_map(|file| [file.canonicalize().ok(), Some(file.to_owned())]);
+    let above = both.flatten().map(|file| Path::new(".").join(file.parent().unwrap_or(&file)));
+    Files { state_dir: &config.args.state_dir, read: above.chain(access.directories()).collect() }
 }
 
 fn age(text: &str) -> Result<Duration, String> {

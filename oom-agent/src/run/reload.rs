@@ -6,6 +6,7 @@ use crate::{
     kernel::host::Host,
     live::Live,
     note::{self, note, warn},
+    web::Access,
 };
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -32,11 +33,18 @@ impl<'a> Reload<'a> {
         self.asked.recv().await;
     }
 
-    /// Reads the file again. What is wrong with it is said, and nothing changes.
-    pub(super) fn reload(&mut self, daemon: &mut Daemon, live: &mut Live) {
+    /// Reads all files again. What is wrong with one is said, and nothing that it is for changes.
+    pub(super) fn reload(&mut self, daemon: &mut Daemon, live: &mut Live, access: &Access) {
+        if let Err(error) = access.reload() {
+            warn(&format!("the old certificates, passwords and tokens hold: {error:#}"));
+        }
+        self.configuration(daemon, live);
+    }
+
+    fn configuration(&mut self, daemon: &mut Daemon, live: &mut Live) {
         let Self { config, host, .. } = self;
         let Some(file) = config.file().map(|file| file.display().to_string()) else {
-            note("nothing to reload: there is no --config");
+            note("reloaded: certificates, passwords and tokens, if any; there is no --config");
             return;
         };
         let new = match config.again() {

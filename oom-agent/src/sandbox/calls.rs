@@ -101,9 +101,9 @@ const ARCHITECTURE: u32 = 0xc000_00b7;
 /// Calls of the x32 ABI have this bit (`__X32_SYSCALL_BIT`). No other architecture has so many calls.
 const X32: u32 = 0x4000_0000;
 
-/// Refuses them, to all threads. How many.
-pub(super) fn refuse() -> Result<usize, String> {
-    let mut filter = filter(std::process::id());
+/// Refuses them, to all threads. How many. `log`: but not syslog(2), by which the kernel's log is read.
+pub(super) fn refuse(log: bool) -> Result<usize, String> {
+    let mut filter = filter(std::process::id(), log);
     let program = sock_fprog {
         len: u16::try_from(filter.len()).map_err(|_| "the filter is too long".to_owned())?,
         filter: filter.as_mut_ptr(),
@@ -118,14 +118,18 @@ pub(super) fn refuse() -> Result<usize, String> {
         )
     };
     match done {
-        0 => Ok(REFUSED.len() + REFUSED_HERE.len()),
+        0 => Ok(refused(log).count()),
         -1 => Err(format!("seccomp: {}", Error::last_os_error())),
         thread => Err(format!("seccomp: the thread {thread} has another filter")),
     }
 }
 
+fn refused(log: bool) -> impl Iterator<Item = c_long> {
+    REFUSED.iter().chain(REFUSED_HERE).copied().filter(move |call| !log || *call != libc::SYS_syslog)
+}
+
 /// The program: loads, comparisons that jump to one of the last two instructions, and those.
-fn filter(pid: u32) -> Vec<sock_filter> {
+fn filter(pid: u32, log: bool) -> Vec<sock_filter> {
     let load =
         |offset: usize| (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset as u32, To::Next, To::Next);
     let equal = |value: u32, yes: To, no: To| (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value, yes, no);
@@ -138,7 +142,7 @@ fn filter(pid: u32) -> Vec<sock_filter> {
         number,
         (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, X32, To::Refuse, To::Next),
     ];
-    steps.extend(REFUSED.iter().chain(REFUSED_HERE).map(|call| equal(*call as u32, To::Refuse, To::Next)));
+    steps.extend(refused(log).map(|call| equal(call as u32, To::Refuse, To::Next)));
     steps.push(equal(libc::SYS_bpf as u32, To::Next, To::Skip(1 + BPF_COMMANDS.len())));
     steps.push(argument);
     let (last, commands) = (BPF_COMMANDS[BPF_COMMANDS.len() - 1], &BPF_COMMANDS[..BPF_COMMANDS.len() - 1]);
@@ -185,7 +189,10 @@ mod tests {
 
     /// Runs the program as the kernel does. Whether the call is allowed.
     fn allows(architecture: u32, number: c_long, argument: u64) -> bool {
-        let filter = filter(PID);
+        allows_by(&filter(PID, false), architecture, number, argument)
+    }
+
+    fn allows_by(filter: &[sock_filter], architecture: u32, number: c_long, argument: u64) -> bool {
         let (mut at, mut loaded) = (0, 0);
         loop {
             let step = filter[at];
@@ -238,7 +245,7 @@ mod tests {
             assert!(allows(ARCHITECTURE, call, 0), "{call}");
         }
         // Jumps have eight bits.
-        assert!(filter(PID).len() < 255);
+        assert!(filter(PID, false).len() < 255);
     }
 
     #[test]
@@ -260,5 +267,13 @@ mod tests {
         assert!(!allows(0x4000_0003, libc::SYS_read, 0), "i386");
         assert!(!allows(ARCHITECTURE, libc::SYS_execve | c_long::from(X32), 0), "x32");
         assert!(!allows(ARCHITECTURE, libc::SYS_read | c_long::from(X32), 0), "x32");
+    }
+
+    #[test]
+    fn the_log_can_be_read_where_it_is_read_by_syslog() {
+        assert!(!allows(ARCHITECTURE, libc::SYS_syslog, 3));
+        assert!(allows_by(&filter(PID, true), ARCHITECTURE, libc::SYS_syslog, 3));
+        assert!(!allows_by(&filter(PID, true), ARCHITECTURE, libc::SYS_ptrace, 0));
+        assert_eq!(refused(true).count() + 1, refused(false).count());
     }
 }

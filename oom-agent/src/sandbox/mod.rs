@@ -29,19 +29,19 @@ pub struct Confined {
     pub calls: Result<usize, String>,
 }
 
-/// Gives up everything that is not needed from here on. `works`: whether the BPF maps can be read. Called while there is
-/// one thread, once everything is open that needs privileges.
-pub fn confine(files: &Files<'_>, works: impl Fn() -> bool) -> Confined {
+/// Gives up everything that is not needed from here on. `log`: the kernel's log is read by syslog(2). `works`: whether the
+/// BPF maps can be read. Called while there is one thread, once everything is open that needs privileges.
+pub fn confine(files: &Files<'_>, log: bool, works: impl Fn() -> bool) -> Confined {
     let no_new_privs = rustix::thread::set_no_new_privs(true);
     let no_new_privs = no_new_privs.map_err(|error| format!("no_new_privs cannot be set: {error}"));
     // Others would keep what they have.
     let alone = alone();
     Confined {
-        capabilities: alone.clone().and_then(|()| capabilities::drop(&works)),
+        capabilities: alone.clone().and_then(|()| capabilities::drop(log, &works)),
         no_new_privs,
         files: alone.and_then(|()| files::restrict(files)),
         // For all threads.
-        calls: calls::refuse(),
+        calls: calls::refuse(log),
     }
 }
 
@@ -76,7 +76,7 @@ impl fmt::Display for Confined {
             Ok(kept) => {
                 let kept: Vec<_> = kept.iter().map(ToString::to_string).collect();
                 parts.push(format!(
-                    "no capabilities but {} (this kernel wants it for reading BPF maps)",
+                    "no capabilities but {} (for the BPF maps on this kernel, or its log)",
                     kept.join(" and ")
                 ));
             }
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(all.lacks().count(), 0);
         let old =
             Confined { capabilities: Ok(vec![Capability::CapBpf]), files: Err("no".into()), ..all.clone() };
-        assert!(old.to_string().starts_with("no capabilities but CAP_BPF (this kernel"), "{old}");
+        assert!(old.to_string().starts_with("no capabilities but CAP_BPF (for"), "{old}");
         assert_eq!(old.lacks().collect::<Vec<_>>(), ["files are not restricted: no"]);
         let none = Confined { capabilities: Err("why".into()), ..all };
         assert!(none.to_string().starts_with("CAPABILITIES KEPT, "), "{none}");

@@ -43,6 +43,7 @@ const MAY_BE_EMPTY: &[(&str, &str, &str)] = &[
     ("oom-incident", "Next victim's points", "the same"),
     ("oom-incident", "Pages looked at and won", "not told by all kernels with the multi-generational LRU"),
     ("oom-incident", "Waits in reclaim", "from Linux 5.16 on"),
+    ("oom-agent-health", "Names not found", "nothing here is a pod"),
     ("oom-agent-health", "Nodes below full", "at the full level there is none"),
 ];
 

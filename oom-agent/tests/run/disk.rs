@@ -89,7 +89,7 @@ fn a_read_only_disk_is_waited_for_and_nothing_is_told_twice() {
         cgroup.fill();
         wait_until("it is stored", || stored(&dir, &cgroup) == 1);
         drop(daemon.kill());
-        cgroup.fill();
+        cgroup.fill_and_report();
         std::thread::sleep(std::time::Duration::from_millis(100));
         mount_remount(&dir, MountFlags::RDONLY, c"").expect("read-only");
         let daemon = Daemon::start_in(dir.clone(), ARGS).expect("as before");

@@ -20,7 +20,7 @@ fn what_happened_meanwhile_is_found_once() {
     let state = daemon.kill();
 
     let meanwhile = Cgroup::make("meanwhile").expect("as the one before");
-    meanwhile.fill();
+    meanwhile.fill_and_report();
     // Of what is younger than 50 ms the log may have more to say: that is told after the start.
     std::thread::sleep(std::time::Duration::from_millis(100));
     let daemon = Daemon::start_in(state, ARGS).expect("as before");

@@ -1,8 +1,8 @@
 //! The daemon as a service: its configuration, what a service manager hears of it.
 
-use super::support::{Cgroup, Daemon, incidents, run, wait_until};
+use super::support::{Cgroup, Daemon, run, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
-use std::{fs, os::unix::net::UnixDatagram, path::Path, time::Duration};
+use std::{fs, io::Read as _, os::unix::net::UnixDatagram, path::Path, time::Duration};
 
 /// A service manager's socket.
 struct Manager {
@@ -115,23 +115,31 @@ fn a_reload_changes_what_can_change_and_a_broken_file_nothing() {
 }
 
 #[test]
-fn a_damaged_store_is_replaced_by_who_has_given_up_its_privileges() {
-    let (Some(cgroup), Some(daemon)) = (Cgroup::make("aside"), Daemon::start(&["--max-level", "tracepoint"]))
-    else {
-        return;
+fn a_token_that_was_replaced_holds_after_a_reload_without_privileges() {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("token-{}", std::process::id()));
+    fs::create_dir_all(&dir).expect("a directory");
+    let file = dir.join("token");
+    let write = |token: &str| {
+        let other = dir.join("new");
+        fs::write(&other, token).and_then(|()| fs::rename(&other, &file)).expect("a file");
     };
-    let ready = daemon.get("/readyz");
-    assert!(ready.contains("confined: no capabilities"), "{ready}");
-    let stored = || daemon.value("oom_incidents_total{scope=\"memcg\"}").expect("it is there from the start");
-    // Another file of its name: in the one that it has open it would not see it for long. With its log it would be whole.
-    fs::remove_file(daemon.state.join("incidents.db-wal")).expect("its log");
-    let (garbage, file) = (daemon.state.join("garbage"), daemon.state.join("incidents.db"));
-    fs::write(&garbage, vec![b'x'; 16 << 10]).and_then(|()| fs::rename(&garbage, &file)).expect("its file");
-    let before = stored();
-    cgroup.fill();
-    wait_until("the kill is counted", || stored() > before);
-    assert_eq!(daemon.value("oom_agent_store_writable"), Some(1.0));
-    assert_eq!(daemon.value("oom_agent_store_set_aside_total"), Some(1.0), "{}", daemon.get("/metrics"));
-    let list = incidents(&daemon.state, "list");
-    assert!(list.contains("aside"), "{list}");
+    let (old, new) = ("old-token-0123456789", "new-token-0123456789");
+    write(old);
+    let args = ["--max-level", "tracepoint", "--api-token-file", file.to_str().expect("a path")];
+    let Some(daemon) = Daemon::start(&args) else { return };
+    assert!(daemon.get("/readyz").contains("confined: no capabilities"));
+    let status = |token: &str| {
+        let request = format!(
+            "GET /api/v1/incidents HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        );
+        let mut answer = String::new();
+        daemon.connect(request.as_bytes()).read_to_string(&mut answer).expect("an answer");
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    assert_eq!([status(old), status(new)], ["200", "401"]);
+    write(new);
+    kill_process(Pid::from_child(&daemon.child), Signal::HUP).expect("it runs");
+    wait_until("the new token holds", || status(new) == "200");
+    assert_eq!(status(old), "401");
+    fs::remove_dir_all(&dir).expect("it is there");
 }

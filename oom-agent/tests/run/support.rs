@@ -4,8 +4,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::{
     ffi::OsStr,
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
     net::TcpStream,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -203,6 +204,36 @@ impl Cgroup {
         hog.args(["-c", script, "sh"]).arg(procs).stdout(Stdio::null()).stderr(Stdio::null());
         let status = hog.status().expect("a shell");
         assert!(!status.success(), "it was not killed");
+    }
+
+    /// As [`Self::fill`], until the kernel has printed a report of it: of all that are killed on this machine it prints 10
+    /// in 5 s (`dump_header`, `mm/oom_kill.c`), and without one its log does not say where somebody was killed.
+    pub(crate) fn fill_and_report(&self) {
+        let before = self.reports();
+        wait_until("the kernel has printed a report", || {
+            self.fill();
+            self.reports() > before
+        });
+    }
+
+    /// How many reports of it the kernel's log has.
+    fn reports(&self) -> usize {
+        let mut options = fs::File::options();
+        let flags = rustix::fs::OFlags::NONBLOCK.bits();
+        let mut log = options.read(true).custom_flags(flags as i32).open("/dev/kmsg").expect("as the daemon");
+        let place = format!("oom_memcg={},", self.path);
+        let (mut found, mut record) = (0, [0; 8192]);
+        loop {
+            // One record each time.
+            match log.read(&mut record) {
+                Ok(length) => {
+                    found += usize::from(String::from_utf8_lossy(&record[..length]).contains(&place));
+                }
+                // Overwritten meanwhile.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+                Err(_) => return found,
+            }
+        }
     }
 
     /// Something that uses more and more memory in it, half a megabyte a second, for as long as it may.

@@ -18,13 +18,17 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// What is compared: every total of reclaim.
 const NAMES: [&str; 3] = ["oom_reclaim_", "oom_kswapd_", "oom_compaction"];
 
+/// Of incidents, and there without BPF too.
+const STALL: &str = "oom_reclaim_stall_";
+
 /// A memory cgroup and the machine reclaim and kill, between two looks at the totals.
 pub(super) fn totals(stage: &mut Stage<'_>) -> Result<()> {
-    // A memory cgroup's own reclaim, and the machine's.
-    let group = stage.group("totals")?;
-    stage.at(group)?.limit(24, 0)?;
-    let inside = stage.start(Some(group), hog("totals-in", 0, 0, 32))?;
-    let grower = stage.start(None, hog("totals-wide", 0, 4, GROW_MIB))?;
+    // A memory cgroup's own reclaim, and the machine's. The first cgroup counts both kills.
+    stage.group("totals")?;
+    let (limited, other) = (stage.group("totals/limited")?, stage.group("totals/other")?);
+    stage.at(limited)?.limit(24, 0)?;
+    let inside = stage.start(Some(limited), hog("totals-in", 0, 0, 32))?;
+    let grower = stage.start(Some(other), hog("totals-wide", 0, 4, GROW_MIB))?;
     stage.because(&[], &[HUGE_PAGES, FOLLOWS]);
     stage.intend(inside, "selected");
     stage.intend(grower, "selected");
@@ -66,7 +70,8 @@ fn scrape(address: &str) -> Result<Scrape> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).context("reading /metrics")?;
     let answered_us = boottime_ns() / 1000;
-    let values = answer.lines().filter(|line| NAMES.iter().any(|name| line.starts_with(name)));
+    let total = |line: &&str| NAMES.iter().any(|name| line.starts_with(name)) && !line.starts_with(STALL);
+    let values = answer.lines().filter(total);
     let values = values.filter_map(|line| {
         let (name, value) = line.rsplit_once(' ')?;
         Some((name.to_owned(), value.parse().ok()?))

@@ -5,8 +5,8 @@ use crate::truth::model::{Check, Kill, Truth};
 use serde_json::Value;
 
 /// What the agent may hold once attached, and may have held before. Locked into memory are its whole program (with the
-/// store and HTTP) and both rings, each of which is mapped twice: together some 8 MiB.
-const ATTACHED_KIB: u64 = 12 << 10;
+/// store, HTTP, TLS and the page) and both rings, each of which is mapped twice: together some 10 MiB.
+const ATTACHED_KIB: u64 = 13 << 10;
 const PEAK_KIB: u64 = 28 << 10;
 /// What the agent may grow by during a burst, once warm.
 const GROWTH_KIB: u64 = 512;

@@ -1,8 +1,8 @@
 //! "OOM agent health": what the agents see, what they have lost, what they cost.
 
 use super::{
-    board::{Board, NODES, agents, to_board},
-    panel::{Panel, lines, stat, table},
+    board::{Board, NODES, agents, by_point, to_board},
+    panel::{Panel, bars, lines, stat, table},
 };
 use serde_json::json;
 
@@ -87,7 +87,23 @@ fn seen() -> Vec<Panel> {
             .column("version", "Version")
             .value("Value", "Agents", "short")
             .sort_by("Agents", true)
-            .size(12, 8),
+            .size(6, 8),
+        bars(
+            "Names not found",
+            "Pods and containers whose names were not known when an incident was told, by why. What \
+             is not of Kubernetes is left out.",
+            "short",
+        )
+        .query(
+            "{{reason}}",
+            format!(
+                "sum by (reason) ({}) > 0",
+                by_point(&format!(r#"oom_identity_unresolved_total{{{NODES}, reason!="not_kubernetes"}}"#))
+            ),
+        )
+        .decimals(0)
+        .nothing("none")
+        .size(6, 8),
         table(
             "Hooks",
             "How many agents have a hook in the kernel, by how it is attached. none: the kernel does \

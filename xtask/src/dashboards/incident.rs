@@ -20,7 +20,7 @@ pub(super) fn board() -> Board {
     Board {
         uid: "oom-incident",
         title: "OOM incident",
-        description: "One node, or a pod on it: memory, reclaim and pressure around its OOM kills.",
+        description: "One node, or a pod on it: memory and reclaim around its OOM kills.",
         from: "now-3h",
         variables,
         annotations: vec![

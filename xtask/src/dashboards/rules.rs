@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// Files in a directory of this extension, in order.
 fn files(directory: &Path, extension: &str) -> Result<Vec<PathBuf>> {

@@ -5,7 +5,7 @@ use crate::process;
 use anyhow::{Context as _, Result};
 use std::{fmt::Write as _, fs, path::Path, process::Command, time::Duration};
 
-const LIMIT: Duration = Duration::from_mins(3);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// Every dashboard as a constant of a type, in a directory of its own with what npm fetches.
 pub(super) fn check() -> Result<Part> {

@@ -15,8 +15,9 @@ mod tests;
 
 use super::moment::{Moment, Told};
 use crate::incident::diagnosis::Code;
+use crate::incident::identity::Identity;
 use crate::incident::model::{Incident, Memory, Rule, ScopeKind, Victim};
-use crate::sink::{Tally, path};
+use crate::sink::{Tally, path, terminal::whose};
 use groups::Groups;
 use often::Often;
 use std::collections::{BTreeMap, VecDeque};
@@ -181,7 +182,11 @@ fn scope(incident: &Incident, without_ids: bool) -> String {
         (Some(ScopeKind::Sysrq), _) => "(sysrq-f)",
         (Some(ScopeKind::Memcg) | None, Some(cgroup)) => {
             let shown = path::shown(&clipped(cgroup));
-            return if without_ids { path::without_ids(&shown) } else { shown };
+            return if without_ids {
+                path::without_ids(&shown)
+            } else {
+                whose::cell(&incident.scope.identity, &Identity::default()).unwrap_or(shown)
+            };
         }
         (Some(ScopeKind::Memcg), None) => "(a memory cgroup)",
         (None, None) => "(not known)",

@@ -138,7 +138,7 @@ fn several_machines_are_told_apart() {
             N  TIME             VICTIM          HELD  MACHINE  WHERE
             1  Nov 20 10:15:03  java[81234]  474 MiB  node-7   /demo
             2  Nov 20 10:15:04  java[81234]  474 MiB  node-8   /demo
-            3  Nov 20 10:15:05  java[81234]  474 MiB  node-8   kubepods-burstable..e5f.slice
+            3  Nov 20 10:15:05  java[81234]  474 MiB  node-8   payments/checkout-7c9f
             4  ?                hog[7001]     61 MiB  ?        (a memory cgroup)
 
             One in full: --id N. All: --all. Fewer: --since, --until, --cgroup, --victim.

@@ -83,16 +83,6 @@ impl Config {
         self.file.as_deref()
     }
 
-    /// The files that it names, itself among them: what is read again later.
-    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
-        let command = command();
-        let is_file =
-            |arg: &&Arg| arg.get_value_names().is_some_and(|names| names.iter().any(|name| name == "FILE"));
-        let keys: Vec<String> = keys(&command).filter(is_file).map(|arg| name(arg).to_owned()).collect();
-        let named = self.settings.iter().filter(move |setting| keys.contains(&setting.key));
-        named.flat_map(|setting| setting.values.iter().map(PathBuf::from)).chain(self.file.clone())
-    }
-
     /// The keys of which another one has other values.
     pub(super) fn differences(&self, other: &Self) -> Vec<&str> {
         let pairs = self.settings.iter().zip(&other.settings);

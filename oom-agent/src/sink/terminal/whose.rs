@@ -76,7 +76,7 @@ pub(super) fn full(incident: &Incident, victim: Option<&Victim>) -> Option<Strin
 }
 
 /// In a table: `app` within the pod that was full, else `payments/checkout-7c9f/app`. `None`: no names are known.
-pub(super) fn cell(identity: &Identity, full: &Identity) -> Option<String> {
+pub(crate) fn cell(identity: &Identity, full: &Identity) -> Option<String> {
     let pod = identity.pod.as_ref();
     let known = pod.and_then(|pod| Some((pod.namespace.as_ref()?, pod.name.as_ref()?)));
     let container = identity.container.as_ref().and_then(|container| container.name.as_deref());
