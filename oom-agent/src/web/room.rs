@@ -11,7 +11,7 @@ use tokio::{
 /// Of all answers together.
 const KIB: usize = 8192;
 /// How long one waits until others are sent.
-const WAIT: Duration = Duration::from_secs(5);
+const WAIT: Duration = Duration::from_secs(15);
 
 /// Room for answers. One is taken before an answer is made: its size is not known by then, the most is.
 #[derive(Clone, Debug)]

@@ -31,8 +31,8 @@ const ROWS: usize = 256;
 const BYTES: usize = 512 << 10;
 /// How long a store is looked through for one answer. It goes on where it ended.
 const LOOK: Duration = Duration::from_secs(2);
-/// Room for a list: what it was made of is there at the same time.
-const LIST_KIB: u16 = 1536;
+/// Room for a list: [`BYTES`], and what the last incident in it is more.
+const LIST_KIB: u16 = 768;
 /// Parameters of a list.
 pub(super) const PARAMETERS: &[&str] =
     &["before", "limit", "since", "until", "cgroup", "pod", "namespace", "victim", "scope", "diagnosis"];

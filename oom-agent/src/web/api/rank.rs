@@ -32,7 +32,7 @@ const GOOD: Duration = Duration::from_secs(2);
 /// Different looks that are kept so long.
 const LOOKS: usize = 4;
 /// How long one waits for others' looks.
-const WAIT: Duration = Duration::from_secs(5);
+const WAIT: Duration = Duration::from_secs(10);
 
 /// Its parameters.
 pub(super) const PARAMETERS: &[&str] = &["cgroup", "top"];
