@@ -47,9 +47,9 @@ static PLACES: Array<u64> = Array::with_max_entries(BUCKETS, 0);
 #[map]
 static CGROUPS: LruHashMap<CgroupBucket, Work> = LruHashMap::with_max_entries(CGROUP_BUCKETS, 0);
 
-/// Since the start, on this CPU. Nothing that is counted happens in an interrupt, and the kernel keeps tasks from taking
-/// turns while a tracepoint's program runs, so nothing comes between a sum and its new value. (With `PREEMPT_RT` another task
-/// may, and cost a count.)
+/// Since the start, on this CPU. Nothing that is counted happens in an interrupt. Up to 6.19 no task is preempted within a
+/// tracepoint's program, so nothing comes between a sum and its new value; later another task may, in another program, and
+/// cost a count (`__DECLARE_TRACE`, include/linux/tracepoint.h).
 #[map]
 static TOTALS: PerCpuArray<Totals> = PerCpuArray::with_max_entries(1, 0);
 

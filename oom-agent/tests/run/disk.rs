@@ -2,7 +2,7 @@
 //! own.
 
 use super::restart::{ARGS, stored};
-use super::support::{Cgroup, Daemon, wait_until};
+use super::support::{self, Cgroup, Daemon, wait_until};
 use rustix::fs::statvfs;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount,
@@ -89,7 +89,7 @@ fn a_read_only_disk_is_waited_for_and_nothing_is_told_twice() {
         cgroup.fill();
         wait_until("it is stored", || stored(&dir, &cgroup) == 1);
         drop(daemon.kill());
-        cgroup.fill_and_report();
+        let reported = cgroup.fill_and_report();
         std::thread::sleep(std::time::Duration::from_millis(100));
         mount_remount(&dir, MountFlags::RDONLY, c"").expect("read-only");
         let daemon = Daemon::start_in(dir.clone(), ARGS).expect("as before");
@@ -100,7 +100,8 @@ fn a_read_only_disk_is_waited_for_and_nothing_is_told_twice() {
         wait_until("it is held", || daemon.value(HELD) > meanwhile);
         mount_remount(&dir, MountFlags::empty(), c"").expect("writable");
         wait_until("it is written by itself", || daemon.value(WRITABLE) == Some(1.0));
-        assert_eq!(stored(&dir, &cgroup), 3);
+        let export = support::incidents(&dir, "export");
+        assert_eq!(stored(&dir, &cgroup), 2 + reported, "{export}");
         end(daemon);
     });
 }

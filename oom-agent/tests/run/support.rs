@@ -208,12 +208,14 @@ impl Cgroup {
 
     /// As [`Self::fill`], until the kernel has printed a report of it: of all that are killed on this machine it prints 10
     /// in 5 s (`dump_header`, `mm/oom_kill.c`), and without one its log does not say where somebody was killed.
-    pub(crate) fn fill_and_report(&self) {
+    /// How many it printed.
+    pub(crate) fn fill_and_report(&self) -> usize {
         let before = self.reports();
         wait_until("the kernel has printed a report", || {
             self.fill();
             self.reports() > before
         });
+        self.reports() - before
     }
 
     /// How many reports of it the kernel's log has.

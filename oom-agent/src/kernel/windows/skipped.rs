@@ -1,9 +1,9 @@
 //! How often a program was not run.
 //!
 //! While a task is inside a BPF program, the kernel does not run the same program on the same CPU for another task
-//! (`bpf_prog_get_recursion_context`, include/linux/filter.h; in 5.10 not for trampolines only). From 7.0 on a task can be
-//! preempted there: tracepoints no longer disable preemption. With many tasks in reclaim the others' rounds are not seen
-//! until it goes on. The kernel counts that by program (`recursion_misses`, `bpf_prog_show_fdinfo`).
+//! (`bpf_prog_get_recursion_context`, include/linux/filter.h, `__bpf_trace_run`, kernel/trace/bpf_trace.c). From 7.0 on a task
+//! can be preempted there (`__DECLARE_TRACE`, include/linux/tracepoint.h): with many tasks in reclaim the others' rounds are
+//! not seen until it goes on. The kernel counts that by program (`recursion_misses`, `bpf_prog_show_fdinfo`).
 
 use aya::Ebpf;
 use std::collections::VecDeque;
