@@ -1,7 +1,7 @@
 //! How often a program was not run.
 //!
 //! While a task is inside a BPF program, the kernel does not run the same program on the same CPU for another task
-//! (`bpf_prog_get_recursion_context`, include/linux/filter.h, `__bpf_trace_run`, kernel/trace/bpf_trace.c). From 7.0 on a task
+//! (`bpf_prog_get_recursion_context`, include/linux/filter.h, `__bpf_trace_run`). From 7.0 on a task
 //! can be preempted there (`__DECLARE_TRACE`, include/linux/tracepoint.h): with many tasks in reclaim the others' rounds are
 //! not seen until it goes on. The kernel counts that by program (`recursion_misses`, `bpf_prog_show_fdinfo`).
 
