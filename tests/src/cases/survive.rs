@@ -227,7 +227,7 @@ pub(super) fn counted(stage: &mut Stage<'_>) -> Result<()> {
     stage.at(group)?.set("memory.oom.group", "1")?;
     let other = stage.group("counted/shared")?;
     stage.at(other)?.limit(16, 0)?;
-    let first = stage.start(Some(group), hog("first", 300, 6, 0))?;
+    let first = stage.start(Some(group), hog("first", 600, 6, 0))?;
     let member = stage.start(Some(group), hog("member", 0, 8, 0))?;
     let grower = stage.start(Some(group), hog("grower", 0, 0, 24))?;
     let sharer = Script::new("sharer").with("name", "owner").with("base-mib", "6").with("grow-mib", "16");
