@@ -6,7 +6,7 @@ use super::group::{Group, Hierarchy};
 use super::rank::Foretold;
 use crate::truth::ftrace::Tracer;
 use crate::truth::kmsg::Follower;
-use crate::truth::model::{Afterwards, Check, Expect, Kill, Level, Telling, Totals, Truth, Victim, Why};
+use crate::truth::model::{Afterwards, Check, Expect, Kill, Level, Telling, Totals, Truth, Why};
 use crate::truth::observe::{Seen, Told, tell};
 use crate::truth::procfs::{self, Processes};
 use crate::truth::reclaim::ReclaimTracer;
@@ -357,17 +357,8 @@ impl<'a> Stage<'a> {
         if let Some(counted) = self.counted_kills() {
             // Who only shares memory is not counted. The first victim of a group kill is counted twice
             // (`oom_kill_process`, then `oom_kill_memcg_member`) unless it has let go of its memory by then.
-            // Nor is who was outside of them.
-            let inside = |victim: &&Victim| {
-                let mut groups = self.groups.0.iter().map(|group| group.path.as_str());
-                victim.cgroup.as_deref().is_none_or(|cgroup| groups.any(|group| cgroup.starts_with(group)))
-            };
-            let marked: usize = kills
-                .iter()
-                .flat_map(|kill| &kill.victims)
-                .filter(|victim| victim.role != "shared_memory")
-                .filter(inside)
-                .count();
+            let marked: usize =
+                kills.iter().flat_map(|kill| &kill.victims).filter(|v| v.role != "shared_memory").count();
             let groups = kills.iter().filter(|kill| kill.victims.iter().any(|v| v.role == "group")).count();
             if !(marked..=marked + groups).contains(&(counted as usize)) {
                 doubts.push(format!("the cgroup counted {counted} kills, the log and the trace {marked}"));
