@@ -319,8 +319,12 @@ fn plain(error: ProgramError) -> anyhow::Error {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
-            let last =
-                log.lines().rev().find(|line| !line.starts_with("processed") && !line.trim().is_empty());
+            // Figures stand at the end of it (`print_verification_stats`).
+            let figures = ["processed ", "stack depth ", "verification time "];
+            let last = log
+                .lines()
+                .rev()
+                .find(|line| !line.trim().is_empty() && figures.iter().all(|figure| !line.starts_with(figure)));
             match last {
                 Some(line) => anyhow!("the kernel refused the program: {io_error}: {line}"),
                 None => anyhow!("the kernel refused the program: {io_error}"),

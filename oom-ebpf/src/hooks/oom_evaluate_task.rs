@@ -11,6 +11,7 @@ use crate::{
     call::{header, inside},
     cgroup,
     maps::{NAMES, State, reserve_bulk},
+    read::{Probe, Reader, Typed},
     task,
 };
 
@@ -18,10 +19,20 @@ use crate::{
 /// a call ends, and most calls end without a word.
 const WAKE_EVERY: u64 = 256;
 
+/// With loads: a machine-wide OOM looks at every process, with a lock held.
+#[fexit(function = "oom_evaluate_task")]
+fn t_leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
+    if let Some(state) = inside() {
+        evaluated::<Typed>(state, ctx.arg(0));
+    }
+    0
+}
+
+/// Where the verifier does not know the types of all fields, or wants to see checks for NULL (kernels built by Clang).
 #[fexit(function = "oom_evaluate_task")]
 fn leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
     if let Some(state) = inside() {
-        evaluated(state, ctx.arg(0));
+        evaluated::<Probe>(state, ctx.arg(0));
     }
     0
 }
@@ -38,15 +49,17 @@ fn k_enter_oom_evaluate_task(ctx: ProbeContext) -> u32 {
 fn k_leave_oom_evaluate_task(_ctx: RetProbeContext) -> u32 {
     if let Some(state) = inside() {
         let task = state.evaluating;
-        evaluated(state, task);
+        evaluated::<Probe>(state, task);
     }
     0
 }
 
 #[inline(always)]
-fn evaluated(state: &mut State, task: u64) {
+fn evaluated<R: Reader>(state: &mut State, task: u64) {
     state.evaluated += 1;
-    name(state, task);
+    let css = cgroup::memory_css_by::<R>(task);
+    let cgroup_id = cgroup::id_by::<R>(css);
+    name(state, css, cgroup_id);
     let Some(mut entry) = reserve_bulk::<Candidate>() else {
         state.candidates_lost += 1;
         return;
@@ -55,7 +68,7 @@ fn evaluated(state: &mut State, task: u64) {
     // SAFETY: the record is ours; every field is written.
     unsafe {
         (*record).header = header(Kind::Candidate, state.call);
-        task::fill(task, &raw mut (*record).task);
+        task::fill_by::<R>(task, cgroup_id, &raw mut (*record).task);
         (*record).has_points = u32::from(state.scored == task);
         (*record).points = state.points;
         (*record).reserved = 0;
@@ -71,11 +84,9 @@ fn wake(state: &mut State) -> u64 {
     u64::from(if state.bulk % WAKE_EVERY == 0 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }
 
-/// Sends the path of the task's memory cgroup, once a call.
+/// Sends the path of a memory cgroup, once a call.
 #[inline(always)]
-fn name(state: &mut State, task: u64) {
-    let css = cgroup::memory_css(task);
-    let id = cgroup::id(css);
+fn name(state: &mut State, css: u64, id: u64) {
     // SAFETY: the value may change under us, it is one word.
     if id == 0 || unsafe { NAMES.get(id) }.is_some_and(|call| *call == state.call) {
         return;

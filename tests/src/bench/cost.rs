@@ -5,7 +5,6 @@ use super::clock::{Clock, Kill};
 use super::programs::{self, Stats};
 use super::scenarios::Crowd;
 use super::tool::{Tells, Tool};
-use super::median;
 use crate::cases::machine::Setting;
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -31,15 +30,15 @@ pub(super) struct Args {
     /// Numbers of tasks.
     #[arg(long, value_delimiter = ',', default_value = "10,1000,5000,10000,20000")]
     tasks: Vec<u32>,
-    /// Kills for each figure; the middle one counts.
-    #[arg(long, default_value_t = 5)]
+    /// Kills for each figure. The fastest counts: what else the host does only adds.
+    #[arg(long, default_value_t = 7)]
     kills: usize,
 }
 
 #[derive(Debug, Default, Serialize)]
 struct Measured {
     tasks: u32,
-    /// Microseconds inside `out_of_memory`, the middle one, by what was on.
+    /// Microseconds inside `out_of_memory`, of the fastest kill, by what was on.
     us: BTreeMap<&'static str, f64>,
     /// Of the incidents: processes that the kernel looked at, and how many of them are missing.
     evaluated: u64,
@@ -119,7 +118,7 @@ fn measure(args: &Args, clock: &Clock, tasks: u32) -> Result<Measured> {
     Ok(measured)
 }
 
-/// The middle time of so many kills, microseconds.
+/// The least time of so many kills, microseconds.
 fn time(clock: &Clock, crowd: &Crowd, count: usize) -> Result<f64> {
     let mut times = Vec::new();
     for _ in 0..count {
@@ -128,7 +127,7 @@ fn time(clock: &Clock, crowd: &Crowd, count: usize) -> Result<f64> {
         let took = |kill: &Kill| (kill.leave_ns - kill.enter_ns) as f64 / 1000.0;
         times.extend(clock.take()?.kills.iter().map(took));
     }
-    median(&times).context("the trace has no kill")
+    times.into_iter().min_by(f64::total_cmp).context("the trace has no kill")
 }
 
 /// The agent's incidents, once there are as many as that.

@@ -16,7 +16,7 @@ mod scenarios;
 mod tool;
 mod tools;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
 use std::ffi::OsString;
 
@@ -34,6 +34,9 @@ enum Bench {
 
 /// Runs the measurement that `args` ask for (`args[0]` is the subcommand's name).
 pub fn main(args: &[OsString]) -> Result<()> {
+    // Who shares the memory of a victim is waited for here when its parent is gone.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .context("PR_SET_CHILD_SUBREAPER")?;
     match Bench::parse_from(args) {
         Bench::Peers(args) => peers::run(&args),
         Bench::Cost(args) => cost::run(&args),

@@ -160,9 +160,17 @@ impl Running<'_> {
         Ok(value.context("the counter is missing")? as u64)
     }
 
-    /// A line of `/proc/PID/status`, KiB.
-    pub(super) fn status_kib(&self, name: &str) -> Result<u64> {
-        status_kib(self.child.id(), name)
+    /// The most that was ever resident.
+    pub(super) fn peak_kib(&self) -> Result<u64> {
+        status_kib(self.child.id(), "VmHWM")
+    }
+
+    /// Resident memory, counted page by page: up to 6.1 `VmRSS` lags by up to 64 pages a thread.
+    pub(super) fn resident_kib(&self) -> Result<u64> {
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Rss:")?.trim().strip_suffix(" kB"));
+        line.and_then(|kib| kib.trim().parse().ok()).with_context(|| format!("{path} has no Rss"))
     }
 
     /// Nanoseconds on a processor, of all its threads that live.

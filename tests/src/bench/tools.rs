@@ -20,6 +20,8 @@ pub(super) fn mount_root() -> Result<()> {
     fs::create_dir_all(ROOT).with_context(|| format!("creating {ROOT}"))?;
     mount(&disk, ROOT, "ext4", MountFlags::empty(), c"")
         .with_context(|| format!("mounting {}", disk.display()))?;
+    // No package that the tools need has it, but every machine: bpftrace asks it for a compiler, and falls over without.
+    fs::copy("/bin/busybox", format!("{ROOT}/bin/sh")).context("copying a shell to the disk")?;
     fs::create_dir_all("/dev/pts").context("creating /dev/pts")?;
     mount("devpts", "/dev/pts", "devpts", MountFlags::empty(), c"").context("mounting devpts")?;
     for path in ["/proc", "/sys", "/dev", "/sys/kernel/tracing", "/sys/kernel/debug"] {

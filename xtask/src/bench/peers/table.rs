@@ -7,6 +7,9 @@ const AGENT: &str = "oom-agent";
 const LIBBPF: &str = "libbpf-tools oomkill";
 const BPFTRACE: &str = "bpftrace oomkill.bt";
 const MIB: f64 = 1024.0;
+/// Kills after which memory must be as before.
+const STORM: usize = 10_000;
+const GROWTH_KIB: u64 = 1024;
 
 /// What the guest wrote.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,18 +46,20 @@ struct Costs {
 #[derive(Debug, Serialize, Deserialize)]
 struct Outcome {
     scenario: String,
+    error: Option<String>,
     truth: Vec<serde_json::Value>,
     vmstat: u64,
     tools: BTreeMap<String, Score>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Score {
     found: usize,
     false_ones: usize,
     doubled: usize,
     placed: Option<usize>,
     counted: Option<u64>,
+    resident_kib: [u64; 2],
 }
 
 /// The tables of one kernel.
@@ -118,12 +123,20 @@ fn bars(sized: &Sized) -> Vec<(String, bool)> {
     let Measured { tools, scenarios, .. } = &sized.measured;
     let mut bars = Vec::new();
     for outcome in scenarios {
+        if let Some(error) = &outcome.error {
+            bars.push((format!("{}: {error}", outcome.scenario), false));
+        }
         if let Some(ours) = outcome.tools.get(AGENT) {
             let Score { found, false_ones, doubled, placed, .. } = ours;
             let all = outcome.truth.len();
             let held = *found == all && *placed == Some(all) && *false_ones == 0 && *doubled == 0;
-            let text = format!("{}: {found} of {all}, {false_ones} false, {doubled} doubled", outcome.scenario);
-            bars.push((text, held));
+            let title = &outcome.scenario;
+            bars.push((format!("{title}: {found} of {all}, {false_ones} false, {doubled} doubled"), held));
+            let [before, after] = ours.resident_kib;
+            let grown = after.saturating_sub(before);
+            if all >= STORM {
+                bars.push((format!("{title}: {grown} KiB more memory, {GROWTH_KIB} at most"), grown <= GROWTH_KIB));
+            }
         }
     }
     let tool = |name: &str| tools.iter().find(|costs| costs.tool == name && costs.error.is_none());
@@ -155,7 +168,7 @@ fn bars(sized: &Sized) -> Vec<(String, bool)> {
 }
 
 fn cell(score: &Score) -> String {
-    let Score { found, false_ones, doubled, placed, counted } = score;
+    let Score { found, false_ones, doubled, placed, counted, resident_kib: _ } = score;
     if let Some(counted) = counted {
         return format!("counts {counted}");
     }
@@ -196,10 +209,10 @@ mod tests {
 
     #[test]
     fn a_cell_says_what_is_wrong() {
-        let score = Score { found: 4, false_ones: 0, doubled: 1, placed: None, counted: None };
+        let score = Score { found: 4, false_ones: 0, doubled: 1, placed: None, counted: None, resident_kib: [0; 2] };
         assert_eq!(cell(&score), "4, 1 doubled, no cgroup");
         assert_eq!(cell(&Score { placed: Some(4), doubled: 0, ..score }), "4");
-        let score = Score { found: 10, false_ones: 8, doubled: 0, placed: Some(9), counted: None };
+        let score = Score { found: 10, false_ones: 8, doubled: 0, placed: Some(9), counted: None, ..score };
         assert_eq!(cell(&score), "10, 8 false, cgroup right of 9");
         assert_eq!(cell(&Score { counted: Some(5), ..score }), "counts 5");
     }
