@@ -58,7 +58,13 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "WORD", requires = "peers")]
     tool: Vec<String>,
     /// With --cost: numbers of processes.
-    #[arg(long, value_name = "N", requires = "cost", value_delimiter = ',', default_value = "10,1000,5000,10000,20000,50000")]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "cost",
+        value_delimiter = ',',
+        default_value = "10,1000,5000,10000,20000,50000"
+    )]
     tasks: Vec<u32>,
     /// The workload of --reclaim.
     #[arg(long, hide = true, requires = "reclaim_group")]

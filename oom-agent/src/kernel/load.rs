@@ -321,10 +321,9 @@ fn plain(error: ProgramError) -> anyhow::Error {
             let log = verifier_log.to_string();
             // Figures stand at the end of it (`print_verification_stats`).
             let figures = ["processed ", "stack depth ", "verification time "];
-            let last = log
-                .lines()
-                .rev()
-                .find(|line| !line.trim().is_empty() && figures.iter().all(|figure| !line.starts_with(figure)));
+            let last = log.lines().rev().find(|line| {
+                !line.trim().is_empty() && figures.iter().all(|figure| !line.starts_with(figure))
+            });
             match last {
                 Some(line) => anyhow!("the kernel refused the program: {io_error}: {line}"),
                 None => anyhow!("the kernel refused the program: {io_error}"),

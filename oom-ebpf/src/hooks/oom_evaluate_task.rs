@@ -5,10 +5,10 @@ use aya_ebpf::{
     macros::{fexit, kprobe, kretprobe},
     programs::{FExitContext, ProbeContext, RetProbeContext},
 };
-use oom_ebpf::{Candidate, CgroupName, Kind};
+use oom_ebpf::{Candidate, CgroupName, Header, Kind};
 
 use crate::{
-    call::{header, inside},
+    call::{header, under_way},
     cgroup,
     maps::{NAMES, State, reserve_bulk},
     read::{Probe, Reader, Typed},
@@ -22,7 +22,7 @@ const WAKE_EVERY: u64 = 256;
 /// With loads: a machine-wide OOM looks at every process, with a lock held.
 #[fexit(function = "oom_evaluate_task")]
 fn t_leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
-    if let Some(state) = inside() {
+    if let Some(state) = under_way() {
         evaluated::<Typed>(state, ctx.arg(0));
     }
     0
@@ -31,7 +31,7 @@ fn t_leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
 /// Where the verifier does not know the types of all fields, or wants to see checks for NULL (kernels built by Clang).
 #[fexit(function = "oom_evaluate_task")]
 fn leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
-    if let Some(state) = inside() {
+    if let Some(state) = under_way() {
         evaluated::<Probe>(state, ctx.arg(0));
     }
     0
@@ -39,7 +39,7 @@ fn leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
 
 #[kprobe]
 fn k_enter_oom_evaluate_task(ctx: ProbeContext) -> u32 {
-    if let Some(state) = inside() {
+    if let Some(state) = under_way() {
         state.evaluating = ctx.arg(0).unwrap_or(0);
     }
     0
@@ -47,7 +47,7 @@ fn k_enter_oom_evaluate_task(ctx: ProbeContext) -> u32 {
 
 #[kretprobe]
 fn k_leave_oom_evaluate_task(_ctx: RetProbeContext) -> u32 {
-    if let Some(state) = inside() {
+    if let Some(state) = under_way() {
         let task = state.evaluating;
         evaluated::<Probe>(state, task);
     }
@@ -67,7 +67,9 @@ fn evaluated<R: Reader>(state: &mut State, task: u64) {
     let record = entry.as_mut_ptr();
     // SAFETY: the record is ours; every field is written.
     unsafe {
-        (*record).header = header(Kind::Candidate, state.call);
+        // Thousands of them: none asks for the time.
+        (*record).header =
+            Header { kind: Kind::Candidate as u32, reserved: 0, call: state.call, time_ns: state.begin_ns };
         task::fill_by::<R>(task, cgroup_id, &raw mut (*record).task);
         (*record).has_points = u32::from(state.scored == task);
         (*record).points = state.points;
@@ -87,11 +89,18 @@ fn wake(state: &mut State) -> u64 {
 /// Sends the path of a memory cgroup, once a call.
 #[inline(always)]
 fn name(state: &mut State, css: u64, id: u64) {
+    // Most follow another one of their cgroup.
+    if id == 0 || id == state.named {
+        return;
+    }
+    state.named = id;
     // SAFETY: the value may change under us, it is one word.
-    if id == 0 || unsafe { NAMES.get(id) }.is_some_and(|call| *call == state.call) {
+    if unsafe { NAMES.get(id) }.is_some_and(|call| *call == state.call) {
         return;
     }
     let Some(mut entry) = reserve_bulk::<CgroupName>() else {
+        // The next one may have room.
+        state.named = 0;
         state.names_lost += 1;
         return;
     };

@@ -63,7 +63,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
         eprintln!("{}", serde_json::to_string(&measured)?);
         all.push(measured);
         // As often as there is something: a larger crowd may be too large for the machine.
-        fs::write(args.out.join("cost.json"), serde_json::to_vec_pretty(&all)?).context("writing cost.json")?;
+        fs::write(args.out.join("cost.json"), serde_json::to_vec_pretty(&all)?)
+            .context("writing cost.json")?;
     }
     Ok(())
 }

@@ -107,13 +107,15 @@ pub(super) fn run(args: &Args) -> Result<()> {
     set("kernel/printk", "1")?;
     tools::mount_root()?;
     let clock = Clock::new()?;
-    let wanted = |words: &[String], name: &str| words.is_empty() || words.iter().any(|word| name.contains(&**word));
+    let wanted =
+        |words: &[String], name: &str| words.is_empty() || words.iter().any(|word| name.contains(&**word));
     let mut all = tools::all(&args.agent)?;
     all.retain(|tool| wanted(&args.tool, tool.name));
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("reading the kernel's version")?;
     let mut result = Report { kernel: release.trim().to_owned(), ..Report::default() };
     let save = |result: &Report| {
-        fs::write(args.out.join("peers.json"), serde_json::to_vec_pretty(result)?).context("writing peers.json")
+        fs::write(args.out.join("peers.json"), serde_json::to_vec_pretty(result)?)
+            .context("writing peers.json")
     };
     for tool in &all {
         let costs = alone(tool, &clock).unwrap_or_else(|error| Costs {
@@ -125,10 +127,17 @@ pub(super) fn run(args: &Args) -> Result<()> {
         result.tools.push(costs);
         save(&result)?;
     }
-    let runs = |tool: &&Tool| result.tools.iter().any(|costs| costs.tool == tool.name && costs.error.is_none());
-    let mut running =
-        all.iter().filter(runs).map(Tool::start).collect::<Result<Vec<_>>>().context("starting all of them")?;
-    for scenario in SCENARIOS.iter().filter(|it| wanted(&args.only, it.name) && (!it.long || !args.only.is_empty())) {
+    let runs =
+        |tool: &&Tool| result.tools.iter().any(|costs| costs.tool == tool.name && costs.error.is_none());
+    let mut running = all
+        .iter()
+        .filter(runs)
+        .map(Tool::start)
+        .collect::<Result<Vec<_>>>()
+        .context("starting all of them")?;
+    for scenario in
+        SCENARIOS.iter().filter(|it| wanted(&args.only, it.name) && (!it.long || !args.only.is_empty()))
+    {
         let outcome = together(scenario, &mut running).unwrap_or_else(|error| Outcome {
             scenario: scenario.name,
             error: Some(format!("{error:#}")),
@@ -184,8 +193,7 @@ fn alone(tool: &Tool, clock: &Clock) -> Result<Costs> {
     quiet(std::slice::from_ref(&running));
     let told = running.take();
     let seen = clock.take()?;
-    let times: Vec<[f64; 3]> =
-        seen.kills.iter().filter_map(|kill| times(kill, &seen.gone, &told)).collect();
+    let times: Vec<[f64; 3]> = seen.kills.iter().filter_map(|kill| times(kill, &seen.gone, &told)).collect();
     let spread = |at: usize| {
         let values: Vec<f64> = times.iter().map(|times| times[at]).collect();
         Some([median(&values)?, values.iter().copied().fold(f64::MIN, f64::max)])
@@ -246,7 +254,8 @@ fn together(scenario: &Scenario, running: &mut [Running<'_>]) -> Result<Outcome>
 fn score(truth: &[Victim], told: &[Told]) -> Score {
     let real: BTreeMap<u32, &str> = truth.iter().map(|victim| (victim.pid, &*victim.cgroup)).collect();
     let names: BTreeSet<u32> = told.iter().map(|told| told.pid).collect();
-    let right = |told: &&Told| told.cgroup.as_deref().is_some_and(|cgroup| real.get(&told.pid) == Some(&cgroup));
+    let right =
+        |told: &&Told| told.cgroup.as_deref().is_some_and(|cgroup| real.get(&told.pid) == Some(&cgroup));
     let placed: BTreeSet<u32> = told.iter().filter(right).map(|told| told.pid).collect();
     Score {
         found: names.iter().filter(|pid| real.contains_key(pid)).count(),
@@ -273,7 +282,8 @@ mod tests {
         let victim = |pid, cgroup: &str| Victim { pid, cgroup: cgroup.into() };
         let told = |pid, cgroup: Option<&str>| Told { pid, cgroup: cgroup.map(str::to_owned), time_ns: 0 };
         let truth = [victim(1, "/a"), victim(2, "/a"), victim(3, "/b")];
-        let score = score(&truth, &[told(1, Some("/a")), told(1, Some("/a")), told(2, Some("/c")), told(9, None)]);
+        let score =
+            score(&truth, &[told(1, Some("/a")), told(1, Some("/a")), told(2, Some("/c")), told(9, None)]);
         let Score { found, false_ones, doubled, placed, .. } = score;
         assert_eq!((found, false_ones, doubled, placed), (2, 1, 1, Some(1)));
     }

@@ -179,7 +179,8 @@ pub(super) struct Crowd {
 impl Crowd {
     pub(super) fn new(count: u32) -> Result<Self> {
         let group = Group::new(Hierarchy::V2, "/oombench/crowd")?;
-        let actor = start(&group, Script::new("crowd").with("name", "crowd").with("count", count.to_string()))?;
+        let actor =
+            start(&group, Script::new("crowd").with("name", "crowd").with("count", count.to_string()))?;
         Ok(Self { _actor: actor, group })
     }
 

@@ -43,9 +43,21 @@ pub(super) fn all(agent: &Path) -> Result<Vec<Tool>> {
         ["chroot", ROOT].into_iter().chain(line.split(' ')).map(str::to_owned).collect()
     };
     let kprobes = Tells::Lines(of_kprobe_tool);
-    let tool = |name, line: &str, ready, tells, terminal| Tool { name, command: within(line), ready, tells, terminal };
+    let tool = |name, line: &str, ready, tells, terminal| Tool {
+        name,
+        command: within(line),
+        ready,
+        tells,
+        terminal,
+    };
     Ok(vec![
-        tool("oom-agent", "/opt/oom-agent trace --format json", "tracing OOM kills", Tells::Lines(of_agent), false),
+        tool(
+            "oom-agent",
+            "/opt/oom-agent trace --format json",
+            "tracing OOM kills",
+            Tells::Lines(of_agent),
+            false,
+        ),
         tool("libbpf-tools oomkill", "/usr/sbin/oomkill", "Tracing OOM kills", kprobes, true),
         tool(
             "bpftrace oomkill.bt",
@@ -54,8 +66,20 @@ pub(super) fn all(agent: &Path) -> Result<Vec<Tool>> {
             kprobes,
             true,
         ),
-        tool("bcc oomkill", "/usr/bin/python3 -u /usr/sbin/oomkill-bpfcc", "Tracing OOM kills", kprobes, true),
-        tool("kmsg, cadvisor's rules", "/opt/oom-guest bench kmsg", "following", Tells::Lines(of_kmsg), false),
+        tool(
+            "bcc oomkill",
+            "/usr/bin/python3 -u /usr/sbin/oomkill-bpfcc",
+            "Tracing OOM kills",
+            kprobes,
+            true,
+        ),
+        tool(
+            "kmsg, cadvisor's rules",
+            "/opt/oom-guest bench kmsg",
+            "following",
+            Tells::Lines(of_kmsg),
+            false,
+        ),
         tool(
             "node_exporter",
             "/usr/bin/prometheus-node-exporter --collector.disable-defaults --collector.vmstat \

@@ -14,8 +14,8 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 
-pub(crate) use self::results::disk;
 pub use self::job::{DISK_SERIAL, JOB, Job, REPORT, RESULTS_SERIAL, Report, SWAP_SERIAL};
+pub(crate) use self::results::disk;
 
 /// What is left here by a command in a VM is handed back to the host, beside `stdout`, `stderr` and `dmesg`.
 pub const RESULTS: &str = "/results";

@@ -165,9 +165,8 @@ pub(crate) fn bpf_program(id: u32) -> Result<BpfProgram> {
     const RUN_CNT: usize = 200;
     let attributes = [id, 0, 0];
     // SAFETY: the kernel reads as many bytes as it is told.
-    let fd = unsafe {
-        libc::syscall(libc::SYS_bpf, GET_FD_BY_ID, attributes.as_ptr(), size_of_val(&attributes))
-    };
+    let fd =
+        unsafe { libc::syscall(libc::SYS_bpf, GET_FD_BY_ID, attributes.as_ptr(), size_of_val(&attributes)) };
     succeeded(fd)?;
     // SAFETY: a new descriptor that nobody else has.
     let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };

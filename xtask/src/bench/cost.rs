@@ -116,7 +116,8 @@ fn table(release: &str, all: &[Measured]) -> (String, bool) {
     }
     for (name, points) in [("the kernel's dump", &dumps), ("the agent", &agents)] {
         if let Some((slope, base, r2)) = fit(points) {
-            let _ = writeln!(text, "\n{name}: {slope:.2} µs a candidate and {base:.0} µs a kill (R² {r2:.4})");
+            let _ =
+                writeln!(text, "\n{name}: {slope:.2} µs a candidate and {base:.0} µs a kill (R² {r2:.4})");
         }
     }
     if let Some(most) = all.last() {

@@ -96,7 +96,8 @@ impl Archive {
     pub(crate) fn closure(&self, names: &[&str]) -> Result<Vec<Package>> {
         let mut simulate = self.apt("apt-get");
         simulate.args(["install", "--simulate", "--no-install-recommends"]).args(names);
-        let plan = process::capture(&mut simulate, Duration::from_mins(1))?.ok("apt-get install --simulate")?;
+        let plan =
+            process::capture(&mut simulate, Duration::from_mins(1))?.ok("apt-get install --simulate")?;
         // `Inst libc6 (2.36-9 Debian:12/oldstable [amd64])`
         let chosen: Vec<(&str, &str)> = plan
             .lines()

@@ -135,7 +135,10 @@ fn bars(sized: &Sized) -> Vec<(String, bool)> {
             let [before, after] = ours.resident_kib;
             let grown = after.saturating_sub(before);
             if all >= STORM {
-                bars.push((format!("{title}: {grown} KiB more memory, {GROWTH_KIB} at most"), grown <= GROWTH_KIB));
+                bars.push((
+                    format!("{title}: {grown} KiB more memory, {GROWTH_KIB} at most"),
+                    grown <= GROWTH_KIB,
+                ));
             }
         }
     }
@@ -145,11 +148,13 @@ fn bars(sized: &Sized) -> Vec<(String, bool)> {
         return bars;
     };
     if let Some(libbpf) = tool(LIBBPF) {
-        let text = format!("ready after {:.0} ms, twice libbpf-tools' {:.0} at most", ours.cold_ms, libbpf.cold_ms);
+        let text =
+            format!("ready after {:.0} ms, twice libbpf-tools' {:.0} at most", ours.cold_ms, libbpf.cold_ms);
         bars.push((text, ours.cold_ms <= 2.0 * libbpf.cold_ms));
         let (mine, theirs) = (ours.attached_kib as f64 / MIB, libbpf.attached_kib as f64 / MIB);
         let peak = libbpf.peak_kib as f64 / MIB;
-        let text = format!("{mine:.1} MiB attached, libbpf-tools' {theirs:.1} (peak {peak:.1}) and 4 at most");
+        let text =
+            format!("{mine:.1} MiB attached, libbpf-tools' {theirs:.1} (peak {peak:.1}) and 4 at most");
         bars.push((text, mine <= theirs + 4.0));
     }
     if let Some(bpftrace) = tool(BPFTRACE) {
@@ -161,7 +166,8 @@ fn bars(sized: &Sized) -> Vec<(String, bool)> {
     let fastest = others.map(|[median, _]| median / 1000.0).min_by(f64::total_cmp);
     if let (Some(fastest), Some([median, _])) = (fastest, ours.after_wait_us) {
         let mine = median / 1000.0;
-        let text = format!("line {mine:.2} ms after the wait, 3 ms behind the fastest peer's {fastest:.2} at most");
+        let text =
+            format!("line {mine:.2} ms after the wait, 3 ms behind the fastest peer's {fastest:.2} at most");
         bars.push((text, mine <= fastest + 3.0));
     }
     bars
@@ -209,7 +215,8 @@ mod tests {
 
     #[test]
     fn a_cell_says_what_is_wrong() {
-        let score = Score { found: 4, false_ones: 0, doubled: 1, placed: None, counted: None, resident_kib: [0; 2] };
+        let score =
+            Score { found: 4, false_ones: 0, doubled: 1, placed: None, counted: None, resident_kib: [0; 2] };
         assert_eq!(cell(&score), "4, 1 doubled, no cgroup");
         assert_eq!(cell(&Score { placed: Some(4), doubled: 0, ..score }), "4");
         let score = Score { found: 10, false_ones: 8, doubled: 0, placed: Some(9), counted: None, ..score };

@@ -108,7 +108,8 @@ fn unpack(deb: &Path, root: &Path) -> Result<(String, u64)> {
 /// Unpacks the kernel's headers, where the mirror has them. The bytes that they take.
 fn headers(kernel: &Kernel, directory: &Path, root: &Path) -> Result<u64> {
     let package = kernel.package()?;
-    let Some(abi) = ["linux-image-", "linux-binary-"].iter().find_map(|begin| package.strip_prefix(begin)) else {
+    let Some(abi) = ["linux-image-", "linux-binary-"].iter().find_map(|begin| package.strip_prefix(begin))
+    else {
         bail!("the kernel's package has an unknown name: {package}");
     };
     let abi = abi.trim_end_matches("-unsigned");
@@ -129,6 +130,9 @@ fn headers(kernel: &Kernel, directory: &Path, root: &Path) -> Result<u64> {
         fs::remove_dir_all(&into).with_context(|| format!("removing {}", into.display()))?;
         return Ok(unpacked.iter().map(|(_, bytes)| bytes).sum());
     }
-    eprintln!("      note  the mirror has no headers of Linux {} (any more): bcc will not find them", kernel.version);
+    eprintln!(
+        "      note  the mirror has no headers of Linux {} (any more): bcc will not find them",
+        kernel.version
+    );
     Ok(0)
 }
