@@ -280,7 +280,7 @@ const STORM: u64 = 300;
 /// What the daemon may use.
 const LIMIT_MIB: u64 = 64;
 /// Free memory that each victim fills: the less the faster.
-const LEAVE_MIB: u64 = 48;
+const LEAVE_MIB: u64 = 128;
 /// Nobody who scrapes waits for longer.
 const ANSWER: Duration = Duration::from_secs(1);
 /// Between two scrapes.
