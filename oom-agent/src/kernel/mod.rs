@@ -17,6 +17,7 @@ pub mod host;
 pub mod load;
 pub mod probes;
 pub mod rings;
+mod second_copy;
 pub mod windows;
 
 /// The BPF object that was built with the agent.
