@@ -26,6 +26,7 @@ const BUILD: Duration = Duration::from_mins(15);
 
 /// Measure how fast `explain` reads logs, or what the agent costs.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct BenchArgs {
     /// Rounds; each runs every program once.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]

@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn the_second_copy_of_a_ring_but_its_begin_is_given_back() {
-        let line = "7f053bffe000-7f053c1ff000 r--s 00001000 00:10 1038                       anon_inode:bpf-map";
+        let line =
+            "7f053bffe000-7f053c1ff000 r--s 00001000 00:10 1038                       anon_inode:bpf-map";
         assert_eq!(hole(line, 4096), Some(0x7f05_3c10_f000..0x7f05_3c1f_f000));
     }
 

@@ -27,7 +27,7 @@ pub(super) struct Kill {
     /// It was entered.
     pub(super) enter_ns: u64,
     /// `oom_kill_process` was entered: decided, nothing printed yet.
-    pub(super) kill_ns: u64,
+    pub(super) decided_ns: u64,
     /// It returned; 0: not seen.
     pub(super) leave_ns: u64,
     /// Threads that were marked.
@@ -85,13 +85,13 @@ fn parse(text: &str) -> Seen {
         let Some((tid, time_ns, event, fields)) = trace::line(&line) else { continue };
         match event {
             "enter" => drop(open.insert(tid, Kill { enter_ns: time_ns, ..Kill::default() })),
-            "kill" => open.entry(tid).or_default().kill_ns = time_ns,
+            "kill" => open.entry(tid).or_default().decided_ns = time_ns,
             "mark_victim" => {
                 let pid = fields.split_whitespace().find_map(|field| field.strip_prefix("pid="));
                 open.entry(tid).or_default().marked.extend(pid.and_then(|pid| pid.parse::<u32>().ok()));
             }
             "leave" => {
-                if let Some(kill) = open.remove(&tid).filter(|kill| kill.kill_ns != 0) {
+                if let Some(kill) = open.remove(&tid).filter(|kill| kill.decided_ns != 0) {
                     seen.kills.push(Kill { leave_ns: time_ns, ..kill });
                 }
             }
@@ -119,7 +119,7 @@ mod tests {
 ";
         let seen = parse(text);
         let times = |us: u64| 5_000_000_000 + us * 1000;
-        let kill = Kill { enter_ns: times(1), kill_ns: times(4), leave_ns: times(9), marked: vec![66] };
+        let kill = Kill { enter_ns: times(1), decided_ns: times(4), leave_ns: times(9), marked: vec![66] };
         assert_eq!(seen.kills, vec![kill]);
         assert_eq!(seen.gone, BTreeMap::from([(66, times(100))]));
     }

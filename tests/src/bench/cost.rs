@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// The kernel prints 10 reports in so long (`DEFAULT_RATELIMIT_INTERVAL`): a kill without one would not count.
 const REPORTS: Duration = Duration::from_millis(5100);
-const TELL: Duration = Duration::from_secs(60);
+const TELL: Duration = Duration::from_mins(1);
 
 /// What to measure.
 #[derive(Debug, clap::Args)]

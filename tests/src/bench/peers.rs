@@ -24,7 +24,7 @@ const PACE_MS: u32 = 200;
 const COSTED: u32 = 200;
 /// All tools have told when none has said anything for so long.
 const QUIET: Duration = Duration::from_secs(2);
-const QUIET_MOST: Duration = Duration::from_secs(60);
+const QUIET_MOST: Duration = Duration::from_mins(1);
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
@@ -219,7 +219,7 @@ fn times(kill: &Kill, gone: &BTreeMap<u32, u64>, told: &[Told]) -> Option<[f64; 
     let line_ns = told.iter().find(|told| told.pid == victim)?.time_ns;
     let end_ns = gone.get(&victim).copied().unwrap_or(0).max(kill.leave_ns);
     let from = |begin: u64, end: u64| (end as f64 - begin as f64) / 1000.0;
-    Some([from(kill.kill_ns, line_ns), from(kill.kill_ns, end_ns), from(end_ns, line_ns)])
+    Some([from(kill.decided_ns, line_ns), from(kill.decided_ns, end_ns), from(end_ns, line_ns)])
 }
 
 /// Waits until nothing new comes.

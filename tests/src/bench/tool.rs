@@ -30,11 +30,14 @@ pub(super) struct Told {
     pub(super) time_ns: u64,
 }
 
+/// A process id, and a cgroup if the tool names one.
+pub(super) type Named = (u32, Option<String>);
+
 /// How a tool tells.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Tells {
     /// A line holds these victims.
-    Lines(fn(&str) -> Vec<(u32, Option<String>)>),
+    Lines(fn(&str) -> Vec<Named>),
     /// A counter of this name, at this port of the machine.
     Counter(&'static str, u16),
 }

@@ -1,6 +1,6 @@
 //! Which tools there are, and how each tells of a victim.
 
-use super::tool::{Tells, Tool};
+use super::tool::{Named, Tells, Tool};
 use crate::init::DISK_SERIAL;
 use anyhow::{Context, Result};
 use rustix::mount::{MountFlags, mount, mount_bind};
@@ -92,13 +92,13 @@ pub(super) fn all(agent: &Path) -> Result<Vec<Tool>> {
 }
 
 /// `09:12:01 Triggered by PID 1 ("a"), OOM kill of PID 2 ("b"), 262144 pages, loadavg: ...`
-fn of_kprobe_tool(line: &str) -> Vec<(u32, Option<String>)> {
+fn of_kprobe_tool(line: &str) -> Vec<Named> {
     let pid = line.split_once("OOM kill of PID ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
     pid.map(|pid| (pid, None)).into_iter().collect()
 }
 
 /// `victim PID CGROUP`
-fn of_kmsg(line: &str) -> Vec<(u32, Option<String>)> {
+fn of_kmsg(line: &str) -> Vec<Named> {
     let mut words = line.strip_prefix("victim ").unwrap_or_default().splitn(2, ' ');
     let pid = words.next().and_then(|pid| pid.parse().ok());
     let cgroup = words.next().filter(|cgroup| *cgroup != "-").map(str::to_owned);
@@ -106,7 +106,7 @@ fn of_kmsg(line: &str) -> Vec<(u32, Option<String>)> {
 }
 
 /// An incident.
-fn of_agent(line: &str) -> Vec<(u32, Option<String>)> {
+fn of_agent(line: &str) -> Vec<Named> {
     let Ok(incident) = serde_json::from_str::<Value>(line) else { return Vec::new() };
     let victims = incident.get("victims").and_then(Value::as_array).into_iter().flatten();
     let victims = victims.filter_map(|victim| {

@@ -100,7 +100,7 @@ pub(super) fn of(sized: &Sized) -> String {
     line("on disk with all that it needs, MiB", &|it| {
         sizes.get(&it.tool).map(|bytes| format!("{:.1}", *bytes as f64 / MIB / MIB))
     });
-    for costs in tools.iter() {
+    for costs in tools {
         if let Some(error) = &costs.error {
             let error: String = error.split_whitespace().collect::<Vec<_>>().join(" ");
             let _ = writeln!(text, "\n{}: {error}", costs.tool);
