@@ -13,17 +13,20 @@
 //! - [`sink`]: an incident as text or JSON.
 //! - [`store`]: incidents on disk.
 //! - [`page`]: PURE. What a browser shows.
-//! - [`web`]: the only place that knows HTTP.
+//! - [`web`]: answers by HTTP. [`otlp`]: sends incidents to a collector of OpenTelemetry. [`grpc`]: calls.
 //! - [`trace`], [`run`], [`explain`], [`incidents`], [`rank`], [`doctor`]: the commands.
 //! - [`startup`]: what those that follow the running kernel share.
 //! - [`filter`], [`print`](mod@print): what those that show incidents share.
 //! - [`note`]: what they say on stderr.
+//! - [`files`]: files that the configuration names.
 //! - [`units`]: PURE. Quantities as people read them.
 
 pub mod clock;
 pub mod doctor;
 pub mod explain;
+pub mod files;
 pub mod filter;
+pub mod grpc;
 pub mod identity;
 pub mod incident;
 pub mod incidents;
@@ -31,6 +34,7 @@ pub mod kernel;
 pub mod live;
 pub mod logs;
 pub mod note;
+pub mod otlp;
 pub mod page;
 pub mod print;
 pub mod rank;

@@ -3,9 +3,12 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking, also in what it is made of")]
 
+#[path = "../otlp/collector.rs"]
+mod collector;
 mod crowd;
 mod dashboards;
 mod disk;
+mod otlp;
 mod prometheus;
 mod restart;
 mod service;

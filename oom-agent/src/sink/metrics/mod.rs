@@ -8,13 +8,14 @@
 //! - `cgroups`: which of them have series, and until when.
 //! - `diagnoses`: which explanations were given.
 //! - [`KernelKills`]: the kernel's own counters.
-//! - [`Recovered`]: what happened while the agent did not run.
+//! - [`Recovered`]: what happened while the agent did not run. [`Otlp`]: what was sent to a collector.
 //! - `tell`: names, help and samples. [`Scrape`]: of what is read when somebody scrapes.
 //! - `text`: the format.
 
 mod cgroups;
 mod diagnoses;
 mod kernel_kills;
+mod otlp;
 mod recovered;
 mod scrape;
 mod tell;
@@ -22,6 +23,7 @@ mod text;
 
 pub use cgroups::Bounds;
 pub use kernel_kills::KernelKills;
+pub use otlp::Otlp;
 pub use recovered::Recovered;
 pub use scrape::Scrape;
 
@@ -77,6 +79,8 @@ pub struct Counts {
     pub stored: Stored,
     /// Who asks by HTTP, see [`Http`].
     pub http: Http,
+    /// What was sent to a collector, where something is.
+    pub otlp: Option<Otlp>,
 }
 
 /// Who asks by HTTP.
