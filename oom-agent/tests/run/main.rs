@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking, also in what it is made of")]
 
 #[path = "../otlp/collector.rs"]
+#[expect(dead_code, reason = "it can do more than is needed here")]
 mod collector;
 mod crowd;
 mod dashboards;
