@@ -1,5 +1,7 @@
 //! Real kills, sent to a collector of the test's own, and to real ones.
 
+mod real;
+
 use crate::{
     collector::{BOTH, Collector, Protocol, Reply, attribute},
     restart::{ARGS, stored},
@@ -14,7 +16,7 @@ fn args<'a>(endpoint: &'a str, protocol: &'a str) -> Vec<&'a str> {
 }
 
 /// Ids of the incidents of a cgroup that a collector has, each as often as it came.
-pub(crate) fn told(collector: &Collector, cgroup: &Cgroup) -> Vec<String> {
+fn told(collector: &Collector, cgroup: &Cgroup) -> Vec<String> {
     let shared = collector.shared();
     let records = shared.got.iter().filter(|got| got.taken).flat_map(|got| got.records());
     let of = records.filter(|record| attribute(&record.attributes, "oom.cgroup") == Some(cgroup.path()));
