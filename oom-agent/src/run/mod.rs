@@ -277,7 +277,8 @@ fn files<'a>(config: &'a Config, access: &Access, otlp: Option<&Settings>) -> Fi
     Files {
         state_dir: &config.args.state_dir,
         read: above.chain(access.directories()).collect(),
-        connect: otlp.map(|otlp| otlp.endpoint.port),
+        connect: otlp.map(|otlp| otlp.endpoint.port).into_iter().collect(),
+        resolve: otlp.is_some(),
     }
 }
 

@@ -44,8 +44,10 @@ pub struct Files<'a> {
     pub state_dir: &'a Path,
     /// Read again when the configuration is.
     pub read: Vec<PathBuf>,
-    /// The TCP port at which somebody is connected to, whose name has to be looked up.
-    pub connect: Option<u16>,
+    /// TCP ports that it connects to.
+    pub connect: Vec<u16>,
+    /// Names have to be looked up.
+    pub resolve: bool,
 }
 
 /// Which version of Landlock this kernel has.
@@ -77,7 +79,7 @@ pub(super) fn restrict(files: &Files<'_>) -> Result<u8, String> {
 }
 
 fn rules(files: &Files<'_>) -> Result<RestrictionStatus, RulesetError> {
-    let Files { state_dir, read, connect } = files;
+    let Files { state_dir, read, connect, resolve } = files;
     let reading = make_bitflags!(AccessFs::{ReadFile | ReadDir});
     let mut writing = reading | make_bitflags!(AccessFs::{WriteFile | Truncate | MakeReg | RemoveFile});
     let mut state = *state_dir;
@@ -92,7 +94,7 @@ fn rules(files: &Files<'_>) -> Result<RestrictionStatus, RulesetError> {
         .scope(Scope::from_all(KNOWN))?
         .create()?;
     let zones = std::env::var_os("TZDIR").map(PathBuf::from);
-    let resolver = RESOLVER.iter().filter(|_| connect.is_some());
+    let resolver = RESOLVER.iter().filter(|_| *resolve);
     let reads = READ.iter().chain(resolver).map(Path::new).chain(read.iter().chain(&zones).map(PathBuf::as_path));
     let lists = LIST.iter().map(|path| (Path::new(path), AccessFs::ReadDir.into()));
     for (path, access) in reads.map(|path| (path, reading)).chain(lists).chain([(state, writing)]) {
@@ -101,8 +103,8 @@ fn rules(files: &Files<'_>) -> Result<RestrictionStatus, RulesetError> {
             rules = rules.add_rule(PathBeneath::new(open, fitting(path, access)))?;
         }
     }
-    for port in connect.iter().flat_map(|port| [*port, DNS]) {
-        rules = rules.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
+    for port in connect.iter().chain(Some(&DNS).filter(|_| *resolve)) {
+        rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
     rules.restrict_self()
 }
