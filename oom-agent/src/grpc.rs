@@ -136,7 +136,12 @@ impl Client {
         Ok(A::decode(answer).map_err(Broken::from)?)
     }
 
-    async fn ask(&mut self, method: &str, headers: HeaderMap, Frame(message): Frame) -> Result<Bytes, Failure> {
+    async fn ask(
+        &mut self,
+        method: &str,
+        headers: HeaderMap,
+        Frame(message): Frame,
+    ) -> Result<Bytes, Failure> {
         let request = Request::post(format!("{}{method}", self.origin)).body(());
         let mut request = request.map_err(Broken::from)?;
         *request.headers_mut() = headers;

@@ -17,10 +17,10 @@ use http::HeaderMap;
 use messages::{
     Container, ListContainersRequest, ListContainersResponse, ListPodSandboxRequest, ListPodSandboxResponse,
 };
+use prost::Message;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use prost::Message;
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;

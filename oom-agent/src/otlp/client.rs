@@ -14,7 +14,7 @@ use http::{
     HeaderMap, HeaderValue, Request, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT},
 };
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use prost::Message as _;
@@ -161,7 +161,7 @@ async fn post(
     let broken = |error: hyper::Error| unreachable(&anyhow!(error).context("no HTTP/1.1 there"));
     sender.ready().await.map_err(broken)?;
     let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
-    let body = Limited::new(body, ANSWER).collect().await.map(|body| body.to_bytes());
+    let body = Limited::new(body, ANSWER).collect().await.map(Collected::to_bytes);
     if head.status == StatusCode::OK {
         // Taken, whatever comes after.
         return Ok(answer::taken(&body.unwrap_or_default()));
@@ -197,7 +197,8 @@ pub(super) fn all_headers(settings: &Settings) -> Result<Vec<Header>> {
     let mut all = settings.headers.clone();
     let Some(path) = &settings.headers_file else { return Ok(all) };
     let said = || format!("--otlp-headers-file {}", path.display());
-    let text = String::from_utf8(files::read(path, HEADERS).context("--otlp-headers-file")?).with_context(said)?;
+    let text =
+        String::from_utf8(files::read(path, HEADERS).context("--otlp-headers-file")?).with_context(said)?;
     for (number, line) in text.lines().enumerate() {
         if line.trim().is_empty() || line.trim_start().starts_with('#') {
             continue;

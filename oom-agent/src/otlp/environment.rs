@@ -2,7 +2,9 @@
 //!
 //! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>. Those for logs win over those for everything.
 
-use super::settings::{Compression, Endpoint, Header, Pair, Protocol, endpoint, header, pair, whole_endpoint};
+use super::settings::{
+    Compression, Endpoint, Header, Pair, Protocol, endpoint, header, pair, whole_endpoint,
+};
 use crate::explain::Usage;
 use percent_encoding::percent_decode_str;
 use std::fmt;
@@ -37,7 +39,8 @@ impl Environment<'_> {
 
     /// Nothing is to be sent, whatever else is set.
     fn is_off(&self) -> bool {
-        let is = |name, what: &str| self.get(name).is_some_and(|value| value.trim().eq_ignore_ascii_case(what));
+        let is =
+            |name, what: &str| self.get(name).is_some_and(|value| value.trim().eq_ignore_ascii_case(what));
         is("OTEL_SDK_DISABLED", "true") || is("OTEL_LOGS_EXPORTER", "none")
     }
 

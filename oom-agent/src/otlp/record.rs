@@ -9,7 +9,7 @@ use super::messages::{
     AnyValue, ExportRequest, KeyValue, LogRecord, Resource, ResourceLogs, Scope, ScopeLogs,
 };
 use crate::incident::id;
-use crate::incident::identity::Identity;
+use crate::incident::identity::{Identity, Runtime};
 use crate::incident::model::{Incident, Rule, Victim};
 use crate::sink::{escape, json, terminal};
 use serde::Serialize;
@@ -130,7 +130,7 @@ fn identity(all: &mut Attributes, identity: &Identity) {
         all.name(key, container.name.as_deref());
         all.name("container.id", Some(&container.id));
         all.name("container.image.name", container.image.as_deref());
-        all.add("container.runtime.name", container.runtime.map(|runtime| runtime.name()));
+        all.add("container.runtime.name", container.runtime.map(Runtime::name));
     }
     all.name("systemd.unit", unit.as_ref().map(|unit| unit.name.as_str()));
 }

@@ -48,7 +48,12 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let text: Vec<_> = resource.attributes.iter().map(pair).collect();
-        resource.attributes.iter().map(|it| it.key.as_str()).zip(text.leak().iter().map(String::as_str)).collect()
+        resource
+            .attributes
+            .iter()
+            .map(|it| it.key.as_str())
+            .zip(text.leak().iter().map(String::as_str))
+            .collect()
     }
 
     #[test]

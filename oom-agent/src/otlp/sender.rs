@@ -177,15 +177,12 @@ impl Work {
         let mut records = Vec::with_capacity(batch.len());
         let mut ids = Vec::with_capacity(batch.len());
         for stored in batch {
-            match record(stored, self.json_bytes, now_ns) {
-                Some(record) => {
-                    records.push(record);
-                    ids.push(stored.id.clone());
-                }
-                None => {
-                    report.damaged += 1;
-                    report.done.push(stored.id.clone());
-                }
+            if let Some(record) = record(stored, self.json_bytes, now_ns) {
+                records.push(record);
+                ids.push(stored.id.clone());
+            } else {
+                report.damaged += 1;
+                report.done.push(stored.id.clone());
             }
         }
         let number = records.len();

@@ -18,13 +18,15 @@ const GRPC_PORT: u16 = 4317;
 /// What is asked for by HTTP.
 const LOGS: &str = "/v1/logs";
 
+const ENDPOINT: &str = "Send incidents as OTLP logs to this collector: http://HOST:4318, https://HOST:4317. Without it \
+                        nothing is sent, unless OTEL_EXPORTER_OTLP_ENDPOINT is set (docs/fleet.md)";
+
 /// Arguments of `run` that are about OTLP.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "OpenTelemetry")]
 pub struct OtlpArgs {
-    /// Send incidents as OTLP logs to this collector: http://HOST:4318, https://HOST:4317. Without it nothing is sent, unless
-    /// OTEL_EXPORTER_OTLP_ENDPOINT is set (docs/fleet.md).
-    #[arg(long, value_name = "URL", value_parser = endpoint)]
+    /// Where incidents are sent.
+    #[arg(long, value_name = "URL", value_parser = endpoint, help = ENDPOINT)]
     pub otlp_endpoint: Option<Endpoint>,
     /// How. Without it: grpc where the port is 4317, else http/protobuf.
     #[arg(long, value_enum, value_name = "PROTOCOL")]
@@ -230,8 +232,10 @@ pub(super) fn header(text: &str) -> Result<Header, String> {
     let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
     let name: HeaderName =
         name.trim().parse().map_err(|_| "must be NAME=VALUE, with a name of a header".to_owned())?;
-    let mut value: HeaderValue =
-        value.trim().parse().map_err(|_| format!("the value of {name} has characters that no header can have"))?;
+    let mut value: HeaderValue = value
+        .trim()
+        .parse()
+        .map_err(|_| format!("the value of {name} has characters that no header can have"))?;
     value.set_sensitive(true);
     Ok((name, value))
 }
@@ -240,7 +244,11 @@ pub(super) fn header(text: &str) -> Result<Header, String> {
 pub(super) fn pair(text: &str) -> Result<Pair, String> {
     let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
     let key = key.trim();
-    if key.is_empty() { Err("must be KEY=VALUE".into()) } else { Ok((key.to_owned(), value.trim().to_owned())) }
+    if key.is_empty() {
+        Err("must be KEY=VALUE".into())
+    } else {
+        Ok((key.to_owned(), value.trim().to_owned()))
+    }
 }
 
 #[cfg(test)]

@@ -200,7 +200,8 @@ async fn start(config: Config, otlp: Option<Settings>, host: &Host) -> Result<()
     access.warnings(address).iter().for_each(|warning| warn(warning));
     note(&format!("listening on {scheme}://{address}: / for people, /metrics, /healthz, /readyz, /api/v1"));
     manager.ready(&daemon.status());
-    let done = watch(&mut live, &mut daemon, &mut asks, listener, access, &mut end, &mut reload, &manager).await;
+    let done =
+        watch(&mut live, &mut daemon, &mut asks, (listener, access), &mut end, &mut reload, &manager).await;
     manager.stopping();
     let pending = live.finish();
     for incident in &pending {
@@ -217,8 +218,7 @@ async fn watch(
     live: &mut Live,
     daemon: &mut Daemon,
     asks: &mut Asks,
-    listener: TcpListener,
-    access: Arc<Access>,
+    (listener, access): (TcpListener, Arc<Access>),
     end: &mut End,
     reload: &mut Reload<'_>,
     manager: &Manager,

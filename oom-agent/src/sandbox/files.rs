@@ -1,8 +1,8 @@
 //! Files and ports by Landlock: what was not named beforehand cannot be opened, whatever the agent is made to do.
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, NetPort, PathBeneath, PathFd, RestrictionStatus, Ruleset,
-    RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, make_bitflags,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, NetPort, PathBeneath, PathFd, RestrictionStatus,
+    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, make_bitflags,
 };
 use std::path::{Path, PathBuf};
 
@@ -95,7 +95,8 @@ fn rules(files: &Files<'_>) -> Result<RestrictionStatus, RulesetError> {
         .create()?;
     let zones = std::env::var_os("TZDIR").map(PathBuf::from);
     let resolver = RESOLVER.iter().filter(|_| *resolve);
-    let reads = READ.iter().chain(resolver).map(Path::new).chain(read.iter().chain(&zones).map(PathBuf::as_path));
+    let reads =
+        READ.iter().chain(resolver).map(Path::new).chain(read.iter().chain(&zones).map(PathBuf::as_path));
     let lists = LIST.iter().map(|path| (Path::new(path), AccessFs::ReadDir.into()));
     for (path, access) in reads.map(|path| (path, reading)).chain(lists).chain([(state, writing)]) {
         // What is not there needs no rule.

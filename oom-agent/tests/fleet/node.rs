@@ -71,17 +71,18 @@ fn a_scrape_by_the_number_of_containers() {
     println!("containers   series   bytes   gzip");
     let mut before = 0;
     for containers in [0, 30, 110, 250] {
-        let (Some(_pods), Some(daemon)) = (
-            Pods::make(containers),
-            Daemon::start(&["--max-level", "tracepoint", "--sample-every", "1s"]),
-        ) else {
+        let (Some(_pods), Some(daemon)) =
+            (Pods::make(containers), Daemon::start(&["--max-level", "tracepoint", "--sample-every", "1s"]))
+        else {
             eprintln!("not tested: no memory cgroups can be made here");
             return;
         };
-        let limits = |text: &str| text.lines().filter(|line| line.starts_with("oom_cgroup_memory_limit_bytes{")).count();
+        let limits = |text: &str| {
+            text.lines().filter(|line| line.starts_with("oom_cgroup_memory_limit_bytes{")).count()
+        };
         wait_until("the limits are sampled", || {
             let text = daemon.get("/metrics");
-            limits(&text) >= containers && text.contains("oom_cgroup_memory_growth") | (containers == 0)
+            limits(&text) >= containers && (containers == 0 || text.contains("oom_cgroup_memory_growth"))
         });
         let answer = daemon.get("/metrics");
         let text = answer.split_once("\r\n\r\n").expect("a body").1;
@@ -103,14 +104,17 @@ fn a_record_by_what_is_in_it() {
         let is_it = |record: &&opentelemetry_proto::tonic::logs::v1::LogRecord| {
             attribute(&record.attributes, "oom.cgroup") == Some(cgroup.path())
         };
-        wait_until("it is sent", || collector.shared().got.iter().any(|got| got.records().any(|it| is_it(&it))));
+        wait_until("it is sent", || {
+            collector.shared().got.iter().any(|got| got.records().any(|it| is_it(&it)))
+        });
         drop(daemon);
         let shared = collector.shared();
         let got = shared.got.iter().find(|got| got.records().any(|it| is_it(&it))).expect("it came");
         let record = got.records().find(is_it).expect("it came").encode_to_vec();
         let mut whole = got.request.clone();
         whole.resource_logs[0].scope_logs[0].log_records.truncate(1);
-        let resource = whole.encoded_len() - whole.resource_logs[0].scope_logs[0].log_records[0].encoded_len();
+        let resource =
+            whole.encoded_len() - whole.resource_logs[0].scope_logs[0].log_records[0].encoded_len();
         println!(
             "a record {what}: {} bytes, {} packed; the resource, once a request: {resource}",
             record.len(),

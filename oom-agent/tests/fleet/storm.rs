@@ -78,6 +78,9 @@ fn a_collector_that_comes_back_is_not_run_over() {
     }
     let together = storm(0, 600, 1000, false);
     let apart = storm(0, 600, 1000, true);
-    println!("Were all to wait the same: {} in the busiest second instead of {}", together.peak_back, apart.peak_back);
+    println!(
+        "Were all to wait the same: {} in the busiest second instead of {}",
+        together.peak_back, apart.peak_back
+    );
     assert!(together.peak_back > 10 * apart.peak_back, "{together:?} {apart:?}");
 }

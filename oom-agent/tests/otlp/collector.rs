@@ -151,7 +151,8 @@ impl Collector {
         let (at, protocol, shared) = (self.address, self.protocol, Arc::clone(&self.shared));
         let tls = self.tls.clone().map(TlsAcceptor::from);
         let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let listener = TcpListener::bind(at).await.expect("a port");
                 listening.send(listener.local_addr().expect("an address")).expect("somebody waits");
@@ -319,7 +320,8 @@ async fn grpc<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 stream.send_trailers(trailers).expect("it is open");
             }
             Reply::Status(code, after) => {
-                let response = response.header("grpc-status", code.to_string()).header("grpc-message", "no%20way");
+                let response =
+                    response.header("grpc-status", code.to_string()).header("grpc-message", "no%20way");
                 let response = match after {
                     Some(seconds) => response.header("grpc-status-details-bin", details(code, seconds)),
                     None => response,
@@ -340,8 +342,8 @@ fn details(code: u16, seconds: u16) -> String {
     use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
     use oom_agent::otlp::messages::{Any, Delay, RetryInfo, Status};
     let info = RetryInfo { retry_delay: Some(Delay { seconds: seconds.into(), nanos: 0 }) };
-    let any = Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(), value: info.encode_to_vec() };
+    let any =
+        Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(), value: info.encode_to_vec() };
     let status = Status { code: code.into(), message: String::new(), details: vec![any] };
     BASE64_STANDARD_NO_PAD.encode(status.encode_to_vec())
 }
-

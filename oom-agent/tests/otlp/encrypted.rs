@@ -27,7 +27,8 @@ struct Authority {
 
 impl Authority {
     fn new(name: &str) -> Self {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("otlp-ca-{}-{name}", std::process::id()));
+        let dir =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("otlp-ca-{}-{name}", std::process::id()));
         fs::create_dir_all(&dir).expect("a directory");
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
@@ -62,7 +63,8 @@ impl Authority {
             builder.with_no_client_auth()
         };
         let mut config = builder.with_single_cert(vec![certificate], key).expect("they fit");
-        config.alpn_protocols = vec![if protocol == Protocol::Grpc { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+        config.alpn_protocols =
+            vec![if protocol == Protocol::Grpc { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
         Arc::new(config)
     }
 
@@ -92,7 +94,10 @@ async fn only_whom_the_ca_has_signed_is_told() {
         owner.put(1);
         owner.until(|owner| owner.failures(Reason::Unreachable) == 1).await;
         let failure = owner.reports[0].failure.as_ref().expect("it failed");
-        assert!(failure.message.contains("no TLS with") && failure.message.contains("certificate"), "{failure:?}");
+        assert!(
+            failure.message.contains("no TLS with") && failure.message.contains("certificate"),
+            "{failure:?}"
+        );
         assert_eq!(collector.ids().len(), 2);
     }
 }
@@ -110,11 +115,8 @@ async fn a_collector_may_ask_for_a_certificate() {
         let (certificate, key, ..) = authority.sign();
         fs::write(authority.dir.join("own.pem"), certificate).expect("a file");
         fs::write(authority.dir.join("own.key"), key).expect("a file");
-        let own = [
-            ca,
-            authority.flag("otlp-cert-file", "own.pem"),
-            authority.flag("otlp-key-file", "own.key"),
-        ];
+        let own =
+            [ca, authority.flag("otlp-cert-file", "own.pem"), authority.flag("otlp-key-file", "own.key")];
         let own: Vec<_> = own.iter().map(String::as_str).collect();
         let mut owner = Owner::new(&collector.url(), protocol, &own);
         let ids = owner.put(1);

@@ -113,7 +113,8 @@ async fn what_cannot_be_taken_is_counted_and_not_sent_again() {
 
 #[tokio::test]
 async fn a_busy_collector_is_left_alone_for_as_long_as_it_says() {
-    for (protocol, status) in [(Protocol::Grpc, 14), (Protocol::Grpc, 8), (Protocol::Http, 503), (Protocol::Http, 429)]
+    for (protocol, status) in
+        [(Protocol::Grpc, 14), (Protocol::Grpc, 8), (Protocol::Http, 503), (Protocol::Http, 429)]
     {
         let collector = Collector::start(protocol);
         collector.plan(&[Reply::Status(status, Some(2))]);
@@ -196,11 +197,15 @@ async fn at_the_end_the_rest_is_sent() {
 async fn headers_are_those_of_arguments_and_file_as_it_is_now() {
     for protocol in BOTH {
         let mut collector = Collector::start(protocol);
-        let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("headers-{}-{}", std::process::id(), collector.address.port()));
+        let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
+            "headers-{}-{}",
+            std::process::id(),
+            collector.address.port()
+        ));
         std::fs::write(&file, "# a token\nauthorization = Bearer one\n").expect("a file");
         let from_file = format!("--otlp-headers-file={}", file.display());
-        let mut owner = Owner::new(&collector.url(), protocol, &["--otlp-header=x-tenant=team a", &from_file]);
+        let mut owner =
+            Owner::new(&collector.url(), protocol, &["--otlp-header=x-tenant=team a", &from_file]);
         owner.put(1);
         owner.until(|owner| owner.sent() == 1).await;
         std::fs::write(&file, "authorization=Bearer two").expect("a file");
@@ -212,7 +217,8 @@ async fn headers_are_those_of_arguments_and_file_as_it_is_now() {
         let shared = collector.shared();
         let last = shared.got.len() - 1;
         let headers = |at: usize| {
-            ["x-tenant", "authorization"].map(|name| shared.got[at].headers[name].to_str().expect("text").to_owned())
+            ["x-tenant", "authorization"]
+                .map(|name| shared.got[at].headers[name].to_str().expect("text").to_owned())
         };
         assert_eq!(headers(0), ["team a", "Bearer one"]);
         assert_eq!(headers(last), ["team a", "Bearer two"]);

@@ -57,7 +57,8 @@ impl Owner {
     pub(crate) fn try_new(url: &str, protocol: Protocol, more: &[&str]) -> anyhow::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("otlp-{}-{number}", std::process::id()));
+        let dir =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("otlp-{}-{number}", std::process::id()));
         let to = [format!("--otlp-endpoint={url}"), format!("--otlp-protocol={}", protocol.name())];
         let args = ["x"].into_iter().chain(to.iter().map(String::as_str)).chain(more.iter().copied());
         let settings = Settings::new(&Cli::try_parse_from(args)?.otlp, &Environment(&|_| None))?;
@@ -69,7 +70,8 @@ impl Owner {
         assert_eq!(messages, [""; 0]);
         let (sender, asks) = mpsc::channel(1);
         let about = About { node: Some("node-7"), ..About::default() };
-        let sender = Sender::start(Target::open(settings.clone())?, resource(about, &settings.resource), sender)?;
+        let sender =
+            Sender::start(Target::open(settings.clone())?, resource(about, &settings.resource), sender)?;
         Ok(Self { store, sender, asks, reports: Vec::new(), settings, dir, next })
     }
 
@@ -85,7 +87,9 @@ impl Owner {
     pub(crate) fn put(&mut self, number: u32) -> Vec<String> {
         let all: Vec<_> = (self.next..self.next + number).map(incident).collect();
         self.next += number;
-        all.iter().for_each(|incident| self.put_one(incident));
+        for incident in &all {
+            self.put_one(incident);
+        }
         all.into_iter().map(|incident| incident.id).collect()
     }
 

@@ -3,7 +3,7 @@
 mod real;
 
 use crate::{
-    collector::{BOTH, Collector, Protocol, Reply, attribute},
+    collector::{BOTH, Collector, Got, Protocol, Reply, attribute},
     restart::{ARGS, stored},
     support::{self, Cgroup, Daemon, wait_until},
 };
@@ -18,7 +18,7 @@ fn args<'a>(endpoint: &'a str, protocol: &'a str) -> Vec<&'a str> {
 /// Ids of the incidents of a cgroup that a collector has, each as often as it came.
 fn told(collector: &Collector, cgroup: &Cgroup) -> Vec<String> {
     let shared = collector.shared();
-    let records = shared.got.iter().filter(|got| got.taken).flat_map(|got| got.records());
+    let records = shared.got.iter().filter(|got| got.taken).flat_map(Got::records);
     let of = records.filter(|record| attribute(&record.attributes, "oom.cgroup") == Some(cgroup.path()));
     of.filter_map(|record| attribute(&record.attributes, "log.record.uid").map(str::to_owned)).collect()
 }
@@ -142,7 +142,11 @@ fn what_is_wrong_is_said_before_anything_is_attached() {
         let ended = support::run(&args);
         let says = String::from_utf8_lossy(&ended.stderr).into_owned();
         assert!([Some(code), Some(3)].contains(&ended.status.code()), "{flag} {value}: {says}");
-        assert!(ended.status.code() == Some(3) || says.contains(if code == 1 { "/nonexistent/ca.pem" } else { flag }), "{says}");
+        assert!(
+            ended.status.code() == Some(3)
+                || says.contains(if code == 1 { "/nonexistent/ca.pem" } else { flag }),
+            "{says}"
+        );
         assert!(!says.contains("tracing OOM kills"), "{says}");
     }
 }

@@ -1,5 +1,5 @@
 //! Real collectors for the tests of OTLP, none of which is shipped: OpenTelemetry's own, from Debian's source packages, and
-//! rotel, from PyPI. Both go into the cache.
+//! rotel, from a Python package. Both go into the cache.
 
 mod otelcol;
 mod rotel;

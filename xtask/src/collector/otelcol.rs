@@ -44,11 +44,11 @@ pub(crate) fn otelcol() -> Result<PathBuf> {
     let go = go(&unpacked)?;
     let path = [root.join("gopath"), unpacked.join("usr/share/gocode")];
     let path = std::env::join_paths(path).context("the cache's path has a colon")?;
-    let mut build = Command::new(go.join("bin/go"));
-    build.args(["build", "-o"]).arg(&program).arg("otelcol").current_dir(&root);
-    build.env("GO111MODULE", "off").env("GOPATH", path).env("GOROOT", &go).env("CGO_ENABLED", "0");
-    build.env("GOCACHE", root.join("gocache")).env_remove("GOFLAGS");
-    process::run("OpenTelemetry's collector", &mut build, BUILD, &root.join("build.log"))?;
+    let mut compile = Command::new(go.join("bin/go"));
+    compile.args(["build", "-o"]).arg(&program).arg("otelcol").current_dir(&root);
+    compile.env("GO111MODULE", "off").env("GOPATH", path).env("GOROOT", &go).env("CGO_ENABLED", "0");
+    compile.env("GOCACHE", root.join("gocache")).env_remove("GOFLAGS");
+    process::run("OpenTelemetry's collector", &mut compile, BUILD, &root.join("build.log"))?;
     fs::write(&built, main).with_context(|| format!("writing {}", built.display()))?;
     Ok(program)
 }

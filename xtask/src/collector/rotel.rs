@@ -1,4 +1,4 @@
-//! rotel, a collector whose program is in a package of PyPI.
+//! rotel, a collector whose program is in a Python package.
 
 use crate::{deploy::python, process};
 use anyhow::{Context as _, Result, ensure};

@@ -244,11 +244,15 @@ fn sent() -> Vec<Panel> {
         .range(0.0, None)
         .nothing("nothing is to be sent")
         .size(8, 7),
-        lines("Failed requests", "Attempts to send that failed, by why. All but rejected are made again.", "cps")
-            .query("{{reason}}", format!("sum by (reason) ({})", rate("failed_requests")))
-            .range(0.0, None)
-            .nothing("nothing is to be sent")
-            .size(8, 7),
+        lines(
+            "Failed requests",
+            "Attempts to send that failed, by why. All but rejected are made again.",
+            "cps",
+        )
+        .query("{{reason}}", format!("sum by (reason) ({})", rate("failed_requests")))
+        .range(0.0, None)
+        .nothing("nothing is to be sent")
+        .size(8, 7),
         lines(
             "Longest wait",
             "How long ago the incident happened that has waited longest to be sent, of the five nodes \

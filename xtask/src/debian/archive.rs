@@ -125,8 +125,10 @@ impl Archive {
     pub(crate) fn download_all(&self, names: &[String]) -> Result<Vec<PathBuf>> {
         eprintln!("  download  {} packages", names.len());
         let into = self.directory.join("download");
-        let downloaded =
-            process::capture(self.apt("apt-get").arg("download").args(names).current_dir(&into), DOWNLOAD_LIMIT)?;
+        let downloaded = process::capture(
+            self.apt("apt-get").arg("download").args(names).current_dir(&into),
+            DOWNLOAD_LIMIT,
+        )?;
         downloaded.ok("downloading packages")?;
         let files = fs::read_dir(&into).context("reading the download directory")?;
         let files = files.filter_map(|entry| Some(entry.ok()?.path()));

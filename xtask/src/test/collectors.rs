@@ -2,8 +2,7 @@
 
 use super::Count;
 use crate::{collector, process};
-use anyhow::Result;
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, time::Duration};
 
 /// How long the collector is away, seconds.
 const OUTAGE: &str = "60";
@@ -15,10 +14,8 @@ pub(super) fn run() -> Count {
     let mut cargo = process::cargo();
     cargo.args(["test", "--package", "oom-agent", "--test", "run", "otlp::real", "--", "--nocapture"]);
     cargo.env("OOM_OUTAGE", OUTAGE).current_dir(process::workspace());
-    let fetch: [(&str, fn() -> Result<PathBuf>); 2] =
-        [("OOM_OTELCOL", collector::otelcol), ("OOM_ROTEL", collector::rotel)];
-    for (variable, fetch) in fetch {
-        match fetch() {
+    for (variable, fetched) in [("OOM_OTELCOL", collector::otelcol()), ("OOM_ROTEL", collector::rotel())] {
+        match fetched {
             Ok(program) => drop(cargo.env(variable, program)),
             Err(error) => {
                 eprintln!("not tested: {error:#}");

@@ -23,13 +23,17 @@ fn shown(incident: &Incident) -> String {
     let scope = &got.resource_logs[0].scope_logs[0];
     assert_eq!(scope.scope.as_ref().unwrap().name, "oom-agent");
     let record = &scope.log_records[0];
-    let text = |value: &Option<opentelemetry_proto::tonic::common::v1::AnyValue>| {
-        match value.as_ref().unwrap().value.as_ref().unwrap() {
-            Value::StringValue(text) => format!("{text:?}"),
-            Value::IntValue(number) => number.to_string(),
-            Value::BoolValue(yes) => yes.to_string(),
-            other => panic!("{other:?}"),
-        }
+    let text = |value: &Option<opentelemetry_proto::tonic::common::v1::AnyValue>| match value
+        .as_ref()
+        .unwrap()
+        .value
+        .as_ref()
+        .unwrap()
+    {
+        Value::StringValue(text) => format!("{text:?}"),
+        Value::IntValue(number) => number.to_string(),
+        Value::BoolValue(yes) => yes.to_string(),
+        other => panic!("{other:?}"),
     };
     let mut out = format!(
         "{} {} {} {} {}\n{}\n",
@@ -73,7 +77,9 @@ fn nothing_that_a_terminal_would_act_on_is_in_names() {
 fn whole_of(incident: &Incident, most: usize) -> Option<Incident> {
     let record = record(&stored(incident), most, 7).unwrap();
     let found = record.attributes.iter().find(|it| it.key == "oom.incident")?;
-    let Some(super::super::messages::Value::Text(text)) = &found.value.as_ref()?.value else { panic!("no text") };
+    let Some(super::super::messages::Value::Text(text)) = &found.value.as_ref()?.value else {
+        panic!("no text")
+    };
     assert!(text.len() <= most);
     Some(serde_json::from_str(text).unwrap())
 }

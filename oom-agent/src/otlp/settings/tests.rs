@@ -40,7 +40,17 @@ fn addresses() {
     assert_eq!(of("http://h/v1/logs"), good(false, "h", 80, "/v1/logs"));
     assert_eq!(of("http://[::1]:4317/"), good(false, "::1", 4317, "/v1/logs"));
     assert_eq!(endpoint("https://[::1]:4317").unwrap().to_string(), "https://[::1]:4317");
-    for wrong in ["", "collector:4317", "collector", "ftp://x", "http://", "/v1/logs", "http://h:0", "http://h:99999", "http://h:"] {
+    for wrong in [
+        "",
+        "collector:4317",
+        "collector",
+        "ftp://x",
+        "http://",
+        "/v1/logs",
+        "http://h:0",
+        "http://h:99999",
+        "http://h:",
+    ] {
         assert!(of(wrong).is_err(), "{wrong}");
     }
     let secret = of("http://user:secret@h:1").unwrap_err();
@@ -87,8 +97,14 @@ fn flags_win_over_variables_and_those_for_logs_over_those_for_all() {
         [("k8s.cluster.name", "a"), ("deployment.environment.name", "c"), ("service.name", "oom")]
     );
 
-    let args = ["--otlp-endpoint=http://flag:4317", "--otlp-header=x-tenant=three", "--otlp-timeout=1s",
-        "--otlp-resource=k8s.cluster.name=d", "--otlp-compression=none", "--otlp-ca-file=/own"];
+    let args = [
+        "--otlp-endpoint=http://flag:4317",
+        "--otlp-header=x-tenant=three",
+        "--otlp-timeout=1s",
+        "--otlp-resource=k8s.cluster.name=d",
+        "--otlp-compression=none",
+        "--otlp-ca-file=/own",
+    ];
     let both = some(&args, &environment);
     assert_eq!((both.endpoint.host.as_str(), both.timeout), ("flag", Duration::from_secs(1)));
     assert_eq!((both.compression, both.ca_file), (Compression::None, Some("/own".into())));

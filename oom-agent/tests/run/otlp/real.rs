@@ -1,4 +1,4 @@
-//! Real collectors: OpenTelemetry's own (`otelcol`; another path: `OOM_OTELCOL`) and rotel (PyPI `rotel`; `OOM_ROTEL`). Says so
+//! Real collectors: OpenTelemetry's own (`otelcol`; another path: `OOM_OTELCOL`) and rotel (`pip install rotel`; `OOM_ROTEL`). Says so
 //! where they are not installed. What they have received they hand on to the test's own.
 
 use super::{once, told};
@@ -49,7 +49,11 @@ impl Real {
         // They cannot be told to take free ports and say which.
         let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
         let ports = free.each_ref().map(|it| it.local_addr().expect("an address").port());
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{}", std::process::id(), ports[0]));
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
+            "{name}-{}-{}",
+            std::process::id(),
+            ports[0]
+        ));
         fs::create_dir_all(&dir).expect("a directory");
         drop(free);
         let mut real = Self { kind, program, dir, ports, sink: sink.address.port(), child: None };
