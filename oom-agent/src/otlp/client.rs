@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, anyhow};
 use bytes::{Buf as _, Bytes};
 use flate2::write::GzEncoder;
 use http::{
-    HeaderMap, HeaderValue, Request, StatusCode,
+    HeaderMap, HeaderValue, Request,
     header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT},
 };
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
@@ -162,7 +162,7 @@ async fn post(
     sender.ready().await.map_err(broken)?;
     let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
     let body = Limited::new(body, ANSWER).collect().await.map(Collected::to_bytes);
-    if head.status == StatusCode::OK {
+    if head.status.is_success() {
         // Taken, whatever comes after.
         return Ok(answer::taken(&body.unwrap_or_default()));
     }
