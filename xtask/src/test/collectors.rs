@@ -21,7 +21,6 @@ pub(super) fn run() -> Count {
                 eprintln!("not tested: {error:#}");
                 // Nor one that happens to be installed.
                 cargo.env(variable, "/nonexistent");
-                count.skipped += 1;
             }
         }
     }
@@ -33,8 +32,10 @@ pub(super) fn run() -> Count {
         return count;
     }
     let said = fs::read_to_string(&log).unwrap_or_default();
-    let told = said.lines().filter(|line| line.contains("not tested") || line.contains("came once"));
-    told.for_each(|line| eprintln!("{line}"));
-    count.passed += 2_usize.saturating_sub(count.skipped);
+    let lines = |what: &str| said.lines().filter(|line| line.contains(what)).collect::<Vec<_>>();
+    let (came, not) = (lines("came once"), lines("not tested"));
+    came.iter().chain(&not).for_each(|line| eprintln!("{line}"));
+    count.passed += came.len();
+    count.skipped += not.len();
     count
 }

@@ -132,7 +132,9 @@ fn each_incident_once(kind: Kind) {
         let Some(mut real) = Real::start(kind, &sink) else { return };
         let url = real.url(protocol);
         let args = [ARGS, &["--otlp-endpoint", &url, "--otlp-protocol", protocol.name()]].concat();
-        let (Some(cgroup), Some(mut daemon)) = (Cgroup::make("real"), Daemon::start(&args)) else { return };
+        // Another test may run beside this one.
+        let name = format!("{kind:?}-{protocol:?}");
+        let (Some(cgroup), Some(mut daemon)) = (Cgroup::make(&name), Daemon::start(&args)) else { return };
         cgroup.fill_and_report();
         wait_until("it has come", || told(&sink, &cgroup).len() == stored(&daemon.state, &cgroup));
 
