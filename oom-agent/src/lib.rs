@@ -26,6 +26,8 @@ pub mod doctor;
 pub mod explain;
 pub mod files;
 pub mod filter;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod grpc;
 pub mod identity;
 pub mod incident;

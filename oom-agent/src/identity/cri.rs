@@ -145,7 +145,7 @@ pub async fn ask<A: Message + Default>(
 }
 
 /// What is not as Kubernetes would call it is left out.
-fn listing(pods: ListPodSandboxResponse, containers: ListContainersResponse) -> Listing {
+pub(crate) fn listing(pods: ListPodSandboxResponse, containers: ListContainersResponse) -> Listing {
     let mut told = Listing::default();
     let mut sandboxes = HashMap::new();
     for sandbox in pods.items {
