@@ -157,7 +157,7 @@ impl Filter {
 }
 
 fn is_called(pod: &Pod, glob: &WildMatch) -> bool {
-    let Pod { namespace, name, uid, qos: _ } = pod;
+    let Pod { namespace, name, uid, .. } = pod;
     let whole = namespace.as_ref().zip(name.as_ref()).map(|(namespace, name)| format!("{namespace}/{name}"));
     glob.matches(uid) || [name.as_deref(), whole.as_deref()].into_iter().flatten().any(|it| glob.matches(it))
 }

@@ -25,6 +25,7 @@ use crate::{
         load::{self, HookStatus, Logger, Options},
         rings::{Dropped, Rings},
     },
+    kube::{Pods, stats::Watched},
     note::{note, warn},
     report::Event,
     source::{
@@ -86,8 +87,8 @@ struct Stamp {
 
 impl Live {
     /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `before`: what the
-    /// kernel's log holds from before is told too, first. `sample_every`: how often the use of memory is sampled. `cri`: the
-    /// container runtime, where it may be asked.
+    /// kernel's log holds from before is told too, first. `sample_every`: how often the use of memory is sampled. `names`: the
+    /// container runtime, where it may be asked, and the pods of this node, where Kubernetes' API is watched.
     ///
     /// # Errors
     /// If neither BPF nor the kernel's log can be used.
@@ -96,7 +97,7 @@ impl Live {
         options: &Options,
         before: Option<Before<'_>>,
         sample_every: Option<Duration>,
-        cri: Option<Cri>,
+        names: (Option<Cri>, Option<Pods>),
     ) -> Result<(Self, Start)> {
         let mut warnings = Vec::new();
         let mut stamp = Stamp {
@@ -107,7 +108,7 @@ impl Live {
             number: 0,
         };
         let mut story = Story::default();
-        let mut namer = Namer::start(Path::new("/"), cri, clock::boottime_ns(), &mut warnings);
+        let mut namer = Namer::start(Path::new("/"), names, clock::boottime_ns(), &mut warnings);
         let wants_past = before.is_some();
         // Before anything is attached: what comes in the meantime is in the log. What is read here BPF never sees.
         let from = if wants_past { From::Start } else { From::Now };
@@ -273,6 +274,11 @@ impl Live {
     /// How often a name was not known since the start, by reason.
     pub fn unresolved(&self) -> UnresolvedCounts {
         self.namer.unresolved()
+    }
+
+    /// How the watch of this node's pods does, if there is one.
+    pub fn watched(&self) -> Option<Watched> {
+        self.namer.watched()
     }
 
     /// The number of a record of the kernel's log: every incident that those before it tell of is told. Whoever reads on

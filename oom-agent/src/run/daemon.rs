@@ -11,12 +11,13 @@ use crate::{
     clock,
     incident::model::{Incident, Level},
     kernel::host::Host,
+    kube::events::Events,
     live::{Live, Start},
     note::{note, warn},
     page,
     sink::{
         Tally,
-        metrics::{About, Bounds, CONTENT_TYPE, Counts, Http, Metrics, Scrape, Stored},
+        metrics::{About, Bounds, CONTENT_TYPE, Counts, Http, Kube, Metrics, Scrape, Stored},
         summary, terminal, units,
     },
     source::{cgroupfs::Tree, own},
@@ -61,6 +62,7 @@ pub(super) struct Daemon {
     /// Records of the log that were overwritten before the start.
     overwritten: u64,
     counted: Counted,
+    events: Option<Events>,
     /// For who listens to events.
     news: watch::Sender<Option<String>>,
     pub(super) next: Next,
@@ -69,7 +71,7 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    pub(super) fn new(start: &Start, host: &Host, store: Store) -> Result<Self> {
+    pub(super) fn new(start: &Start, host: &Host, store: Store, events: Option<Events>) -> Result<Self> {
         let kind = |hook: &crate::kernel::load::HookStatus| hook.used.map(crate::kernel::probes::Kind::name);
         let about = About {
             level: start.level,
@@ -102,6 +104,7 @@ impl Daemon {
             position: None,
             overwritten: 0,
             counted: Counted::new(Path::new("/"), None),
+            events,
             news,
             next: Next::default(),
             confined: String::new(),
@@ -170,6 +173,9 @@ impl Daemon {
         self.counted.tell(incident);
         self.news.send_replace(Some(incident.id.clone()));
         self.metrics.incident(incident);
+        if let Some(events) = &self.events {
+            events.tell(incident);
+        }
         self.tally.count(incident);
         let said = self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64);
         if said {
@@ -287,6 +293,7 @@ impl Daemon {
             overwritten_log_records: self.overwritten,
             kernel: self.counted.totals(),
             stored: self.stored(),
+            kube: Kube { watched: live.watched(), written: self.events.as_ref().map(Events::stats) },
             http: Http {
                 slow_readers: http.slow_readers,
                 refused_logins: http.refused_logins,

@@ -1,8 +1,8 @@
 //! Files and ports by Landlock: what was not named beforehand cannot be opened, whatever the agent is made to do.
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, RestrictionStatus, Ruleset,
-    RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, make_bitflags,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, NetPort, PathBeneath, PathFd, RestrictionStatus,
+    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, make_bitflags,
 };
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,8 @@ pub struct Files<'a> {
     pub state_dir: &'a Path,
     /// Read again when the configuration is.
     pub read: Vec<PathBuf>,
+    /// TCP ports that it connects to.
+    pub connect: Vec<u16>,
 }
 
 /// Which version of Landlock this kernel has.
@@ -63,7 +65,7 @@ pub(super) fn restrict(files: &Files<'_>) -> Result<u8, String> {
 }
 
 fn rules(files: &Files<'_>) -> Result<RestrictionStatus, RulesetError> {
-    let Files { state_dir, read } = files;
+    let Files { state_dir, read, connect } = files;
     let reading = make_bitflags!(AccessFs::{ReadFile | ReadDir});
     let mut writing = reading | make_bitflags!(AccessFs::{WriteFile | Truncate | MakeReg | RemoveFile});
     let mut state = *state_dir;
@@ -73,7 +75,7 @@ fn rules(files: &Files<'_>) -> Result<RestrictionStatus, RulesetError> {
     }
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))?
-        // It listens already, and connects to nobody.
+        // It listens already, and connects to nobody else.
         .handle_access(AccessNet::from_all(KNOWN))?
         .scope(Scope::from_all(KNOWN))?
         .create()?;
@@ -85,6 +87,9 @@ fn rules(files: &Files<'_>) -> Result<RestrictionStatus, RulesetError> {
         if let Ok(open) = PathFd::new(path) {
             rules = rules.add_rule(PathBeneath::new(open, fitting(path, access)))?;
         }
+    }
+    for port in connect {
+        rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
     rules.restrict_self()
 }

@@ -7,7 +7,7 @@
 //! - [`Metrics`]: what is counted.
 //! - `cgroups`: which of them have series, and until when.
 //! - `diagnoses`: which explanations were given.
-//! - [`KernelKills`]: the kernel's own counters.
+//! - [`KernelKills`]: the kernel's own counters. [`Kube`]: Kubernetes' API server.
 //! - [`Recovered`]: what happened while the agent did not run.
 //! - `tell`: names, help and samples. [`Scrape`]: of what is read when somebody scrapes.
 //! - `text`: the format.
@@ -15,6 +15,7 @@
 mod cgroups;
 mod diagnoses;
 mod kernel_kills;
+mod kube;
 mod recovered;
 mod scrape;
 mod tell;
@@ -22,6 +23,7 @@ mod text;
 
 pub use cgroups::Bounds;
 pub use kernel_kills::KernelKills;
+pub use kube::Kube;
 pub use recovered::Recovered;
 pub use scrape::Scrape;
 
@@ -77,6 +79,8 @@ pub struct Counts {
     pub stored: Stored,
     /// Who asks by HTTP, see [`Http`].
     pub http: Http,
+    /// Kubernetes' API server, see [`Kube`].
+    pub kube: Kube,
 }
 
 /// Who asks by HTTP.
