@@ -57,6 +57,8 @@ pub(super) struct Watch {
     failures: u32,
     due_ns: u64,
     opened_ns: Option<u64>,
+    /// The watch told something.
+    told: bool,
     /// Objects that were no pods as Kubernetes has them.
     odd: u64,
 }
@@ -98,6 +100,7 @@ impl Watch {
             failures: 0,
             due_ns: 0,
             opened_ns: None,
+            told: false,
             odd: 0,
         }
     }
@@ -145,7 +148,7 @@ impl Watch {
 
     /// A watch begins.
     pub(super) fn opened(&mut self, now_ns: u64) -> Update {
-        self.opened_ns = Some(now_ns);
+        (self.opened_ns, self.told) = (Some(now_ns), false);
         Update::Watched(Some(true))
     }
 
@@ -164,6 +167,7 @@ impl Watch {
         }
         let Of::<List> { object } = read(bytes)?;
         let version = object.metadata.resource_version;
+        self.told = true;
         if !version.is_empty() {
             self.version = Some(version);
         }
@@ -199,7 +203,7 @@ impl Watch {
     ) -> Option<(Failure, Update)> {
         let opened = self.opened_ns.take();
         let was_long = opened.is_some_and(|opened| now_ns.saturating_sub(opened) >= SHORT_NS);
-        if was_long {
+        if was_long || std::mem::take(&mut self.told) {
             self.failures = 0;
         }
         let failure = match done {

@@ -6,6 +6,7 @@
 mod crowd;
 mod dashboards;
 mod disk;
+mod kube;
 mod prometheus;
 mod restart;
 mod service;

@@ -111,6 +111,10 @@ fn failures_are_further_and_further_apart_and_nodes_too() {
     watch.opened(0);
     assert_eq!(watch.over(Ok(()), 1, 1.0).unwrap().0, Failure::Short);
     assert_eq!(watch.next(1, 0.0).1, 2 * SECOND);
+    watch.opened(1);
+    watch.line(&event("ADDED", &pod("c", "8"))).unwrap();
+    assert_eq!(watch.over(Ok(()), 2, 1.0).unwrap().0, Failure::Short);
+    assert_eq!(watch.next(2, 0.0).1, SECOND, "it told something");
 }
 
 #[test]
