@@ -30,6 +30,11 @@ OVERLAYS = {
         "seLinuxOptions": {"type": "spc_t"},
     },
 }
+# What the agent asks of the API server. It reads no single pod, no Event, and nothing of nodes.
+API_RULES = [
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+]
 # What the chart has to refuse.
 REFUSED = [
     {"apiAcess": True},
@@ -40,6 +45,8 @@ REFUSED = [
     {"image": {"repository": "x", "pullPolicy": "Sometimes"}},
     {"image": {"repository": "x", "pullPolicy": "Always", "digest": "latest"}},
     {"listen": "9758"},
+    {"kubeLabels": ["a b"]},
+    {"kubeEvents": "no"},
 ]
 
 counts = {"ok": 0, "FAIL": 0, "skip": 0}
@@ -98,7 +105,8 @@ def permission_problems(overlay, objects):
     writable = [it["name"] for it in container["volumeMounts"] if not it.get("readOnly")]
     must(f"writable: {writable}", writable == ["state"])
     must("a token", pod["automountServiceAccountToken"] == (overlay == "api-access"))
-    must("rules", any(it["kind"] == "ClusterRole" for it in objects) == (overlay == "api-access"))
+    rules = [it["rules"] for it in objects if it["kind"] == "ClusterRole"]
+    must("rules", rules == ([API_RULES] if overlay == "api-access" else []))
     mounted = {it["name"] for it in container["volumeMounts"]}
     must("volumes", mounted == {it["name"] for it in pod["volumes"]})
     must("priority", pod["priorityClassName"] == "system-node-critical")
@@ -152,6 +160,16 @@ def chart(rendered):
             if overlay in rendered:
                 found = differences("", plain(rendered[overlay]), plain(objects))
                 expect(f"chart as {overlay}: the same as the overlay", found)
+        helm_only = {"apiAccess": True, "kubeEvents": False, "kubeLabels": ["team"]}
+        objects = helm.render(helm_only)
+        found = schema_problems(objects)
+        role = next(it for it in objects if it["kind"] == "ClusterRole")
+        if role["rules"] != API_RULES[:1]:
+            found.append("it may write Events")
+        pod = next(it for it in objects if it["kind"] == "DaemonSet")["spec"]["template"]["spec"]
+        if pod["containers"][0]["args"][-2:] != ["--kube-label=team", "--no-kube-events"]:
+            found.append(f"{pod['containers'][0]['args']}")
+        expect("chart with labels and without Events", found)
         for values in REFUSED:
             try:
                 helm.render(values)

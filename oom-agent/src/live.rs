@@ -87,7 +87,7 @@ struct Stamp {
 
 impl Live {
     /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `before`: what the
-    /// kernel's log holds from before is told too, first. `sample_every`: how often the use of memory is sampled. `names`: the
+    /// kernel's log holds from before is told too, first. `sample_every`: how often the use of memory is sampled. `asked`: the
     /// container runtime, where it may be asked, and the pods of this node, where Kubernetes' API is watched.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Live {
         options: &Options,
         before: Option<Before<'_>>,
         sample_every: Option<Duration>,
-        names: (Option<Cri>, Option<Pods>),
+        asked: (Option<Cri>, Option<Pods>),
     ) -> Result<(Self, Start)> {
         let mut warnings = Vec::new();
         let mut stamp = Stamp {
@@ -108,7 +108,7 @@ impl Live {
             number: 0,
         };
         let mut story = Story::default();
-        let mut namer = Namer::start(Path::new("/"), names, clock::boottime_ns(), &mut warnings);
+        let mut namer = Namer::start(Path::new("/"), asked, clock::boottime_ns(), &mut warnings);
         let wants_past = before.is_some();
         // Before anything is attached: what comes in the meantime is in the log. What is read here BPF never sees.
         let from = if wants_past { From::Start } else { From::Now };

@@ -67,8 +67,8 @@ impl Namer {
         let logs =
             Logs::new(root).map_err(|error| warnings.push(format!("no names of pods: {error:#}"))).ok();
         let unresolved = [0; Unresolved::ALL.len()];
-        let (names, held) = (Names::default(), VecDeque::new());
-        let mut namer = Self { names, logs, cri, pods, looked_ns: None, held, unresolved };
+        let held = VecDeque::new();
+        let mut namer = Self { names: Names::default(), logs, cri, pods, looked_ns: None, held, unresolved };
         namer.look(now_ns);
         // Also where the logs say it all: what containers are made of only the runtime knows.
         namer.ask(now_ns);

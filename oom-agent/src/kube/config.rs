@@ -123,13 +123,13 @@ impl Cluster {
         let uri: http::Uri = cluster.server.parse().context("server: not a URL")?;
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         ensure!(uri.scheme_str() == Some("https") && !host.is_empty(), "server: not https://HOST");
-        let content = |file: Option<PathBuf>, data: Option<String>| {
+        let given = |file: Option<PathBuf>, data: Option<String>| {
             let data = data.map(|data| BASE64_STANDARD.decode(data.trim()).map(Content::Bytes));
             let data = data.transpose().context("...-data: not base64")?;
             Ok::<_, anyhow::Error>(data.or_else(|| file.map(|file| Content::File(above.join(file)))))
         };
-        let certificate = content(user.client_certificate, user.client_certificate_data)?;
-        let key = content(user.client_key, user.client_key_data)?;
+        let certificate = given(user.client_certificate, user.client_certificate_data)?;
+        let key = given(user.client_key, user.client_key_data)?;
         let certificate = match (certificate, key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
@@ -145,7 +145,7 @@ impl Cluster {
             port: uri.port_u16().unwrap_or(443),
             prefix: uri.path().trim_end_matches('/').to_owned(),
             server_name: cluster.tls_server_name,
-            ca: content(cluster.certificate_authority, cluster.certificate_authority_data)?
+            ca: given(cluster.certificate_authority, cluster.certificate_authority_data)?
                 .context("no certificate-authority in it")?,
             certificate,
             token,

@@ -79,7 +79,7 @@ pub(super) struct Draft {
 /// The Events of an incident, and how many there cannot be for want of a pod's name. `now_us`: microseconds since 1970, for
 /// an incident that does not know when it was.
 pub(super) fn drafts(incident: &Incident, now_us: i64) -> (Vec<Draft>, u64) {
-    let mut drafts = Drafts { incident, now_us, drafts: Vec::new(), nameless: 0 };
+    let mut drafts = Drafts { incident, now_us, made: Vec::new(), nameless: 0 };
     let main = terminal::main_victim(incident);
     // The main process first: it says most.
     let mut victims: Vec<&Victim> = incident.victims.iter().collect();
@@ -91,14 +91,13 @@ pub(super) fn drafts(incident: &Incident, now_us: i64) -> (Vec<Draft>, u64) {
     if let Some(node) = incident.node.as_deref().filter(|_| is_wide && !incident.victims.is_empty()) {
         drafts.node(node);
     }
-    let Drafts { drafts, nameless, .. } = drafts;
-    (drafts, nameless)
+    (drafts.made, drafts.nameless)
 }
 
 struct Drafts<'a> {
     incident: &'a Incident,
     now_us: i64,
-    drafts: Vec<Draft>,
+    made: Vec<Draft>,
     nameless: u64,
 }
 
@@ -112,7 +111,7 @@ impl Drafts<'_> {
         };
         let container = container.as_ref().and_then(|container| container.name.as_deref());
         // Of several in one container the main process, which came first.
-        if self.drafts.iter().any(|it| it.key.object == *uid && it.key.container.as_deref() == container) {
+        if self.made.iter().any(|it| it.key.object == *uid && it.key.container.as_deref() == container) {
             return;
         }
         let (reason, after) = match victim.main_process {
@@ -155,7 +154,7 @@ impl Drafts<'_> {
         regarding: Value,
         said: &str,
     ) {
-        if self.drafts.len() >= MOST {
+        if self.made.len() >= MOST {
             return;
         }
         let incident = self.incident;
@@ -163,10 +162,10 @@ impl Drafts<'_> {
         let diagnosis = first.map(|it| format!(" {}.", diagnosis::parts(incident, it).0)).unwrap_or_default();
         let end = format!("{diagnosis} Incident {}.", escape::escape(&incident.id));
         let time = incident.time.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
-        let number = self.drafts.len();
+        let number = self.made.len();
         let base = name[..name.floor_char_boundary(NAME)].trim_end_matches(['-', '.']);
         let node = incident.node.as_deref().unwrap_or("unknown");
-        self.drafts.push(Draft {
+        self.made.push(Draft {
             key: Key {
                 object: object.to_owned(),
                 container: container.map(str::to_owned),

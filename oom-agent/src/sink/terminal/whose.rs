@@ -1,8 +1,9 @@
 //! Containers, pods and units in words.
 
-use crate::incident::identity::{Container, Identity, Pod, Runtime, Unit};
+use crate::incident::identity::{Container, Identity, Pod, Runtime, Unit, Workload};
 use crate::incident::model::{Incident, Victim};
-use crate::sink::escape;
+use crate::sink::{escape, units};
+use std::fmt::Write as _;
 
 /// Digits of an id that are shown, as other tools do.
 const SHORT: usize = 12;
@@ -105,10 +106,38 @@ pub(super) fn line(identity: &Identity) -> Option<String> {
         let id: String = container.id.chars().take(SHORT).collect();
         text.extend([" (", runtime, " ", &id, ")"]);
     }
-    if let Some(qos) = identity.pod.as_ref().and_then(|pod| pod.qos) {
+    let Some(pod) = identity.pod.as_deref() else { return Some(text) };
+    let Pod { qos, workload, labels, priority, priority_class, .. } = pod;
+    if let Some(qos) = qos {
         text.extend([", ", qos.name()]);
     }
+    if let Some(workload) = workload {
+        text.extend([", of ", &self::workload(workload)]);
+    }
+    let memory = identity
+        .container
+        .as_deref()
+        .map_or((pod.memory_request_bytes, pod.memory_limit_bytes), |container| {
+            (container.memory_request_bytes, container.memory_limit_bytes)
+        });
+    for (what, bytes) in [("requests", memory.0), ("is limited to", memory.1)] {
+        if let Some(bytes) = bytes {
+            text.extend([", ", what, " ", &units::bytes(bytes)]);
+        }
+    }
+    if let Some(priority) = priority {
+        let _ = write!(text, ", priority {priority}");
+        text.extend(priority_class.as_ref().map(|class| format!(" ({})", escape::name(class))));
+    }
+    for (name, value) in labels {
+        text.extend([", ", &escape::name(name), "=", &escape::name(value)]);
+    }
     Some(text)
+}
+
+/// `Deployment checkout`.
+pub(crate) fn workload(workload: &Workload) -> String {
+    format!("{} {}", escape::name(&workload.kind), escape::name(&workload.name))
 }
 
 #[cfg(test)]
@@ -118,6 +147,7 @@ mod tests {
     use crate::incident::model::Scope;
     use crate::sink::samples;
     use crate::sink::terminal::headline;
+    use std::sync::Arc;
 
     const POD: &str = "/kubepods/burstable/pod3f21a0c4-8d1b-4c1e-9a55-0a1b2c3d4e5f";
 
@@ -172,6 +202,21 @@ mod tests {
         ] {
             assert_eq!(head(own, full, main), format!("java[81234]{expected} reached the limit of 512 MiB."));
         }
+    }
+
+    #[test]
+    fn what_the_api_says_is_on_one_line() {
+        let mut identity = parse(&format!("{POD}/{}", id()));
+        let pod = Arc::make_mut(identity.pod.as_mut().unwrap());
+        pod.workload = Some(Workload { kind: "Deployment".into(), name: "checkout".into() });
+        pod.labels = [("team".to_owned(), "money\u{1b}".to_owned())].into();
+        (pod.priority, pod.priority_class) = (Some(1000), Some("high".into()));
+        let container = Arc::make_mut(identity.container.as_mut().unwrap());
+        (container.memory_request_bytes, container.memory_limit_bytes) = (Some(256 << 20), Some(512 << 20));
+        let expected = "burstable, of Deployment checkout, requests 256 MiB, is limited to 512 MiB, priority 1000 (high), \
+                        team=money\\x1b";
+        let line = line(&identity).unwrap();
+        assert!(line.ends_with(expected), "{line}");
     }
 
     #[test]
