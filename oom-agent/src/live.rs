@@ -5,6 +5,7 @@
 //! - [`Before`]: what the kernel's log tells of the time before.
 
 mod past;
+mod stamp;
 
 pub use past::{Before, Read};
 
@@ -16,7 +17,6 @@ use crate::{
         escalation as reclaim,
         fact::Fact,
         growth::history::Standing,
-        id::incident_id,
         model::{Incident, Level},
         story::Story,
     },
@@ -36,6 +36,7 @@ use crate::{
     },
 };
 use anyhow::{Context as _, Result};
+use stamp::Stamp;
 use std::{future, path::Path, time::Duration};
 use tokio::{io::Interest, io::unix::AsyncFd};
 
@@ -75,14 +76,6 @@ pub struct Start {
     pub warnings: Vec<String>,
     /// How the log from before was read, where that was wanted and could be done.
     pub read: Option<Read>,
-}
-
-/// What the sources do not know of an incident.
-struct Stamp {
-    node: Option<String>,
-    boot_id: Option<String>,
-    kernel_release: Option<String>,
-    number: u64,
 }
 
 impl Live {
@@ -417,22 +410,6 @@ impl Live {
         for zones in self.watch.zones(clock::boottime_ns) {
             self.assembler.push(clock::boottime_ns(), Fact::Zones(Box::new(zones)));
         }
-    }
-}
-
-impl Stamp {
-    fn on(&mut self, mut incident: Incident) -> Incident {
-        self.number += 1;
-        let began = incident.boottime_ns.unwrap_or_else(clock::boottime_ns);
-        if let Some((unix_ms, time)) = clock::wall(began) {
-            let boot_id = self.boot_id.as_deref().unwrap_or_default();
-            incident.id = incident_id(unix_ms, boot_id, began, self.number);
-            incident.time = Some(time);
-        }
-        incident.node.clone_from(&self.node);
-        incident.boot_id.clone_from(&self.boot_id);
-        incident.kernel_release.clone_from(&self.kernel_release);
-        incident
     }
 }
 

@@ -73,7 +73,7 @@ fn a_pod_is_told_by_its_environment_and_its_files() {
     let account = root.join(ACCOUNT);
     let _ = fs::remove_dir_all(&root);
     let variable = |name: &str| match name {
-        "KUBERNETES_SERVICE_HOST" => Some("10.0.0.1".to_owned()),
+        "KUBERNETES_SERVICE_HOST" => Some("192.0.2.1".to_owned()),
         "KUBERNETES_SERVICE_PORT" => Some("6443".to_owned()),
         _ => None,
     };
@@ -82,7 +82,7 @@ fn a_pod_is_told_by_its_environment_and_its_files() {
     fs::write(account.join("token"), "one\n").unwrap();
     assert!(Cluster::around(&root, |_| None).unwrap().is_none(), "not in a cluster");
     let cluster = Cluster::around(&root, variable).unwrap().unwrap();
-    assert_eq!(cluster.address(), "https://10.0.0.1:6443");
+    assert_eq!(cluster.address(), "https://192.0.2.1:6443");
     assert_eq!(cluster.token.as_ref().unwrap().read().unwrap(), b"one\n");
     fs::write(account.join("token"), "two").unwrap();
     assert_eq!(cluster.token.as_ref().unwrap().read().unwrap(), b"two", "it rotates");
