@@ -105,8 +105,10 @@ impl Cluster {
     }
 
     fn of_text(text: &str, above: &Path) -> Result<Self> {
+        // What is wrong is not shown: it may be a token.
+        let options = serde_saphyr::options! { with_snippet: false };
         let Kubeconfig { current_context, contexts, clusters, users } =
-            serde_saphyr::from_str(text).context("not a kubeconfig")?;
+            serde_saphyr::from_str_with_options(text, options).context("not a kubeconfig")?;
         let context = contexts.into_iter().find(|it| it.name == current_context);
         let context = context.with_context(|| format!("no context {current_context:?} in it"))?.context;
         let cluster = clusters.into_iter().find(|it| it.name == context.cluster);
@@ -125,7 +127,7 @@ impl Cluster {
         ensure!(uri.scheme_str() == Some("https") && !host.is_empty(), "server: not https://HOST");
         let given = |file: Option<PathBuf>, data: Option<String>| {
             let data = data.map(|data| BASE64_STANDARD.decode(data.trim()).map(Content::Bytes));
-            let data = data.transpose().context("...-data: not base64")?;
+            let data = data.transpose().map_err(|error| anyhow::anyhow!("...-data: not base64 ({error})"))?;
             Ok::<_, anyhow::Error>(data.or_else(|| file.map(|file| Content::File(above.join(file)))))
         };
         let certificate = given(user.client_certificate, user.client_certificate_data)?;
