@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use serde::Deserialize;
+use serde_json::Value;
 use std::{
     fs::File,
     io::Read as _,
@@ -107,50 +107,50 @@ impl Cluster {
     fn of_text(text: &str, above: &Path) -> Result<Self> {
         // What is wrong is not shown: it may be a token.
         let options = serde_saphyr::options! { with_snippet: false };
-        let Kubeconfig { current_context, contexts, clusters, users } =
-            serde_saphyr::from_str_with_options(text, options).context("not a kubeconfig")?;
-        let context = contexts.into_iter().find(|it| it.name == current_context);
-        let context = context.with_context(|| format!("no context {current_context:?} in it"))?.context;
-        let cluster = clusters.into_iter().find(|it| it.name == context.cluster);
-        let cluster = cluster.with_context(|| format!("no cluster {:?} in it", context.cluster))?.cluster;
-        let user = users.into_iter().find(|it| it.name == context.user).map(|it| it.user).unwrap_or_default();
+        let all: Value = serde_saphyr::from_str_with_options(text, options).context("not a kubeconfig")?;
+        ensure!(all["clusters"].is_array(), "not a kubeconfig: no clusters in it");
+        let context = named(&all, "contexts", &all["current-context"], "context")?;
+        let cluster = named(&all, "clusters", &context["cluster"], "cluster")?;
+        // Who asks without a user's name has no credentials.
+        let user = if context["user"].is_null() {
+            &Value::Null
+        } else {
+            named(&all, "users", &context["user"], "user")?
+        };
         ensure!(
-            !cluster.insecure_skip_tls_verify,
+            cluster["insecure-skip-tls-verify"] != true,
             "insecure-skip-tls-verify: the agent talks to no server that it cannot tell from another; give it the CA"
         );
         ensure!(
-            user.exec.is_none() && user.auth_provider.is_none() && user.username.is_none(),
+            ["exec", "auth-provider", "username"].iter().all(|key| user[key].is_null()),
             "exec, auth-provider and passwords are not supported: use a token (tokenFile) or a client certificate"
         );
-        let uri: http::Uri = cluster.server.parse().context("server: not a URL")?;
+        let uri: http::Uri =
+            cluster["server"].as_str().unwrap_or_default().parse().context("server: not a URL")?;
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         ensure!(uri.scheme_str() == Some("https") && !host.is_empty(), "server: not https://HOST");
-        let given = |file: Option<PathBuf>, data: Option<String>| {
-            let data = data.map(|data| BASE64_STANDARD.decode(data.trim()).map(Content::Bytes));
-            let data = data.transpose().map_err(|error| anyhow::anyhow!("...-data: not base64 ({error})"))?;
-            Ok::<_, anyhow::Error>(data.or_else(|| file.map(|file| Content::File(above.join(file)))))
+        let file = |value: &Value| value.as_str().map(|file| Content::File(above.join(file)));
+        let given = |of: &Value, key: &str| match of[format!("{key}-data")].as_str() {
+            Some(data) => match BASE64_STANDARD.decode(data.trim()) {
+                Ok(bytes) => Ok(Some(Content::Bytes(bytes))),
+                Err(error) => Err(anyhow::anyhow!("{key}-data: not base64 ({error})")),
+            },
+            None => Ok(file(&of[key])),
         };
-        let certificate = given(user.client_certificate, user.client_certificate_data)?;
-        let key = given(user.client_key, user.client_key_data)?;
-        let certificate = match (certificate, key) {
+        let certificate = match (given(user, "client-certificate")?, given(user, "client-key")?) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
             _ => bail!("client-certificate and client-key: one without the other"),
         };
-        let token = match (user.token_file, user.token) {
-            (Some(file), _) => Some(Content::File(above.join(file))),
-            (None, Some(token)) => Some(Content::Bytes(token.into_bytes())),
-            (None, None) => None,
-        };
+        let token = user["token"].as_str().map(|token| Content::Bytes(token.as_bytes().to_vec()));
         Ok(Self {
             host,
             port: uri.port_u16().unwrap_or(443),
             prefix: uri.path().trim_end_matches('/').to_owned(),
-            server_name: cluster.tls_server_name,
-            ca: given(cluster.certificate_authority, cluster.certificate_authority_data)?
-                .context("no certificate-authority in it")?,
+            server_name: cluster["tls-server-name"].as_str().map(str::to_owned),
+            ca: given(cluster, "certificate-authority")?.context("no certificate-authority in it")?,
             certificate,
-            token,
+            token: file(&user["tokenFile"]).or(token),
         })
     }
 
@@ -185,64 +185,11 @@ pub(super) fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct Kubeconfig {
-    current_context: String,
-    contexts: Vec<NamedContext>,
-    clusters: Vec<NamedCluster>,
-    users: Vec<NamedUser>,
-}
-
-#[derive(Debug, Deserialize)]
-struct NamedContext {
-    name: String,
-    context: Context,
-}
-
-#[derive(Debug, Deserialize)]
-struct Context {
-    cluster: String,
-    #[serde(default)]
-    user: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct NamedCluster {
-    name: String,
-    cluster: ClusterEntry,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct ClusterEntry {
-    server: String,
-    tls_server_name: Option<String>,
-    insecure_skip_tls_verify: bool,
-    certificate_authority: Option<PathBuf>,
-    certificate_authority_data: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct NamedUser {
-    name: String,
-    #[serde(default)]
-    user: User,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct User {
-    token: Option<String>,
-    #[serde(rename = "tokenFile")]
-    token_file: Option<PathBuf>,
-    client_certificate: Option<PathBuf>,
-    client_certificate_data: Option<String>,
-    client_key: Option<PathBuf>,
-    client_key_data: Option<String>,
-    username: Option<String>,
-    exec: Option<serde::de::IgnoredAny>,
-    auth_provider: Option<serde::de::IgnoredAny>,
+/// What a list of a kubeconfig has by this name.
+fn named<'a>(all: &'a Value, list: &str, name: &Value, kind: &str) -> Result<&'a Value> {
+    let mut entries = all[list].as_array().into_iter().flatten();
+    let found = entries.find(|it| it["name"] == *name).map(|it| &it[kind]);
+    found.with_context(|| format!("no {kind} {name} in it"))
 }
 
 #[cfg(test)]

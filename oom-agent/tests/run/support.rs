@@ -24,8 +24,13 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// The agent: that of this build, or the one that `OOM_AGENT` names.
+fn agent() -> Command {
+    Command::new(std::env::var_os("OOM_AGENT").unwrap_or_else(|| env!("CARGO_BIN_EXE_oom-agent").into()))
+}
+
 fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_oom-agent"));
+    let mut command = agent();
     command.arg("run").args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
@@ -37,8 +42,7 @@ pub(crate) fn run(args: &[&str]) -> Output {
 
 /// What `incidents` says of a state directory.
 pub(crate) fn incidents(state: &Path, what: &str) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_oom-agent"));
-    let said = command.args(["incidents", what, "--state-dir"]).arg(state).output().expect("starts");
+    let said = agent().args(["incidents", what, "--state-dir"]).arg(state).output().expect("starts");
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     String::from_utf8_lossy(&said.stdout).into_owned()
 }
