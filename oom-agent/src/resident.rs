@@ -15,13 +15,54 @@ const STACK: usize = 128 << 10;
 const NEVER: &str = "-1000";
 const ADJ: &str = "/proc/self/oom_score_adj";
 
-/// After the start: gives back what only the start needed (the kernel's type ids, the BPF object).
+/// After the start: gives back what only the start needed (the kernel's type ids, the BPF object, and code).
 pub fn settle() {
     #[cfg(target_env = "gnu")]
     // SAFETY: may be called at any time; it only returns free memory to the system.
     unsafe {
         libc::malloc_trim(0);
     }
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the callback is called with what its type says, and keeps none of it.
+    unsafe {
+        libc::dl_iterate_phdr(Some(forget), std::ptr::null_mut());
+    }
+}
+
+/// Unmaps the pages of code and constants of an object of this process. The page cache still has them: what is used from now
+/// on is mapped again when it is, and only that.
+#[cfg(target_env = "gnu")]
+unsafe extern "C" fn forget(
+    object: *mut libc::dl_phdr_info,
+    _size: libc::size_t,
+    _data: *mut libc::c_void,
+) -> libc::c_int {
+    // SAFETY: glibc hands over a description that is valid during the call, with that many program headers.
+    let (base, headers) = unsafe {
+        let object = &*object;
+        (object.dlpi_addr, std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()))
+    };
+    let page = rustix::param::page_size() as u64;
+    for header in headers {
+        // What has ever been writable may differ from the file: relocations.
+        if header.p_type != libc::PT_LOAD || header.p_flags & libc::PF_W != 0 {
+            continue;
+        }
+        let begin = (base + header.p_vaddr).next_multiple_of(page);
+        let end = (base + header.p_vaddr + header.p_memsz) / page * page;
+        if begin < end {
+            // SAFETY: a private mapping of a file that was never written to: each page comes back as it was when it is next
+            // looked at. It fails for one that is locked, and nothing happens.
+            let _ = unsafe {
+                rustix::mm::madvise(
+                    begin as *mut _,
+                    (end - begin) as usize,
+                    rustix::mm::Advice::LinuxDontNeed,
+                )
+            };
+        }
+    }
+    0
 }
 
 /// Locks what is and will be in use, so that the agent needs no page from the disk while the machine has none to spare.

@@ -203,8 +203,53 @@ pub struct Totals {
     pub compaction: Option<Compacted>,
     /// Compaction in the background.
     pub kcompactd: Option<Compacted>,
+    /// Runs of programs that the kernel skipped. `None`: it does not count them.
+    pub skipped: Option<Skipped>,
     /// Rounds of reclaim that could not be counted.
     pub missed_rounds: u64,
     /// Runs of compaction that could not be counted.
     pub missed_compactions: u64,
+}
+
+/// Runs of BPF programs that the kernel skipped since another task was in the same one on that CPU, by what they see: it is not
+/// known what they would have (`bpf_prog_inc_misses_counter`, `kernel/bpf/syscall.c`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// Rounds of reclaim, and what the page allocator does between them.
+    pub rounds: u64,
+    /// Pages that reclaim looks at.
+    pub scans: u64,
+    /// kswapd's sleeps and wakes.
+    pub kswapd: u64,
+    /// Waits in reclaim.
+    pub throttled: u64,
+    /// Runs of compaction.
+    pub compactions: u64,
+    /// Kills: calls of the OOM killer, candidates, victims, signals.
+    pub kills: u64,
+    /// Exits, memory that is given back, the reaper.
+    pub exits: u64,
+}
+
+impl Skipped {
+    /// Those that came after `before`.
+    #[must_use]
+    pub const fn since(&self, before: &Self) -> Self {
+        let Self { rounds, scans, kswapd, throttled, compactions, kills, exits } = *self;
+        Self {
+            rounds: rounds.saturating_sub(before.rounds),
+            scans: scans.saturating_sub(before.scans),
+            kswapd: kswapd.saturating_sub(before.kswapd),
+            throttled: throttled.saturating_sub(before.throttled),
+            compactions: compactions.saturating_sub(before.compactions),
+            kills: kills.saturating_sub(before.kills),
+            exits: exits.saturating_sub(before.exits),
+        }
+    }
+
+    /// Of what an [`Escalation`] tells.
+    #[must_use]
+    pub const fn of_escalation(&self) -> u64 {
+        self.rounds + self.scans + self.kswapd + self.throttled + self.compactions
+    }
 }

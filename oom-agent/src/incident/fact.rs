@@ -1,6 +1,6 @@
 //! What sources tell the assembler. One fact is one thing that happened in the kernel; nothing here is an incident yet.
 
-use super::escalation::{Compacted, RetryZone, Window};
+use super::escalation::{Compacted, RetryZone, Skipped, Window};
 pub use super::filled::{Child, FileCgroup, Files, Level, Of, Zones};
 use super::model::{Memory, ScopeKind};
 use crate::report;
@@ -166,9 +166,8 @@ pub struct Escalation {
     pub call: u64,
     /// This kernel tells of pages that reclaim looks at.
     pub scans_told: bool,
-    /// Runs of programs that sum up reclaim in the last 60 s that the kernel skipped, at most: what they would have counted is
-    /// not known.
-    pub skipped: u64,
+    /// Runs of BPF programs that the kernel skipped in the last 60 s, at most.
+    pub skipped: Skipped,
     /// [`Reclaim::compact_retries`] is seen.
     pub compaction_seen: bool,
     /// Compaction by the task that asked, of late.

@@ -7,7 +7,7 @@ use super::load::HookStatus;
 use crate::{
     clock,
     incident::{
-        escalation::{Compacted, Kswapd, Window, Work},
+        escalation::{Compacted, Kswapd, Skipped, Window, Work},
         fact::Escalation,
     },
 };
@@ -18,7 +18,7 @@ use aya::{
     util::nr_cpus,
 };
 use oom_ebpf as wire;
-use skipped::Skipped;
+use skipped::Looks;
 use std::collections::BTreeMap;
 
 /// Lengths of the windows, seconds.
@@ -54,7 +54,7 @@ pub struct Windows {
     view: View,
     /// Buckets that nobody adds to any more, by number.
     finished: BTreeMap<u64, wire::Machine>,
-    skipped: Skipped,
+    skipped: Looks,
 }
 
 /// What can be seen.
@@ -152,7 +152,7 @@ impl Windows {
             compact_results,
             scans_told: false,
         };
-        let skipped = Skipped::new(object, view.since_ns);
+        let skipped = Looks::new(object, view.since_ns);
         Ok(Self { machine, cgroups, totals, view, finished: BTreeMap::new(), skipped })
     }
 
@@ -161,10 +161,14 @@ impl Windows {
         fact.compaction_seen = self.view.compaction;
         let results = |it: Compacted| it.succeeded.filter(|_| self.view.compact_results);
         let own = fact.compaction.filter(|_| self.view.compactions);
-        fact.compaction = own.map(|it| Compacted { succeeded: results(it), ..it });
         let now_ns = clock::boottime_ns();
         let now = bucket(now_ns);
         self.skipped.look(now_ns);
+        let minute_ago_ns = record.header.time_ns.saturating_sub(LONG * 1_000_000_000);
+        fact.skipped = self.skipped.since(minute_ago_ns);
+        fact.compaction = own
+            .filter(|_| fact.skipped.compactions == 0)
+            .map(|it| Compacted { succeeded: results(it), ..it });
         let Some(long) = Span::new(record.header.time_ns, LONG, self.view.since_ns) else { return };
         let first = bucket(long.from_ns);
         // Whoever takes a bucket's place has removed it. Without reclaim since then it is still there: rather say nothing.
@@ -176,10 +180,8 @@ impl Windows {
         let cgroups = cgroups.ok().filter(|_| record.cgroup != 0);
         self.view.see(machine.values().chain([&record.machine_now]));
         fact.scans_told = self.view.tells_scans();
-        fact.skipped = self.skipped.since(long.from_ns);
         let window = |span: &Span| {
-            let skipped = self.skipped.since(span.from_ns) > 0;
-            window(span, self.view, record, &machine, cgroups.as_ref(), skipped)
+            window(span, self.view, record, &machine, cgroups.as_ref(), &self.skipped.since(span.from_ns))
         };
         fact.last_10s = Span::new(record.header.time_ns, SHORT, self.view.since_ns).map(|span| window(&span));
         fact.last_60s = Some(window(&long));
@@ -260,7 +262,7 @@ fn window(
     record: &wire::Escalation,
     machine: &BTreeMap<u64, wire::Machine>,
     cgroups: Option<&BTreeMap<u64, wire::Work>>,
-    skipped: bool,
+    skipped: &Skipped,
 ) -> Window {
     let numbers = bucket(span.from_ns)..bucket(span.to_ns);
     let mut all = record.machine_now;
@@ -272,18 +274,19 @@ fn window(
         add(&mut own, bucket);
     }
     // Sums that are too small are not told.
-    let whole = all.missed == 0 && !skipped;
+    let Skipped { rounds, scans, kswapd, throttled, compactions, .. } = *skipped;
+    let whole = all.missed == 0 && rounds + scans == 0;
     let own_whole = whole && view.cgroup && all.unnamed == 0 && all.cgroups <= CROWD;
     Window {
         seconds: (span.to_ns - span.from_ns) as f64 / 1e9,
         cgroup: (own_whole && cgroups.is_some()).then(|| view.work(&own)),
         direct: (whole && view.direct).then(|| view.work(&all.direct)),
         memcg: (whole && view.memcg).then(|| view.work(&all.memcg)),
-        kswapd: view.kswapd(&all),
-        throttled: view.throttled.then_some(all.throttled),
-        throttled_ns: view.throttled.then_some(all.throttled_ns),
-        compaction: view.compacted(&all.compaction),
-        kcompactd: view.compacted(&all.kcompactd),
+        kswapd: view.kswapd(&all).filter(|_| kswapd + scans == 0),
+        throttled: (view.throttled && throttled == 0).then_some(all.throttled),
+        throttled_ns: (view.throttled && throttled == 0).then_some(all.throttled_ns),
+        compaction: view.compacted(&all.compaction).filter(|_| compactions == 0),
+        kcompactd: view.compacted(&all.kcompactd).filter(|_| compactions == 0),
     }
 }
 
@@ -375,7 +378,7 @@ mod tests {
         };
         let view = View { memcg: true, cgroup: true, scans: true, scans_told: true, ..View::default() };
         let span = Span::new(100 * BUCKET + 5, SHORT, 0).unwrap();
-        let told = window(&span, view, &record, &machine, Some(&cgroups), false);
+        let told = window(&span, view, &record, &machine, Some(&cgroups), &Skipped::default());
         assert_eq!(told.memcg.unwrap().rounds, (91..100).sum::<u64>() + 1);
         let own = Work { rounds: 10, ns: 100, scanned_pages: Some(9), reclaimed_pages: 6 };
         assert_eq!(told.cgroup, Some(own));
@@ -383,7 +386,7 @@ mod tests {
         assert!((told.seconds - (9 * BUCKET + 5) as f64 / 1e9).abs() < 1e-12);
 
         let untold = View { scans_told: false, ..view };
-        let told = window(&span, untold, &record, &machine, None, false);
+        let told = window(&span, untold, &record, &machine, None, &Skipped::default());
         assert_eq!((told.memcg.unwrap().scanned_pages, told.cgroup), (None, None));
     }
 
@@ -393,7 +396,8 @@ mod tests {
         let span = Span::new(100 * BUCKET, SHORT, 0).unwrap();
         let seen = |now: wire::Machine| {
             let record = wire::Escalation { cgroup: 7, machine_now: now, ..wire::Escalation::default() };
-            let told = window(&span, view, &record, &BTreeMap::new(), Some(&BTreeMap::new()), false);
+            let told =
+                window(&span, view, &record, &BTreeMap::new(), Some(&BTreeMap::new()), &Skipped::default());
             (told.cgroup.is_some(), told.memcg.is_some(), told.direct.is_some())
         };
         let whole = wire::Machine::default();
@@ -401,5 +405,32 @@ mod tests {
         assert_eq!(seen(wire::Machine { missed: 1, ..whole }), (false, false, false));
         assert_eq!(seen(wire::Machine { unnamed: 1, ..whole }), (false, true, true));
         assert_eq!(seen(wire::Machine { cgroups: CROWD + 1, ..whole }), (false, true, true));
+    }
+
+    #[test]
+    fn what_skipped_programs_would_have_seen_is_not_told() {
+        let view = View {
+            direct: true,
+            memcg: true,
+            kswapd: true,
+            throttled: true,
+            compactions: true,
+            ..View::default()
+        };
+        let span = Span::new(100 * BUCKET, SHORT, 0).unwrap();
+        let told = |skipped| {
+            let told = window(&span, view, &wire::Escalation::default(), &BTreeMap::new(), None, &skipped);
+            let Window { direct, memcg, kswapd, throttled, compaction, .. } = told;
+            assert_eq!(direct.is_some(), memcg.is_some());
+            (direct.is_some(), kswapd.is_some(), throttled.is_some(), compaction.is_some())
+        };
+        let none = Skipped::default();
+        assert_eq!(told(none), (true, true, true, true));
+        assert_eq!(told(Skipped { rounds: 1, ..none }), (false, true, true, true));
+        assert_eq!(told(Skipped { scans: 1, ..none }), (false, false, true, true));
+        assert_eq!(told(Skipped { kswapd: 1, ..none }), (true, false, true, true));
+        assert_eq!(told(Skipped { throttled: 1, ..none }), (true, true, false, true));
+        assert_eq!(told(Skipped { compactions: 1, ..none }), (true, true, true, false));
+        assert_eq!(told(Skipped { kills: 1, exits: 1, ..none }), (true, true, true, true));
     }
 }

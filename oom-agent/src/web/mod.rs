@@ -151,6 +151,7 @@ impl Server {
             subscribers: Subscribers::new(news),
             counts: Counters::default(),
             access,
+            loopback: false,
         };
         Ok(Self { app, patience })
     }
@@ -163,7 +164,8 @@ impl Server {
 
 /// Answers, for ever.
 pub async fn serve(listener: TcpListener, server: Server) {
-    let Server { app, patience } = server;
+    let Server { mut app, patience } = server;
+    app.loopback = address(&listener).is_ok_and(|address| address.ip().is_loopback());
     let (counts, access) = (app.counts.clone(), Arc::clone(&app.access));
     let router = router(app);
     let room = Arc::new(Semaphore::new(CONNECTIONS));

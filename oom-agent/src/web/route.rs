@@ -30,6 +30,8 @@ pub(super) struct App {
     pub(super) subscribers: Subscribers,
     pub(super) counts: Counters,
     pub(super) access: Arc<Access>,
+    /// Only this machine can connect.
+    pub(super) loopback: bool,
 }
 
 /// Everything that is answered. Who else has paths merges a router of their own.

@@ -93,7 +93,8 @@ impl Crowd {
                 let done = &done;
                 scope.spawn(move || {
                     let paths = ["/metrics", "/api/v1/rank?top=20", "/api/v1/openapi.json", "/api/v1/events"];
-                    let request = format!("GET {} HTTP/1.1\r\nHost: x\r\n\r\n", paths[client % paths.len()]);
+                    let request =
+                        format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", paths[client % paths.len()]);
                     while !done.load(Ordering::Relaxed) {
                         let stream = shout(daemon, request.repeat(20).as_bytes());
                         thread::sleep(Duration::from_millis(500));

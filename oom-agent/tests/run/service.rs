@@ -130,7 +130,7 @@ fn a_token_that_was_replaced_holds_after_a_reload_without_privileges() {
     assert!(daemon.get("/readyz").contains("confined: no capabilities"));
     let status = |token: &str| {
         let request = format!(
-            "GET /api/v1/incidents HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+            "GET /api/v1/incidents HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
         );
         let mut answer = String::new();
         daemon.connect(request.as_bytes()).read_to_string(&mut answer).expect("an answer");

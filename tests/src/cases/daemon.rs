@@ -151,7 +151,7 @@ pub(super) fn scrape(address: SocketAddr) -> Result<(BTreeMap<String, f64>, Dura
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).context("connecting to the daemon")?;
     stream.set_read_timeout(Some(PATIENCE)).context("a time limit")?;
     stream
-        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .context("asking the daemon")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).context("reading the daemon's answer")?;

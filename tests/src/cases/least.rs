@@ -8,6 +8,7 @@ use super::memcg::hog;
 use super::stage::Stage;
 use crate::workload::sys::BpfArray;
 use anyhow::{Context, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -234,7 +235,8 @@ impl Daemon {
         let mut stream =
             TcpStream::connect(&self.address).with_context(|| format!("connecting to {}", self.address))?;
         stream.set_read_timeout(Some(TELL)).context("a timeout")?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").context("asking")?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .context("asking")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).with_context(|| format!("reading {path}"))?;
         Ok(answer)
@@ -243,7 +245,12 @@ impl Daemon {
 
 /// Whether an open map can be read without a capability here: tried without the agent.
 fn reads_maps_without_privileges() -> Result<bool> {
-    let map = BpfArray::new().context("making a BPF map")?;
+    // Up to 5.10 a map's memory counts against it (`bpf_map_charge_init`, kernel/bpf/syscall.c).
+    let limit = getrlimit(Resource::Memlock);
+    setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }).context("RLIMIT_MEMLOCK")?;
+    let map = BpfArray::new();
+    setrlimit(Resource::Memlock, limit).context("RLIMIT_MEMLOCK")?;
+    let map = map.context("making a BPF map")?;
     let had = capabilities(None).context("capget")?;
     set_capabilities(None, CapabilitySets { effective: CapabilitySet::empty(), ..had }).context("capset")?;
     let read = map.look_up();

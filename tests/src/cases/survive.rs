@@ -23,7 +23,7 @@ const PACE_MS: u32 = 25;
 const LIVES_MS: u64 = 400;
 /// More than the storm has.
 const ENDLESS: u64 = 1_000_000;
-/// The log's ring holds what happens in so many rounds.
+/// So often is looked at what is stored.
 const ROUNDS: u64 = 10;
 
 /// Numbers without meaning, the same each time (xorshift).
@@ -90,8 +90,8 @@ pub(super) fn killed(stage: &mut Stage<'_>) -> Result<()> {
     let begun = Instant::now();
     for round in 0..KILLS {
         life(&binary, &home, level(round), &mut random, &mut announced)?;
+        stage.log.catch_up()?;
         if round % ROUNDS == ROUNDS - 1 {
-            stage.log.catch_up()?;
             let listed = export(&binary, &home.0)?;
             announced.ids.extend(listed.into_iter().map(|it| it.id));
         }
@@ -176,7 +176,8 @@ fn children(stage: &mut Stage<'_>, spawner: usize) -> Result<BTreeSet<u32>> {
             ["child", pid, "9"] => drop(killed.insert(pid.parse().context("a process id")?)),
             _ => stage.doubts.push(format!("the spawner says {line:?}")),
         }
-        if (killed.len() as u64).is_multiple_of(ROUNDS) {
+        // The log's ring holds what happens meanwhile.
+        if killed.len().is_multiple_of(8) {
             stage.log.catch_up()?;
         }
     }
@@ -280,7 +281,7 @@ const STORM: u64 = 300;
 /// What the daemon may use.
 const LIMIT_MIB: u64 = 64;
 /// Free memory that each victim fills: the less the faster.
-const LEAVE_MIB: u64 = 48;
+const LEAVE_MIB: u64 = 80;
 /// Nobody who scrapes waits for longer.
 const ANSWER: Duration = Duration::from_secs(1);
 /// Between two scrapes.

@@ -65,7 +65,7 @@ fn scrape(address: &str) -> Result<Scrape> {
     let asked_us = boottime_ns() / 1000;
     let mut stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
     stream.set_read_timeout(Some(ANSWER)).context("SO_RCVTIMEO")?;
-    let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).context("asking for /metrics")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).context("reading /metrics")?;

@@ -11,6 +11,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
 /// Of the file.
@@ -44,6 +46,9 @@ impl Drop for Group {
     }
 }
 
+/// What attaching and detaching leave to be done, in the agent and in the kernel, is over by then.
+const SETTLED: Duration = Duration::from_millis(300);
+
 /// An agent that is attached until it is dropped.
 struct Attached {
     child: Child,
@@ -65,6 +70,7 @@ impl Attached {
             let length = attached.stderr.read_line(&mut line)?;
             ensure!(length > 0, "the agent ended before it was attached");
         }
+        sleep(SETTLED);
         Ok(attached)
     }
 }
@@ -73,6 +79,46 @@ impl Drop for Attached {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        sleep(SETTLED);
+    }
+}
+
+/// Time in the agent's programs, counted by the kernel while it is asked to (`bpf_stats_enabled`).
+struct Stats {
+    before: String,
+}
+
+impl Stats {
+    const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+    fn on() -> Result<Self> {
+        let before = fs::read_to_string(Self::SWITCH).with_context(|| format!("reading {}", Self::SWITCH))?;
+        fs::write(Self::SWITCH, "1").with_context(|| format!("writing to {}", Self::SWITCH))?;
+        Ok(Self { before })
+    }
+
+    /// Runs, and nanoseconds in them, of all programs that a process has open.
+    fn of(pid: u32) -> Result<(u64, u64)> {
+        let dir = format!("/proc/{pid}/fdinfo");
+        let mut sum = (0, 0);
+        for entry in fs::read_dir(&dir).with_context(|| format!("reading {dir}"))? {
+            // It may have been closed meanwhile.
+            let text = fs::read_to_string(entry?.path()).unwrap_or_default();
+            let value = |key: &str| -> u64 {
+                let line = text.lines().find_map(|line| line.strip_prefix(key));
+                line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+            };
+            sum = (sum.0 + value("run_cnt:"), sum.1 + value("run_time_ns:"));
+        }
+        Ok(sum)
+    }
+}
+
+impl Drop for Stats {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(Self::SWITCH, self.before.trim()) {
+            eprintln!("cannot put back {}: {error}", Self::SWITCH);
+        }
     }
 }
 
@@ -114,6 +160,19 @@ pub(super) fn main(agent: &Path, directory: &Path, rounds: u32) -> Result<()> {
     };
     each("CPU ", |it| it.cpu_seconds);
     each("wall", |it| it.seconds);
+    // Free of the machine's other work, as the ratios are not; what calling a program costs is not in it.
+    let agent = Attached::start(agent)?;
+    let stats = Stats::on()?;
+    let mut shares = Vec::new();
+    for _ in 0..rounds {
+        let (runs, ns) = Stats::of(agent.child.id())?;
+        let seconds = run()?.seconds;
+        let now = Stats::of(agent.child.id())?;
+        shares.push(((now.0 - runs) as f64, (now.1 - ns) as f64 / 1e9 / seconds * 100.0));
+    }
+    drop(stats);
+    println!("  in its programs   {} % of the wall time", spread(shares.iter().map(|it| it.1), 2));
+    println!("  runs of them      {}", spread(shares.iter().map(|it| it.0), 0));
     Ok(())
 }
 

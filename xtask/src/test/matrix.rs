@@ -32,9 +32,8 @@ const FALLBACKS_ON: &str = "6.1";
 const STORM_ON: &str = "6.12";
 /// The kernel on which everything around the agent goes wrong.
 const HARD_ON: &str = "6.12";
-/// Cases that run with `--only` alone, for now: `daemon_killed` takes minutes, and its judge stumbles over a report that the
-/// log cut short; in `daemon_storm` the machine has too little memory for those who may not be killed, and panics.
-const ON_DEMAND: [&str; 2] = ["daemon_killed", "daemon_storm"];
+/// Those of them that take minutes, each in a VM of its own.
+const LONG: [&str; 2] = ["daemon_killed", "daemon_storm"];
 /// The kernels on which the cases that mostly wait are run.
 const SLOW_ON: [&str; 3] = ["5.10", "6.12", "newest"];
 /// VMs at once, besides one that mostly waits: one has work for about one processor.
@@ -162,8 +161,11 @@ fn runs(kernels: &[Wanted], only: &[String], all: bool) -> Vec<Run> {
             runs.push(Run { is_slow: true, ..run });
         }
         if name == HARD_ON {
-            let hard: Vec<&str> = oom_tests::cases::hard().filter(|case| !ON_DEMAND.contains(case)).collect();
+            let hard: Vec<&str> = oom_tests::cases::hard().filter(|case| !LONG.contains(case)).collect();
             runs.push(run(format!("Linux {name}, bad input"), Cgroup::V2, "", &hard));
+            for case in LONG {
+                runs.push(run(format!("Linux {name}, {case}"), Cgroup::V2, "", &[case]));
+            }
         }
     }
     runs

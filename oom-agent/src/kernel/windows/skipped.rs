@@ -5,60 +5,113 @@
 //! can be preempted there (`__DECLARE_TRACE`, include/linux/tracepoint.h): with many tasks in reclaim the others' rounds are
 //! not seen until it goes on. The kernel counts that by program (`recursion_misses`, `bpf_prog_show_fdinfo`).
 
+use crate::incident::escalation::Skipped;
 use aya::Ebpf;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 
-/// The programs that sum up reclaim.
-const PROGRAMS: [&str; 6] = [
-    "direct_reclaim_begin",
-    "direct_reclaim_end",
-    "memcg_reclaim_begin",
-    "memcg_reclaim_end",
-    "enter_try_to_free_mem_cgroup_pages",
-    "lru_shrink_inactive",
-];
 /// Looks that are kept.
 const LOOKS: usize = 64;
 
-/// Counts of runs that were skipped, and when they were read.
-#[derive(Debug, Default)]
-pub(super) struct Skipped {
-    /// Kept open: what is read later may be confined.
-    programs: Vec<File>,
-    /// Time in nanoseconds since boot, and how many by then; the latest last.
-    looks: VecDeque<(u64, u64)>,
+/// What a program sees, by its name.
+fn seen_by(name: &str) -> Option<fn(&mut Skipped) -> &mut u64> {
+    Some(match name.strip_prefix("k_").unwrap_or(name) {
+        "direct_reclaim_begin"
+        | "direct_reclaim_end"
+        | "memcg_reclaim_begin"
+        | "memcg_reclaim_end"
+        | "enter_try_to_free_mem_cgroup_pages"
+        | "reclaim_retry_zone"
+        | "compact_retry" => |it| &mut it.rounds,
+        "lru_shrink_inactive" => |it| &mut it.scans,
+        "kswapd_wake" | "kswapd_sleep" => |it| &mut it.kswapd,
+        "throttled" => |it| &mut it.throttled,
+        "compaction_begin" | "compaction_end" => |it| &mut it.compactions,
+        "sched_process_exit"
+        | "enter_exit_mmap"
+        | "leave_exit_mmap"
+        | "start_task_reaping"
+        | "finish_task_reaping"
+        | "skip_task_reaping" => |it| &mut it.exits,
+        "mark_victim"
+        | "signal_generate"
+        | "enter_out_of_memory"
+        | "leave_out_of_memory"
+        | "enter_oom_kill_process"
+        | "enter_oom_evaluate_task"
+        | "leave_oom_evaluate_task"
+        | "enter_oom_badness"
+        | "leave_oom_badness" => |it| &mut it.kills,
+        _ => return None,
+    })
 }
 
-impl Skipped {
+/// A program whose skipped runs are counted.
+#[derive(Debug)]
+struct Program {
+    /// Its `fdinfo`, open: what is opened later may be confined.
+    info: File,
+    /// The program. When it is closed, its `fdinfo` cannot be read any more (`seq_show`, fs/proc/fd.c).
+    _fd: OwnedFd,
+    /// What it sees.
+    seen: fn(&mut Skipped) -> &mut u64,
+}
+
+impl Program {
+    /// `None`: it is not loaded, or this kernel does not count (before 5.12).
+    fn new(fd: BorrowedFd<'_>, seen: fn(&mut Skipped) -> &mut u64) -> Option<Self> {
+        let fd = fd.try_clone_to_owned().ok()?;
+        let info = File::open(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
+        misses(&info)?;
+        Some(Self { info, _fd: fd, seen })
+    }
+}
+
+/// Counts of runs that were skipped, and when they were read.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    programs: Vec<Program>,
+    /// Time in nanoseconds since boot, and how many by then; the latest last.
+    looks: VecDeque<(u64, Skipped)>,
+}
+
+impl Looks {
     /// From now on. A kernel that does not count has none.
     pub(super) fn new(object: &Ebpf, now_ns: u64) -> Self {
-        let sums = object.programs().filter(|(name, _)| PROGRAMS.contains(name));
-        let fds = sums.filter_map(|(_, program)| Some(program.fd().ok()?.as_fd().as_raw_fd()));
-        let programs = fds.filter_map(|fd| File::open(format!("/proc/self/fdinfo/{fd}")).ok()).collect();
-        let mut skipped = Self { programs, looks: VecDeque::new() };
-        skipped.look(now_ns);
-        skipped
+        let programs = object.programs().filter_map(|(name, program)| {
+            let seen = seen_by(name)?;
+            Program::new(program.fd().ok()?.as_fd(), seen)
+        });
+        let mut looks = Self { programs: programs.collect(), looks: VecDeque::new() };
+        looks.look(now_ns);
+        looks
+    }
+
+    /// How many there were by now. `None`: this kernel does not count them.
+    pub(super) fn now(&self) -> Option<Skipped> {
+        let mut count = Skipped::default();
+        for Program { info, seen, .. } in &self.programs {
+            *seen(&mut count) += misses(info).unwrap_or(0);
+        }
+        (!self.programs.is_empty()).then_some(count)
     }
 
     /// Reads the counts.
     pub(super) fn look(&mut self, now_ns: u64) {
-        let count = self.programs.iter().filter_map(misses).sum();
         if self.looks.len() == LOOKS {
             self.looks.pop_front();
         }
-        self.looks.push_back((now_ns, count));
+        self.looks.push_back((now_ns, self.now().unwrap_or_default()));
     }
 
     /// So many at most were skipped since then, by the last look.
-    pub(super) fn since(&self, from_ns: u64) -> u64 {
-        let last = self.looks.back().map_or(0, |(_, count)| *count);
+    pub(super) fn since(&self, from_ns: u64) -> Skipped {
+        let last = self.looks.back().map_or_else(Skipped::default, |(_, count)| *count);
         // Without a look before it may have been any of them.
-        let before =
-            self.looks.iter().rev().find(|(time, _)| *time <= from_ns).map_or(0, |(_, count)| *count);
-        last.saturating_sub(before)
+        let before = self.looks.iter().rev().find(|(time, _)| *time <= from_ns);
+        last.since(&before.map_or_else(Skipped::default, |(_, count)| *count))
     }
 }
 
@@ -75,17 +128,18 @@ mod tests {
 
     #[test]
     fn what_was_skipped_before_is_not_counted() {
-        let looks = VecDeque::from([(100, 5), (200, 5), (300, 9), (400, 9)]);
-        let mut skipped = Skipped { programs: Vec::new(), looks };
-        assert_eq!(skipped.since(400), 0);
-        assert_eq!(skipped.since(300), 0);
-        assert_eq!(skipped.since(299), 4);
-        assert_eq!(skipped.since(100), 4);
-        assert_eq!(skipped.since(99), 9);
+        let count = |rounds| Skipped { rounds, exits: 2 * rounds, ..Skipped::default() };
+        let looks = VecDeque::from([(100, count(5)), (200, count(5)), (300, count(9)), (400, count(9))]);
+        let mut looks = Looks { programs: Vec::new(), looks };
+        assert_eq!(looks.since(400), count(0));
+        assert_eq!(looks.since(300), count(0));
+        assert_eq!(looks.since(299), count(4));
+        assert_eq!(looks.since(100), count(4));
+        assert_eq!(looks.since(99), count(9));
         for time in 0..LOOKS as u64 {
-            skipped.look(500 + time);
+            looks.look(500 + time);
         }
-        assert_eq!((skipped.looks.len(), skipped.since(600)), (LOOKS, 0));
+        assert_eq!((looks.looks.len(), looks.since(600)), (LOOKS, count(0)));
     }
 
     #[test]

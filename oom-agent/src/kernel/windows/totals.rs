@@ -21,7 +21,7 @@ impl Windows {
             all.compactions_missed += compactions_missed;
         }
         self.view.see(std::iter::once(&all.machine));
-        Ok(told(self.view, &all))
+        Ok(Totals { skipped: self.skipped.now(), ..told(self.view, &all) })
     }
 }
 
@@ -42,6 +42,7 @@ fn told(view: View, all: &wire::Totals) -> Totals {
         compact_retries: view.compaction.then_some(*compact_retries),
         compaction: view.compacted(&machine.compaction),
         kcompactd: view.compacted(&machine.kcompactd),
+        skipped: None,
         missed_rounds: machine.missed,
         missed_compactions: *compactions_missed,
     }

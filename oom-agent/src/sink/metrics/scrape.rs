@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     incident::{
-        escalation::{Totals, Work},
+        escalation::{Skipped, Totals, Work},
         growth::history::Standing,
     },
     rank::read::next::NextVictim,
@@ -86,6 +86,7 @@ impl Metrics {
             compact_retries,
             compaction,
             kcompactd,
+            skipped,
             missed_rounds,
             missed_compactions,
         } = totals;
@@ -180,6 +181,24 @@ impl Metrics {
             "oom_compaction_seconds_total",
             "Time in runs of compaction, from begin to end.",
             runs().map(|(kind, it)| sample([("kind", kind)], seconds(it.ns))),
+        );
+        let skipped = skipped.map(|it| {
+            let Skipped { rounds, scans, kswapd, throttled, compactions, kills, exits } = it;
+            [
+                ("rounds", rounds),
+                ("scans", scans),
+                ("kswapd", kswapd),
+                ("throttled", throttled),
+                ("compactions", compactions),
+                ("kills", kills),
+                ("exits", exits),
+            ]
+        });
+        text.counter(
+            "oom_agent_skipped_runs_total",
+            "Runs of the agent's BPF programs that the kernel skipped (recursion_misses), by what they see: from Linux 7.0 on a \
+             task can be preempted in one, and others on that processor go unseen until it goes on. Absent where it does not count them (before 5.12).",
+            skipped.into_iter().flatten().map(|(sees, runs)| sample([("sees", sees)], runs)),
         );
         text.counter(
             "oom_agent_missed_reclaim_rounds_total",

@@ -1,5 +1,5 @@
 use super::*;
-use crate::incident::escalation::{Compacted, Kswapd, Totals, Work};
+use crate::incident::escalation::{Compacted, Kswapd, Skipped, Totals, Work};
 use crate::incident::growth::history::Standing;
 use crate::kube::{events::Written, stats::Watched};
 use crate::rank::read::next::NextVictim;
@@ -50,6 +50,7 @@ fn scrape() -> Scrape {
             compact_retries: Some(1),
             compaction: Some(Compacted { runs: 6, ns: 2_500_000, succeeded: Some(2) }),
             kcompactd: Some(Compacted { runs: 1, ns: 500_000, succeeded: Some(0) }),
+            skipped: Some(Skipped { rounds: 3, ..Skipped::default() }),
             missed_rounds: 0,
             missed_compactions: 0,
         }),

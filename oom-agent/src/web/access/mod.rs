@@ -65,6 +65,13 @@ pub(super) struct Rules {
     token: Option<Token>,
 }
 
+impl Rules {
+    /// Nothing is asked of anybody.
+    pub(super) fn are_open(&self) -> bool {
+        self.users.is_empty() && self.token.is_none() && !self.certified
+    }
+}
+
 impl Access {
     /// Everybody, or as files say: `config` is `--web-config`, `token` `--api-token-file`.
     ///
@@ -104,15 +111,14 @@ impl Access {
     /// What an operator should know before the first one connects.
     pub fn warnings(&self, address: SocketAddr) -> Vec<String> {
         let state = self.state();
-        let Rules { tls, certified, users, token, .. } = &*state.rules;
         let mut warnings = Vec::new();
         let outside = !address.ip().is_loopback();
-        if outside && users.is_empty() && token.is_none() && !certified {
+        if outside && state.rules.are_open() {
             warnings.push(format!(
                 "{address} can be reached from other machines, and anybody who does can read incidents, which name \
                  processes: --web-config asks for passwords or certificates, --api-token-file for a token"
             ));
-        } else if outside && tls.is_none() {
+        } else if outside && state.rules.tls.is_none() {
             warnings.push(format!(
                 "passwords and tokens are sent to {address} unencrypted: --web-config has TLS"
             ));

@@ -78,7 +78,7 @@ fn serve_by(access: Arc<Access>) -> (SocketAddr, TestRoot, Shared) {
 }
 
 fn with(path: &str, authorization: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {authorization}\r\n\r\n")
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: {authorization}\r\n\r\n")
         .into_bytes()
 }
 
@@ -125,6 +125,27 @@ async fn a_token_is_asked_for_but_not_of_prometheus() {
     for good in [format!("Bearer {TOKEN}"), basic("any", TOKEN)] {
         assert_eq!(status(&say(address, &with("/api/v1/incidents", &good)).await), 200);
     }
+}
+
+#[tokio::test]
+async fn a_website_cannot_ask_by_its_own_name() {
+    let dir = files("");
+    let evil = |path: &str, more: &str| {
+        format!("GET {path} HTTP/1.1\r\nHost: evil.example:9402\r\nConnection: close\r\n{more}\r\n")
+            .into_bytes()
+    };
+    let (open, _store, _shared) = serve_by(access(&dir, false).unwrap());
+    for path in ["/", "/metrics", "/api/v1/incidents", "/api/v1/events"] {
+        let refused = say(open, &evil(path, "")).await;
+        assert_eq!(status(&refused), 421, "{path}");
+        assert!(refused.contains("DNS rebinding"), "{refused}");
+    }
+    assert_eq!(status(&say(open, &get("/")).await), 200);
+    // A browser does not know the token of another name.
+    let (guarded, _store, _shared) = serve_by(access(&dir, true).unwrap());
+    assert_eq!(status(&say(guarded, &evil("/api/v1/incidents", "")).await), 401);
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    assert_eq!(status(&say(guarded, &evil("/api/v1/incidents", &bearer)).await), 200);
 }
 
 #[tokio::test]

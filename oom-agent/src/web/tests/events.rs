@@ -16,7 +16,7 @@ impl Events {
     /// `last`: a header line.
     async fn open(address: SocketAddr, last: &str) -> Self {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: x\r\n{last}\r\n");
+        let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n{last}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         Self { stream, seen: String::new() }
     }
@@ -70,7 +70,8 @@ async fn an_incident_that_is_gone_is_gone_on_from_by_its_time() {
     let mut events = Events::open(address, &format!("last-event-id: {gone}\r\n")).await;
     events.until(&event(2)).await;
     assert!(events.seen.contains(&event(1)) && !events.seen.contains(&event(0)), "{}", events.seen);
-    let wrong = say(address, b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\nLast-Event-ID: 7\r\n\r\n").await;
+    let wrong =
+        say(address, b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: 7\r\n\r\n").await;
     assert!(wrong.starts_with("HTTP/1.1 400 ") && wrong.contains("Last-Event-ID"), "{wrong}");
 }
 
@@ -89,7 +90,7 @@ async fn so_many_may_listen_and_who_leaves_makes_room() {
     let began = Instant::now();
     loop {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut head = [0; 12];
         stream.read_exact(&mut head).await.unwrap();
         if &head == b"HTTP/1.1 200" {

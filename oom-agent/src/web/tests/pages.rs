@@ -5,7 +5,7 @@ use crate::page::{POLICY, assets};
 
 /// Status, headers in small letters, and text.
 async fn page(address: SocketAddr, path: &str, header: &str) -> (u16, String, String) {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n");
     let answer = say(address, request.as_bytes()).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head[9..12].parse().unwrap(), head.to_lowercase(), body.to_owned())

@@ -1,7 +1,7 @@
 //! What the kernel tried before.
 
 use super::Parts;
-use crate::incident::escalation::{Escalation, Pressures};
+use crate::incident::escalation::{Escalation, Pressures, Skipped};
 use crate::incident::fact;
 use crate::incident::fact::Reclaim;
 
@@ -9,7 +9,9 @@ use crate::incident::fact::Reclaim;
 pub(super) fn escalation(parts: &Parts<'_>) -> Option<Escalation> {
     let entry = parts.pending.entry.as_ref();
     let all = parts.pending.escalation.as_deref();
-    let own = entry.and_then(|entry| entry.reclaim).filter(|_| all.is_none_or(|all| all.skipped == 0));
+    let own = entry
+        .and_then(|entry| entry.reclaim)
+        .filter(|_| all.is_none_or(|all| all.skipped.rounds + all.skipped.scans == 0));
     let pressure = parts.pending.logged.files.as_deref().map(|files| files.pressure);
     let pressure = pressure.filter(|pressure| *pressure != Pressures::default());
     if own.is_none() && all.is_none_or(is_empty) && pressure.is_none() {
@@ -44,10 +46,20 @@ pub(super) fn escalation(parts: &Parts<'_>) -> Option<Escalation> {
 
 /// What is missing of it, in words.
 pub(super) fn notes(parts: &Parts<'_>, notes: &mut Vec<String>) {
-    if let Some(skipped) = parts.pending.escalation.as_deref().map(|all| all.skipped).filter(|it| *it > 0) {
+    let Some(skipped) = parts.pending.escalation.as_deref().map(|all| all.skipped) else { return };
+    let sums = skipped.of_escalation();
+    if sums > 0 {
         notes.push(format!(
-            "Up to {skipped} runs of the programs that sum up reclaim were skipped by the kernel (a task was preempted in one): \
-             rounds are not known."
+            "Up to {sums} runs of the programs that sum up reclaim were skipped by the kernel (a task was preempted in one): what \
+             they would have counted is left out."
+        ));
+    }
+    let Skipped { kills, exits, .. } = skipped;
+    if kills + exits > 0 {
+        notes.push(format!(
+            "Up to {} runs of the programs that see kills and exits were skipped by the kernel shortly before: one that shares \
+             memory, or an exit, may be missing.",
+            kills + exits
         ));
     }
 }
