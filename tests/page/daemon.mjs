@@ -1,6 +1,6 @@
 // A real daemon on a port of its own, and real OOM kills in memory cgroups of its own. Needs root and a memory controller.
 import { spawn, spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -96,6 +96,7 @@ export const fill = ({ directory }, name) => {
   const program = join(scratch, name);
   if (!existsSync(program)) copyFileSync("/usr/bin/tail", program);
   const script = `echo $$ > "$1" && head -c 256M /dev/zero | "$2"`;
+  if (!statSync(program).isFile()) throw new Error(`${program} is something else`);
   const done = spawnSync("sh", ["-c", script, "sh", join(directory, "cgroup.procs"), program], { stdio: "ignore" });
   if (done.status === 0) throw new Error("it was not killed");
 };

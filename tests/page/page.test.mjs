@@ -2,12 +2,12 @@
 //
 // OOM_AGENT: the daemon's program. CHROMIUM: the browser. OOM_SHOTS: a directory for pictures of every page.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
 import { contrast, names, overflow, targets } from "./checks.mjs";
-import { cgroup, cleanUp, fill, grow, remove, start, until } from "./daemon.mjs";
+import { cgroup, cleanUp, fill, grow, remove, scratch, start, until } from "./daemon.mjs";
 
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync", "--disable-default-apps", "--disable-dev-shm-usage"];
@@ -243,17 +243,46 @@ test("who is next is live, and stops when told to", async () => {
   await none.close();
 });
 
+// The kernel's log may still tell of an earlier run's.
+const [afresh, asked] = [`afresh${process.pid}`, `asked${process.pid}`];
+
 test("a kill is announced where somebody looks, and listed", async () => {
   const { page, close } = await open();
-  await page.goto(`${daemon.address}/?q=afresh`);
+  await page.goto(`${daemon.address}/?q=${afresh}`);
   assert.equal(await page.locator("tbody tr").count(), 0);
   // The restarts' place.
-  fill(cgroups[0], "afresh");
-  await page.locator("tbody tr", { hasText: "afresh" }).waitFor({ timeout: 20_000 });
+  fill(cgroups[0], afresh);
+  await page.locator("tbody tr", { hasText: afresh }).waitFor({ timeout: 20_000 });
   const news = page.locator("#news a");
   assert.match(await news.innerText(), /new OOM incident/);
   assert.equal(await page.locator("#news").getAttribute("aria-live"), "polite");
   await news.click();
   await page.waitForURL("**/incidents/*");
   await close();
+});
+
+test("with a token a browser asks once, and everything works", async () => {
+  const file = join(scratch, "token");
+  const token = "0123456789abcdef0123456789abcdef";
+  writeFileSync(file, `${token}\n`, { mode: 0o600 });
+  const guarded = await start(process.env.OOM_AGENT, "guarded", "--api-token-file", file);
+  try {
+    for (const path of ["/", "/rank", "/docs/oom-killer", `/incidents/${leak}`]) {
+      assert.equal((await fetch(guarded.address + path)).status, 401, path);
+    }
+    const context = await browser.newContext({ httpCredentials: { username: "me", password: token } });
+    const page = await context.newPage();
+    const wrong = [];
+    page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
+    await page.goto(`${guarded.address}/?q=${asked}`);
+    await page.locator("h2", { hasText: "Nothing matches" }).waitFor();
+    fill(cgroups[0], asked);
+    await page.locator("tbody tr", { hasText: asked }).waitFor({ timeout: 20_000 });
+    await page.goto(`${guarded.address}/rank`);
+    await page.locator("#rank .headline").waitFor();
+    await context.close();
+    assert.deepEqual(wrong, []);
+  } finally {
+    await guarded.stop();
+  }
 });
