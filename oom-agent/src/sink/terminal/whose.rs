@@ -3,7 +3,6 @@
 use crate::incident::identity::{Container, Identity, Pod, Runtime, Unit, Workload};
 use crate::incident::model::{Incident, Victim};
 use crate::sink::{escape, units};
-use std::fmt::Write as _;
 
 /// Digits of an id that are shown, as other tools do.
 const SHORT: usize = 12;
@@ -106,33 +105,31 @@ pub(super) fn line(identity: &Identity) -> Option<String> {
         let id: String = container.id.chars().take(SHORT).collect();
         text.extend([" (", runtime, " ", &id, ")"]);
     }
-    let Some(pod) = identity.pod.as_deref() else { return Some(text) };
-    let Pod { qos, workload, labels, priority, priority_class, .. } = pod;
-    if let Some(qos) = qos {
+    if let Some(qos) = identity.pod.as_ref().and_then(|pod| pod.qos) {
         text.extend([", ", qos.name()]);
     }
-    if let Some(workload) = workload {
-        text.extend([", of ", &self::workload(workload)]);
-    }
-    let memory = identity
-        .container
-        .as_deref()
-        .map_or((pod.memory_request_bytes, pod.memory_limit_bytes), |container| {
-            (container.memory_request_bytes, container.memory_limit_bytes)
-        });
-    for (what, bytes) in [("requests", memory.0), ("is limited to", memory.1)] {
-        if let Some(bytes) = bytes {
-            text.extend([", ", what, " ", &units::bytes(bytes)]);
-        }
-    }
-    if let Some(priority) = priority {
-        let _ = write!(text, ", priority {priority}");
-        text.extend(priority_class.as_ref().map(|class| format!(" ({})", escape::name(class))));
-    }
-    for (name, value) in labels {
-        text.extend([", ", &escape::name(name), "=", &escape::name(value)]);
-    }
     Some(text)
+}
+
+/// What Kubernetes' API says of it, below that. `None`: nothing.
+pub(super) fn described(identity: &Identity) -> Option<String> {
+    let Identity { container, pod, unit: _ } = identity;
+    let pod = pod.as_deref()?;
+    let Pod { workload, labels, priority, priority_class, .. } = pod;
+    let (request, limit) = match container {
+        Some(container) => (container.memory_request_bytes, container.memory_limit_bytes),
+        None => (pod.memory_request_bytes, pod.memory_limit_bytes),
+    };
+    let mut parts: Vec<String> = workload.iter().map(self::workload).collect();
+    parts.extend(request.map(|bytes| format!("requests {}", units::bytes(bytes))));
+    parts.extend(limit.map(|bytes| format!("limit {}", units::bytes(bytes))));
+    parts.extend(priority.map(|priority| match priority_class {
+        Some(class) => format!("priority {priority} ({})", escape::name(class)),
+        None => format!("priority {priority}"),
+    }));
+    parts
+        .extend(labels.iter().map(|(name, value)| format!("{}={}", escape::name(name), escape::name(value))));
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// `Deployment checkout`.
@@ -205,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_says_is_on_one_line() {
+    fn what_the_api_says_is_a_line_of_its_own() {
         let mut identity = parse(&format!("{POD}/{}", id()));
         let pod = Arc::make_mut(identity.pod.as_mut().unwrap());
         pod.workload = Some(Workload { kind: "Deployment".into(), name: "checkout".into() });
@@ -213,10 +210,10 @@ mod tests {
         (pod.priority, pod.priority_class) = (Some(1000), Some("high".into()));
         let container = Arc::make_mut(identity.container.as_mut().unwrap());
         (container.memory_request_bytes, container.memory_limit_bytes) = (Some(256 << 20), Some(512 << 20));
-        let expected = "burstable, of Deployment checkout, requests 256 MiB, is limited to 512 MiB, priority 1000 (high), \
-                        team=money\\x1b";
-        let line = line(&identity).unwrap();
-        assert!(line.ends_with(expected), "{line}");
+        let expected =
+            "Deployment checkout, requests 256 MiB, limit 512 MiB, priority 1000 (high), team=money\\x1b";
+        assert_eq!(described(&identity).as_deref(), Some(expected));
+        assert_eq!(described(&parse("/system.slice/nginx.service")), None);
     }
 
     #[test]
