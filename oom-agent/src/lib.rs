@@ -25,6 +25,8 @@ pub mod clock;
 pub mod doctor;
 pub mod explain;
 pub mod filter;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod identity;
 pub mod incident;
 pub mod incidents;

@@ -1,81 +1,131 @@
-//! `cargo xtask fuzz`: any bytes as a log, for as long as one likes. Begins with the real reports.
+//! `cargo xtask fuzz`: any bytes where others may write them, by libFuzzer, for as long as one likes.
+//!
+//! What is fed is `oom-agent/src/fuzz.rs`; `tests/fuzz` is the program. No nightly compiler is needed: coverage without a
+//! sanitizer is an option of the stable one. What is found belongs into `tests/fuzz/kept`, which a unit test feeds too.
 
 use crate::process;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use std::fs;
-use std::path::Path;
-use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::{
+    fs,
+    path::Path,
+    process::{Command, ExitCode, Stdio},
+    time::{Duration, Instant},
+};
 
-/// A question that is answered at once.
-const SHORT: Duration = Duration::from_mins(1);
-/// An optimised build from nothing, with the sanitizer.
+/// An optimised build from nothing.
 const BUILD: Duration = Duration::from_mins(20);
+/// As `cargo fuzz` has them.
+const FLAGS: [&str; 7] = [
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Ccodegen-units=1",
+    "--cfg=fuzzing",
+];
 
-/// Feed random logs to the reader of `explain` (needs a nightly toolchain and cargo-fuzz).
+/// Feed random bytes to what reads what others write: logs, type data, records, paths, files, requests.
 #[derive(Debug, Parser)]
+#[command(
+    after_help = "Examples:\n  cargo xtask fuzz --minutes 20        each target for 20 minutes\n  cargo xtask fuzz log http            these two, for a minute each\n\nWhat is found is kept in target/fuzz/found; copy it to tests/fuzz/kept/TARGET, where a unit test feeds it for ever."
+)]
 pub(crate) struct FuzzArgs {
-    /// How long.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    seconds: u64,
+    /// Targets, of those in oom-agent/src/fuzz.rs. Without one: all.
+    targets: Vec<String>,
+    /// How long each, on one processor.
+    #[arg(long, default_value_t = 1)]
+    minutes: u64,
 }
 
 /// Runs the command.
 pub(crate) fn main(args: &FuzzArgs) -> Result<ExitCode> {
     let root = process::workspace();
+    let kept = root.join("tests/fuzz/kept");
+    let known = names(&kept)?;
+    for target in &args.targets {
+        ensure!(known.contains(target), "{target} is no target: {}", known.join(", "));
+    }
+    let targets = if args.targets.is_empty() { &known } else { &args.targets };
     let work = root.join("target/fuzz");
-    let available = process::capture(fuzz().arg("--version"), SHORT)?;
-    if !available.status.success() {
-        bail!(
-            "cargo-fuzz or the nightly toolchain is missing: `rustup toolchain install nightly` and \
-             `cargo install cargo-fuzz` install them"
+    let program = build(&work)?;
+    let mut found = Vec::new();
+    for target in targets {
+        let corpus = work.join("corpus").join(target);
+        fs::create_dir_all(&corpus).with_context(|| format!("cannot create {}", corpus.display()))?;
+        seed(&root, target, &corpus)?;
+        let finds = work.join("found").join(target);
+        fs::create_dir_all(&finds).with_context(|| format!("cannot create {}", finds.display()))?;
+        let log = work.join(format!("{target}.log"));
+        let errors = fs::File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
+        let begin = Instant::now();
+        let mut run = Command::new(&program);
+        run.env("OOM_FUZZ", target).arg(&corpus).arg(kept.join(target)).args([
+            &format!("-max_total_time={}", args.minutes * 60),
+            &format!("-artifact_prefix={}/", finds.display()),
+        ]);
+        run.args(["-max_len=65536", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]);
+        let status = run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).status();
+        let status = status.with_context(|| format!("cannot run {}", program.display()))?;
+        let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+        let runs = text.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+        let covers = text.lines().rev().find_map(|line| line.split(" cov: ").nth(1)?.split(' ').next());
+        println!(
+            "{:5} {target:12} {:.0} s, {} runs, {} edges",
+            if status.success() { "ok" } else { "FOUND" },
+            begin.elapsed().as_secs_f64(),
+            runs.map_or("?", str::trim),
+            covers.unwrap_or("?"),
         );
+        if !status.success() {
+            found.push(format!("{target}: see {} and {}", log.display(), finds.display()));
+        }
     }
-    let corpus = work.join("corpus");
-    seed(&root.join("oom-agent/src/report/testdata"), &corpus)?;
-    let log = work.join("fuzz.log");
-    let common = |verb: &str| {
-        let mut command = fuzz();
-        command.args([verb, "--fuzz-dir", "tests/fuzz", "--target-dir", "target/fuzz", "logs"]);
-        command.current_dir(&root);
-        command
+    found.iter().for_each(|line| println!("{line}"));
+    Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Each target has inputs that are kept.
+fn names(kept: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(kept).with_context(|| format!("cannot read {}", kept.display()))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn build(work: &Path) -> Result<std::path::PathBuf> {
+    // Named, so that the flags are not those of build scripts.
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let mut command = process::cargo();
+    command.current_dir(process::workspace().join("tests/fuzz"));
+    command.args(["build", "--release", "--target", &target, "--target-dir"]).arg(work.join("build"));
+    command.env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}"));
+    process::run("build the fuzzer", &mut command, BUILD, &work.join("build.log"))?;
+    Ok(work.join("build").join(target).join("release/fuzz"))
+}
+
+/// Real input to begin with, besides what is kept.
+fn seed(root: &Path, target: &str, corpus: &Path) -> Result<()> {
+    // The first byte of a log says in which pieces it is read.
+    let (dir, extension, before): (_, _, &[u8]) = match target {
+        "log" => ("oom-agent/src/report/testdata", "txt", b"\xff"),
+        "btf" => ("oom-agent/src/kernel/btf/testdata", "btf", b""),
+        _ => return Ok(()),
     };
-    process::run("build the fuzz target", &mut common("build"), BUILD, &log)?;
-    let mut run = common("run");
-    run.arg(&corpus).arg("--").arg(format!("-max_total_time={}", args.seconds)).args([
-        "-max_len=65536",
-        "-timeout=5",
-        "-rss_limit_mb=1024",
-        "-print_final_stats=1",
-    ]);
-    run.arg(format!("-artifact_prefix={}/", work.display()));
-    process::run("run it", &mut run, Duration::from_secs(args.seconds) + BUILD, &log)?;
-    let text = fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
-    for line in text.lines().filter(|line| line.starts_with("stat::") || line.starts_with("Done ")) {
-        println!("{line}");
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn fuzz() -> Command {
-    let mut command = Command::new("cargo");
-    // The toolchain that this program was built with does not matter here.
-    command.args(["+nightly", "fuzz"]).env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
-    command
-}
-
-/// Real reports to begin with. The first byte says in which pieces the target reads them.
-fn seed(samples: &Path, corpus: &Path) -> Result<()> {
-    fs::create_dir_all(corpus).with_context(|| format!("cannot create {}", corpus.display()))?;
-    for entry in fs::read_dir(samples).with_context(|| format!("cannot read {}", samples.display()))? {
+    let dir = root.join(dir);
+    for entry in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
         let path = entry?.path();
-        let Some(name) = path.file_name().filter(|_| path.extension().is_some_and(|it| it == "txt")) else {
+        let Some(name) = path.file_name().filter(|_| path.extension().is_some_and(|it| it == extension))
+        else {
             continue;
         };
         let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let seed = corpus.join(name);
-        fs::write(&seed, [&b"\xff"[..], &text].concat())
+        fs::write(&seed, [before, &text].concat())
             .with_context(|| format!("cannot write {}", seed.display()))?;
     }
     Ok(())

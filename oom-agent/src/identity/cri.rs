@@ -117,7 +117,7 @@ async fn list(socket: &Path) -> Result<Listing> {
 }
 
 /// What is not as Kubernetes would call it is left out.
-fn listing(pods: ListPodSandboxResponse, containers: ListContainersResponse) -> Listing {
+pub(crate) fn listing(pods: ListPodSandboxResponse, containers: ListContainersResponse) -> Listing {
     let mut told = Listing::default();
     let mut sandboxes = HashMap::new();
     for sandbox in pods.items {

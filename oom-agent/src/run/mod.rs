@@ -296,6 +296,15 @@ impl End {
     }
 }
 
+/// For tests with bytes that others may write.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz {
+    /// A configuration file.
+    pub(crate) fn config(text: &str) {
+        super::config::try_file(text);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

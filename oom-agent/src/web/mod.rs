@@ -217,5 +217,63 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, times
     let _ = connection.await;
 }
 
+/// For tests with bytes that others may write.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz {
+    use super::*;
+    use std::cell::RefCell;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _, duplex},
+        runtime::{Builder, Runtime},
+    };
+
+    /// The file that exporters share.
+    pub(crate) fn config(text: &str) {
+        access::try_config(text);
+    }
+
+    thread_local! {
+        static SERVER: RefCell<Option<(Runtime, Router)>> = const { RefCell::new(None) };
+    }
+
+    fn server() -> Result<(Runtime, Router)> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (asks, mut asked) = mpsc::channel(16);
+        // Nobody knows anything.
+        runtime.spawn(async move { while asked.recv().await.is_some() {} });
+        let (_, news) = tokio::sync::watch::channel(None);
+        let access = Arc::new(Access::open(None, None)?);
+        let server = Server::new(asks, news, access, Patience::default())?;
+        Ok((runtime, router(server.app)))
+    }
+
+    /// What a client sends until it has nothing more to say.
+    pub(crate) fn request(bytes: &[u8]) {
+        SERVER.with_borrow_mut(|server| {
+            if server.is_none() {
+                *server = self::server().ok();
+            }
+            let Some((runtime, router)) = server else { return };
+            let answer = runtime.block_on(async {
+                let (mut client, stream) = duplex(1 << 20);
+                let talk = tokio::spawn(talk(stream, router.clone(), Patience::default().crowded));
+                // It may be closed before all is taken.
+                let _ = client.write_all(bytes).await;
+                let _ = client.shutdown().await;
+                let mut answer = Vec::new();
+                // A stream of events does not end by itself.
+                let _ = timeout(Duration::from_millis(5), client.read_to_end(&mut answer)).await;
+                talk.abort();
+                answer
+            });
+            assert!(
+                answer.is_empty() || answer.starts_with(b"HTTP/1."),
+                "{}",
+                String::from_utf8_lossy(&answer)
+            );
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -128,6 +128,12 @@ impl Config {
     }
 }
 
+/// Reads a text as the file, for tests with bytes that others may write.
+#[cfg(any(test, fuzzing))]
+pub(super) fn try_file(text: &str) {
+    drop(file::parse(text, &command()));
+}
+
 /// `run` as clap knows it, for arguments without the program's name.
 pub(super) fn command() -> Command {
     RunArgs::augment_args(Command::new("run").no_binary_name(true))

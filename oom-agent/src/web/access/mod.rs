@@ -169,6 +169,12 @@ impl State {
     }
 }
 
+/// Reads a text as `--web-config`, for tests with bytes that others may write.
+#[cfg(any(test, fuzzing))]
+pub(super) fn try_config(text: &str) {
+    drop(config::parse(text, Path::new("/")));
+}
+
 /// The rules, and the files that were read for them.
 fn load(config: Option<&Path>, token: Option<&Path>) -> (Result<Rules>, Vec<(PathBuf, Stamp)>) {
     let mut files: Vec<_> =
