@@ -102,6 +102,7 @@ impl Items {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn items(text: &str, step: usize) -> (Vec<String>, String) {
         let (mut found, mut items) = (Vec::new(), Items::default());
@@ -129,6 +130,13 @@ mod tests {
         assert_eq!(items(r#"{"items":[],"metadata":{}}"#, 4).0, Vec::<String>::new());
         assert_eq!(items(r#"{"items":null,"metadata":{}}"#, 4).1, r#"{"items":null,"metadata":{}}"#);
         assert_eq!(items("]]}}", 1).0, Vec::<String>::new());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_the_same_however_they_are_cut(text in r#"[\[\]{}",: ax7\\]{0,80}"#, step in 1_usize..9) {
+            prop_assert_eq!(items(&text, step), items(&text, 1000));
+        }
     }
 
     #[test]

@@ -142,3 +142,11 @@ fn what_cannot_be_read_is_a_failure_and_what_is_no_pod_is_counted() {
     assert_eq!(watch.line(&event("MODIFIED", odd)), Ok(None), "the others are still watched");
     assert_eq!((watch.odd(), version(&mut watch).as_str()), (3, "9"));
 }
+
+proptest::proptest! {
+    #[test]
+    fn nothing_that_a_server_says_is_believed_blindly(line in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        let mut watch = listed();
+        let _ = (watch.line(&line), watch.item(&line), watch.listed(&line));
+    }
+}
