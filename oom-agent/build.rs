@@ -66,6 +66,8 @@ fn build(workspace: &Path, machine: &Machine, toolchain: &Toolchain) -> Result<(
         // aya-build repeats cargo's progress as warnings; errors and the compiler's own warnings remain.
         env::set_var("CARGO_TERM_QUIET", "true");
         env::set_var("RUST_LIB_BACKTRACE", "0");
+        // Miri's, which is for the agent alone.
+        env::remove_var("RUSTC_WRAPPER");
         // Not inherited: a value of "1" would make aya-build pass -Z build-std to a compiler without rust-src.
         match toolchain.kind {
             Kind::Linked | Kind::System => env::set_var("RUSTC_BOOTSTRAP", BOOTSTRAP),

@@ -14,7 +14,7 @@ use crate::{
     report::{line::Record, parser::Parser},
     run::fuzz as run,
     sink::{
-        escape::is_unsafe,
+        escape::{is_unsafe, width},
         json, path,
         terminal::{Show, Style, render},
     },
@@ -51,8 +51,13 @@ pub fn btf(bytes: &[u8]) {
 pub fn cgroup_path(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     drop(identity::path::parse(&text));
-    is_plain(&path::shown(&text));
-    is_plain(&path::shorten(&text, 40));
+    let shown = path::shown(&text);
+    is_plain(&shown);
+    for columns in [12, 40] {
+        let short = path::shorten(&shown, columns);
+        is_plain(&short);
+        assert!(width(&short) <= columns, "{short:?}");
+    }
     path::without_ids(&text);
 }
 
