@@ -43,7 +43,7 @@ pub const TARGETS: [(&str, Target); 10] = [
 ];
 
 /// The kernel's type data.
-pub fn btf(bytes: &[u8]) {
+fn btf(bytes: &[u8]) {
     let paths = fields::paths();
     let wanted =
         fields::wanted(&paths, &["out_of_memory", "oom_badness"], &["mark_victim", "signal_generate"]);
@@ -53,7 +53,7 @@ pub fn btf(bytes: &[u8]) {
 }
 
 /// A cgroup's path, which may have any name between slashes.
-pub fn cgroup_path(bytes: &[u8]) {
+fn cgroup_path(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     drop(identity::path::parse(&text));
     let shown = path::shown(&text);
@@ -67,7 +67,7 @@ pub fn cgroup_path(bytes: &[u8]) {
 }
 
 /// The configuration and the file that exporters share.
-pub fn config(bytes: &[u8]) {
+fn config(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     run::config(text);
     web::config(text);
@@ -92,7 +92,7 @@ pub fn collector(bytes: &[u8]) {
 }
 
 /// What a container runtime answers.
-pub fn cri(bytes: &[u8]) {
+fn cri(bytes: &[u8]) {
     use identity::cri::messages::{ListContainersResponse, ListPodSandboxResponse};
     let middle = bytes.len() / 2;
     let (pods, containers) = bytes.split_at(middle);
@@ -105,19 +105,19 @@ pub fn cri(bytes: &[u8]) {
 }
 
 /// What a client sends.
-pub fn http(bytes: &[u8]) {
+fn http(bytes: &[u8]) {
     web::request(bytes);
 }
 
 /// An incident as JSON: whatever is in it can be shown.
-pub fn incident(bytes: &[u8]) {
+fn incident(bytes: &[u8]) {
     if let Ok(incident) = serde_json::from_slice::<Incident>(bytes) {
         show(incident);
     }
 }
 
 /// Records of `/dev/kmsg`, one a line.
-pub fn kmsg(bytes: &[u8]) {
+fn kmsg(bytes: &[u8]) {
     let (mut parser, mut events) = (Parser::new(), Vec::new());
     for line in bytes.split(|byte| *byte == b'\n') {
         if let Some(record) = Record::parse(line) {
@@ -128,7 +128,7 @@ pub fn kmsg(bytes: &[u8]) {
 }
 
 /// A log. Its first byte says in what pieces it comes.
-pub fn log(bytes: &[u8]) {
+fn log(bytes: &[u8]) {
     let [piece, text @ ..] = bytes else { return };
     let mut reader = logs::Reader::new(logs::Options::default());
     let mut found = Vec::new();
@@ -160,7 +160,7 @@ fn is_in(incident: &Incident, text: &[u8]) {
 
 /// Records of the BPF programs: a byte each for the kind, the time that passed and the call, and 63 that are repeated to the
 /// record's length.
-pub fn wire(bytes: &[u8]) {
+fn wire(bytes: &[u8]) {
     let decoder = Decoder { page_size: 4096 };
     let mut assembler = Assembler::new(Config::new(Level::Full));
     let mut incidents = Vec::new();

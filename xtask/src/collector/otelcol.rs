@@ -56,16 +56,22 @@ pub(crate) fn otelcol() -> Result<PathBuf> {
 fn unpack(into: &Path) -> Result<()> {
     let archive = Archive::new("otelcol", &Mirror::of_this_machine()?, &[SUITE])?;
     archive.update()?;
-    let mut names = archive.needs(SOURCE)?;
-    names.retain(|name| name.starts_with("golang-") && name.ends_with("-dev"));
-    names.extend(compiler(&archive)?);
-    for file in archive.download_all(&names)? {
+    let compiler = compiler(&archive)?;
+    let [go, library] = &compiler;
+    let mut packages = archive.closure(&[SOURCE, go, library])?;
+    packages.retain(|package| {
+        let name = &package.name;
+        compiler.contains(name) || name.starts_with("golang-") && name.ends_with("-dev")
+    });
+    let fetched = into.join("fetched");
+    fs::create_dir_all(&fetched).with_context(|| format!("creating {}", fetched.display()))?;
+    archive.download_all(&packages, &fetched)?;
+    for file in fs::read_dir(&fetched).with_context(|| format!("reading {}", fetched.display()))? {
         let mut dpkg = Command::new("dpkg");
-        process::capture(dpkg.arg("-x").arg(&file).arg(into), UNPACK)?.ok("unpacking a package")?;
-        // Some hundreds of megabytes.
-        let _ = fs::remove_file(&file);
+        process::capture(dpkg.arg("-x").arg(file?.path()).arg(into), UNPACK)?.ok("unpacking a package")?;
     }
-    Ok(())
+    // Some hundreds of megabytes.
+    fs::remove_dir_all(&fetched).with_context(|| format!("removing {}", fetched.display()))
 }
 
 /// The newest Go of the suite: the compiler and the source of its library.
