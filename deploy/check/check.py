@@ -31,6 +31,11 @@ OVERLAYS = {
         "seLinuxOptions": {"type": "spc_t"},
     },
 }
+# What the agent asks of the API server. It reads no single pod, no Event, and nothing of nodes.
+API_RULES = [
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+]
 # What the chart has to refuse.
 REFUSED = [
     {"apiAcess": True},
@@ -43,6 +48,8 @@ REFUSED = [
     {"listen": "9758"},
     {"otlp": {"endpoint": "otel-collector:4317"}},
     {"otlp": {"endpoint": "http://otel-collector"}},
+    {"kubeLabels": ["a b"]},
+    {"kubeEvents": "no"},
 ]
 
 counts = {"ok": 0, "FAIL": 0, "skip": 0}
@@ -101,7 +108,8 @@ def permission_problems(overlay, objects):
     writable = [it["name"] for it in container["volumeMounts"] if not it.get("readOnly")]
     must(f"writable: {writable}", writable == ["state"])
     must("a token", pod["automountServiceAccountToken"] == (overlay == "api-access"))
-    must("rules", any(it["kind"] == "ClusterRole" for it in objects) == (overlay == "api-access"))
+    rules = [it["rules"] for it in objects if it["kind"] == "ClusterRole"]
+    must("rules", rules == ([API_RULES] if overlay == "api-access" else []))
     mounted = {it["name"] for it in container["volumeMounts"]}
     must("volumes", mounted == {it["name"] for it in pod["volumes"]})
     must("priority", pod["priorityClassName"] == "system-node-critical")
@@ -178,6 +186,16 @@ def chart(rendered):
         ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
         found += [] if ports == [443, 6443, 4318, 53, 53] else [f"{ports}"]
         expect("chart with a collector that wants a token", found)
+        helm_only = {"apiAccess": True, "kubeEvents": False, "kubeLabels": ["team"]}
+        objects = helm.render(helm_only)
+        found = schema_problems(objects)
+        role = next(it for it in objects if it["kind"] == "ClusterRole")
+        if role["rules"] != API_RULES[:1]:
+            found.append("it may write Events")
+        pod = next(it for it in objects if it["kind"] == "DaemonSet")["spec"]["template"]["spec"]
+        if pod["containers"][0]["args"][-2:] != ["--kube-label=team", "--no-kube-events"]:
+            found.append(f"{pod['containers'][0]['args']}")
+        expect("chart with labels and without Events", found)
         for values in REFUSED:
             try:
                 helm.render(values)

@@ -3,6 +3,7 @@
 //! # Layout
 //! - [`incident`]: PURE. The model, the kernel's arithmetic, the assembler.
 //! - [`identity`]: whose a cgroup is: container, pod, unit.
+//! - [`kube`]: Kubernetes' API server: pods are watched, Events written.
 //! - [`report`]: PURE. The kernel's OOM report as text.
 //! - [`logs`]: PURE. Logs as text: what stands around the kernel's messages, and the incidents that they tell of.
 //! - [`kernel`]: the only place that knows aya and BTF; what this machine allows.
@@ -13,7 +14,7 @@
 //! - [`sink`]: an incident as text or JSON.
 //! - [`store`]: incidents on disk.
 //! - [`page`]: PURE. What a browser shows.
-//! - [`web`]: answers by HTTP. [`otlp`]: sends incidents to a collector of OpenTelemetry. [`grpc`]: calls.
+//! - [`web`]: the only place that serves HTTP. [`otlp`]: sends incidents to a collector of OpenTelemetry. [`grpc`]: calls.
 //! - [`trace`], [`run`], [`explain`], [`incidents`], [`rank`], [`doctor`]: the commands.
 //! - [`startup`]: what those that follow the running kernel share.
 //! - [`filter`], [`print`](mod@print): what those that show incidents share.
@@ -33,6 +34,7 @@ pub mod identity;
 pub mod incident;
 pub mod incidents;
 pub mod kernel;
+pub mod kube;
 pub mod live;
 pub mod logs;
 pub mod note;

@@ -12,12 +12,13 @@ use crate::{
     clock,
     incident::model::{Incident, Level},
     kernel::host::Host,
+    kube::events::Events,
     live::{Live, Start},
     note::{note, warn},
     otlp, page,
     sink::{
         Tally,
-        metrics::{About, Bounds, CONTENT_TYPE, Counts, Http, Metrics, Scrape, Stored},
+        metrics::{About, Bounds, CONTENT_TYPE, Counts, Http, Kube, Metrics, Scrape, Stored},
         summary, terminal, units,
     },
     source::{cgroupfs::Tree, own},
@@ -62,6 +63,7 @@ pub(super) struct Daemon {
     /// Records of the log that were overwritten before the start.
     overwritten: u64,
     counted: Counted,
+    events: Option<Events>,
     /// For who listens to events.
     news: watch::Sender<Option<String>>,
     pub(super) next: Next,
@@ -72,7 +74,7 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    pub(super) fn new(start: &Start, host: &Host, store: Store) -> Result<Self> {
+    pub(super) fn new(start: &Start, host: &Host, store: Store, events: Option<Events>) -> Result<Self> {
         let kind = |hook: &crate::kernel::load::HookStatus| hook.used.map(crate::kernel::probes::Kind::name);
         let about = About {
             level: start.level,
@@ -105,6 +107,7 @@ impl Daemon {
             position: None,
             overwritten: 0,
             counted: Counted::new(Path::new("/"), None),
+            events,
             news,
             next: Next::default(),
             outgoing: None,
@@ -177,6 +180,9 @@ impl Daemon {
         self.counted.tell(incident);
         self.news.send_replace(Some(incident.id.clone()));
         self.metrics.incident(incident);
+        if let Some(events) = &self.events {
+            events.tell(incident);
+        }
         self.tally.count(incident);
         let said = self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64);
         if said {
@@ -311,6 +317,7 @@ impl Daemon {
             overwritten_log_records: self.overwritten,
             kernel: self.counted.totals(),
             stored: self.stored(),
+            kube: Kube { watched: live.watched(), written: self.events.as_ref().map(Events::stats) },
             http: Http {
                 slow_readers: http.slow_readers,
                 refused_logins: http.refused_logins,

@@ -8,6 +8,7 @@
 //! - `daemon`: what is done with an incident and answered to a question.
 //! - `counted`: what the kernel counted, and what was told.
 //! - `recovery`: what happened while it did not run.
+//! - `kube`: Kubernetes' API server, where there is one.
 //! - `next`: who would be killed next.
 //! - `outgoing`: what is sent to a collector.
 //! - `notify`: what the service manager is told.
@@ -19,6 +20,7 @@ mod calm;
 mod config;
 mod counted;
 mod daemon;
+mod kube;
 mod next;
 mod notify;
 mod outgoing;
@@ -41,6 +43,7 @@ use anyhow::{Context as _, Result};
 use clap::{ArgAction, ArgMatches, Args};
 use config::Config;
 use daemon::Daemon;
+use kube::Kube;
 use notify::Manager;
 use outgoing::{Asks, Outgoing};
 use recovery::Recovery;
@@ -93,6 +96,17 @@ pub struct RunArgs {
     /// The store is kept below so many MiB; the oldest incidents are dropped.
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1_048_576), default_value_t = 64)]
     pub keep_mib: u64,
+    /// Kubernetes' API server, for workloads, labels and limits of pods and for Events on them: a kubeconfig, or off. Without
+    /// it: in a pod that has a token of its service account, the cluster around it.
+    #[arg(long, value_name = "FILE|off")]
+    pub kube_api: Option<PathBuf>,
+    /// A label of pods that incidents have too; may be given several times.
+    #[arg(long, value_name = "NAME", value_parser = kube::label)]
+    pub kube_label: Vec<String>,
+    /// Write no Events on pods and nodes.
+    #[arg(long, action = ArgAction::Set, value_name = "true|false", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", hide_possible_values = true)]
+    pub no_kube_events: bool,
     /// How lines of the log on stderr are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
@@ -165,18 +179,19 @@ async fn start(config: Config, otlp: Option<Settings>, host: &Host) -> Result<()
         }
     };
     let before = wanted.then_some(Before { since, tell: &mut tell });
-    let (mut live, start) =
-        Live::start(host, &args.uses.options(), before, args.uses.sample_every.0, args.uses.cri())
-            .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
+    let kube = Kube::open(args, host, &mut messages)?;
+    let names = (args.uses.cri(), kube.pods(args));
+    let (mut live, start) = Live::start(host, &args.uses.options(), before, args.uses.sample_every.0, names)
+        .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     let found = recovery.map(|recovery| recovery.finish(start.read));
-    let mut daemon = Daemon::new(&start, host, store)?;
+    let mut daemon = Daemon::new(&start, host, store, kube.events(args))?;
     resident::settle();
     resident::reserve();
     let unprotected = [resident::lock(), resident::exempt()];
     daemon.confined = if args.no_sandbox {
         "not confined (no-sandbox)".to_owned()
     } else {
-        let files = files(&reload.config, &access, otlp.as_ref().map(|otlp| &otlp.settings));
+        let files = files(&reload.config, &access, &kube, otlp.as_ref().map(|otlp| &otlp.settings));
         let confined = confine(&files, live.reads_whole_log(), || live.reads_maps());
         messages.extend(confined.lacks());
         format!("confined: {confined}")
@@ -268,7 +283,7 @@ fn retention(args: &RunArgs) -> Retention {
 }
 
 /// What the daemon opens after its start.
-fn files<'a>(config: &'a Config, access: &Access, otlp: Option<&Settings>) -> Files<'a> {
+fn files<'a>(config: &'a Config, access: &Access, kube: &Kube, otlp: Option<&Settings>) -> Files<'a> {
     // Files are replaced rather than written: whoever may read one may read its directory. Also where it is a link.
     let sent = otlp.into_iter().flat_map(Settings::files).map(PathBuf::as_path);
     let both = config.file().into_iter().chain(sent);
@@ -276,8 +291,8 @@ fn files<'a>(config: &'a Config, access: &Access, otlp: Option<&Settings>) -> Fi
     let above = both.flatten().map(|file| Path::new(".").join(file.parent().unwrap_or(&file)));
     Files {
         state_dir: &config.args.state_dir,
-        read: above.chain(access.directories()).collect(),
-        connect: otlp.map(|otlp| otlp.endpoint.port).into_iter().collect(),
+        read: above.chain(access.directories()).chain(kube.reads()).collect(),
+        connect: otlp.map(|otlp| otlp.endpoint.port).into_iter().chain(kube.ports()).collect(),
         resolve: otlp.is_some(),
     }
 }

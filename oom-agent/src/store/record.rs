@@ -1,5 +1,6 @@
 //! An incident as it is stored. Pure.
 
+use crate::incident::diagnosis::Diagnosis;
 use crate::incident::id;
 use crate::incident::model::Incident;
 use crate::incident::same::processes;
@@ -64,7 +65,11 @@ fn brief(incident: &Incident) -> Incident {
     evidence.notes.clear();
     evidence.sources.clear();
     let mut diagnosis = incident.diagnosis.clone();
-    diagnosis.truncate(1);
+    // Of the others the code, for who looks for it.
+    for Diagnosis { because, advice, docs, title, .. } in diagnosis.iter_mut().skip(1) {
+        because.clear();
+        [advice, docs, title].into_iter().for_each(String::clear);
+    }
     Incident {
         schema: *schema,
         id: id.clone(),

@@ -9,6 +9,7 @@ mod collector;
 mod crowd;
 mod dashboards;
 mod disk;
+mod kube;
 mod otlp;
 mod prometheus;
 mod restart;

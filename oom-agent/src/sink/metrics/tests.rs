@@ -1,6 +1,7 @@
 use super::*;
 use crate::incident::escalation::{Compacted, Kswapd, Skipped, Totals, Work};
 use crate::incident::growth::history::Standing;
+use crate::kube::{events::Written, stats::Watched};
 use crate::rank::read::next::NextVictim;
 use crate::sink::samples;
 use crate::source::own::Own;
@@ -23,6 +24,13 @@ fn text(metrics: &mut Metrics) -> String {
 
 fn nameless(_: &str) -> Labels {
     Labels::NONE
+}
+
+fn kube() -> Kube {
+    let failures = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+    let watched = Watched { watching: true, pods: 110, odd: 1, failures };
+    let written = Written { created: 3, updated: 2, failures, dropped: [1, 2, 3, 4, 5] };
+    Kube { watched: Some(watched), written: Some(written) }
 }
 
 fn scrape() -> Scrape {
@@ -80,7 +88,8 @@ fn all() -> Metrics {
         lost_bulk: 5_000,
         missed_log_records: 70,
         none_killable: 42,
-        unresolved: [1, 2, 3, 4],
+        unresolved: [1, 2, 3, 4, 5, 6],
+        kube: kube(),
         reads_log: true,
         overwritten_log_records: 1_234,
         kernel: KernelKills { kills: Some(99), unexplained: Some(-1), open: 2, cgroups_that_differ: 1 },
