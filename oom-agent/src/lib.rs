@@ -14,7 +14,8 @@
 //! - [`sink`]: an incident as text or JSON.
 //! - [`store`]: incidents on disk.
 //! - [`page`]: PURE. What a browser shows.
-//! - [`web`]: the only place that serves HTTP. [`otlp`]: sends incidents to a collector of OpenTelemetry. [`grpc`]: calls.
+//! - [`web`]: the only place that serves HTTP. [`otlp`]: sends incidents to a collector of OpenTelemetry. [`grpc`]: calls. [`tls`]:
+//!   what they share of it.
 //! - [`trace`], [`run`], [`explain`], [`incidents`], [`rank`], [`doctor`]: the commands.
 //! - [`startup`]: what those that follow the running kernel share.
 //! - [`filter`], [`print`](mod@print): what those that show incidents share.
@@ -50,6 +51,7 @@ pub mod sink;
 pub mod source;
 pub mod startup;
 pub mod store;
+pub mod tls;
 pub mod trace;
 pub mod units;
 pub mod web;

@@ -90,7 +90,7 @@ const BORDERS: &[Border] = &[
     },
     Border {
         within: &["oom-agent/src/"],
-        except: &["oom-agent/src/web/", "oom-agent/src/kube/", "oom-agent/src/otlp/"],
+        except: &["oom-agent/src/web/", "oom-agent/src/kube/", "oom-agent/src/otlp/", "oom-agent/src/tls.rs"],
         words: &["hyper", "rustls", "tokio_rustls"],
         why: "only web/, kube/ and otlp/ know HTTP",
     },

@@ -1,14 +1,12 @@
 //! TLS to the collector: whose certificates are good, and the agent's own.
 
 use super::settings::{Protocol, Settings};
-use crate::files;
-use anyhow::{Context as _, Result, anyhow, ensure};
-use rustls::{
-    ClientConfig, RootCertStore,
-    client::Resumption,
-    crypto::ring::default_provider,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+use crate::{
+    files,
+    tls::{self, Pem},
 };
+use anyhow::{Result, ensure};
+use rustls::{ClientConfig, RootCertStore};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -59,26 +57,13 @@ impl Tls {
     pub fn config(&self) -> Result<Arc<ClientConfig>> {
         let roots = match &self.roots {
             Roots::System(roots) => Arc::clone(roots),
-            Roots::File(path) => Arc::new(file(path)?),
+            Roots::File(path) => Arc::new(pem(path)?.roots()?),
         };
-        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .context("no version of TLS to agree on")?
-            .with_root_certificates(roots);
-        let mut config = match &self.identity {
-            None => builder.with_no_client_auth(),
-            Some((cert, key)) => {
-                let chain = certificates(cert)?;
-                let key_of = PrivateKeyDer::from_pem_slice(&files::read(key, FILE)?);
-                let key_of = key_of.map_err(|error| anyhow!("{}: no key in PEM ({error})", key.display()))?;
-                let fits = builder.with_client_auth_cert(chain, key_of);
-                fits.with_context(|| format!("{} and {} do not fit", cert.display(), key.display()))?
-            }
+        let own = match &self.identity {
+            None => None,
+            Some((certificate, key)) => Some((pem(certificate)?, pem(key)?)),
         };
-        config.alpn_protocols = vec![self.alpn.to_vec()];
-        // Connections are few, and far between.
-        config.resumption = Resumption::disabled();
-        Ok(Arc::new(config))
+        Ok(Arc::new(tls::client(roots, own.as_ref(), self.alpn)?))
     }
 }
 
@@ -92,18 +77,6 @@ fn system() -> Result<RootCertStore> {
     Ok(roots)
 }
 
-fn file(path: &Path) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for root in certificates(path)? {
-        roots.add(root).with_context(|| format!("{}: not the certificate of a CA", path.display()))?;
-    }
-    Ok(roots)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let bytes = files::read(path, FILE)?;
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let all = all.map_err(|error| anyhow!("{}: not PEM ({error})", path.display()))?;
-    ensure!(!all.is_empty(), "{}: no certificate in PEM in it", path.display());
-    Ok(all)
+fn pem(path: &Path) -> Result<Pem> {
+    Ok(Pem { bytes: files::read(path, FILE)?, name: path.display().to_string() })
 }
