@@ -56,15 +56,19 @@ pub(crate) fn otelcol() -> Result<PathBuf> {
 fn unpack(into: &Path) -> Result<()> {
     let archive = Archive::new("otelcol", &Mirror::of_this_machine()?, &[SUITE])?;
     archive.update()?;
-    let mut names = archive.needs(SOURCE)?;
-    names.retain(|name| name.starts_with("golang-") && name.ends_with("-dev"));
-    names.extend(compiler(&archive)?);
-    for file in archive.download_all(&names)? {
+    let [go, library] = compiler(&archive)?;
+    let mut packages = archive.closure(&[SOURCE, &go, &library])?;
+    let is_source = |name: &str| name.starts_with("golang-") && name.ends_with("-dev");
+    packages.retain(|package| is_source(&package.name) || [&go, &library].contains(&&package.name));
+    // Some hundreds of megabytes.
+    let fetched = cache::directory(&into.with_extension("fetched"))?;
+    archive.download_all(&packages, &fetched)?;
+    for file in fs::read_dir(&fetched).context("reading what was downloaded")? {
+        let file = file.context("reading what was downloaded")?.path();
         let mut dpkg = Command::new("dpkg");
         process::capture(dpkg.arg("-x").arg(&file).arg(into), UNPACK)?.ok("unpacking a package")?;
-        // Some hundreds of megabytes.
-        let _ = fs::remove_file(&file);
     }
+    let _ = fs::remove_dir_all(&fetched);
     Ok(())
 }
 

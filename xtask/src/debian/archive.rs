@@ -144,29 +144,6 @@ impl Archive {
         bail!("apt downloaded {spec} but left no {prefix}*.deb in {}", into.display())
     }
 
-    /// The names of all packages that would come with `package` on a machine that has none, and its own.
-    pub(crate) fn needs(&self, package: &str) -> Result<Vec<String>> {
-        let args = ["--simulate", "--no-install-recommends", "install", package];
-        let said = process::capture(self.apt("apt-get").args(args), Duration::from_mins(1))?;
-        let said = said.ok(&format!("asking what {package} needs"))?;
-        let names = said.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
-        Ok(names.map(str::to_owned).collect())
-    }
-
-    /// Downloads the newest of each (verified by apt) and gives the paths of all `.deb` files.
-    pub(crate) fn download_all(&self, names: &[String]) -> Result<Vec<PathBuf>> {
-        eprintln!("  download  {} packages", names.len());
-        let into = self.directory.join("download");
-        let downloaded = process::capture(
-            self.apt("apt-get").arg("download").args(names).current_dir(&into),
-            DOWNLOAD_LIMIT,
-        )?;
-        downloaded.ok("downloading packages")?;
-        let files = fs::read_dir(&into).context("reading the download directory")?;
-        let files = files.filter_map(|entry| Some(entry.ok()?.path()));
-        Ok(files.filter(|path| path.extension().is_some_and(|extension| extension == "deb")).collect())
-    }
-
     fn apt(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.arg("-c").arg(self.directory.join("apt.conf")).env("LC_ALL", "C.UTF-8");
