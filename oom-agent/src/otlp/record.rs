@@ -9,7 +9,7 @@ use super::messages::{
     AnyValue, ExportRequest, KeyValue, LogRecord, Resource, ResourceLogs, Scope, ScopeLogs,
 };
 use crate::incident::id;
-use crate::incident::identity::{Identity, Runtime};
+use crate::incident::identity::{Identity, Runtime, Workload};
 use crate::incident::model::{Incident, Rule, Victim};
 use crate::sink::{escape, json, terminal};
 use serde::Serialize;
@@ -124,6 +124,12 @@ fn identity(all: &mut Attributes, identity: &Identity) {
         all.name("k8s.namespace.name", pod.namespace.as_deref());
         all.name("k8s.pod.name", pod.name.as_deref());
         all.name("k8s.pod.uid", Some(&pod.uid));
+        if let Some(Workload { kind, name }) = &pod.workload {
+            all.name(workload(kind), Some(name));
+        }
+        for (label, value) in &pod.labels {
+            all.name(&format!("k8s.pod.label.{label}"), Some(value));
+        }
     }
     if let Some(container) = container {
         let key = if pod.is_some() { "k8s.container.name" } else { "container.name" };
@@ -133,6 +139,20 @@ fn identity(all: &mut Attributes, identity: &Identity) {
         all.add("container.runtime.name", container.runtime.map(Runtime::name));
     }
     all.name("systemd.unit", unit.as_ref().map(|unit| unit.name.as_str()));
+}
+
+/// The attribute that has the name of a workload of this kind.
+fn workload(kind: &str) -> &'static str {
+    match kind {
+        "Deployment" => "k8s.deployment.name",
+        "StatefulSet" => "k8s.statefulset.name",
+        "DaemonSet" => "k8s.daemonset.name",
+        "ReplicaSet" => "k8s.replicaset.name",
+        "Job" => "k8s.job.name",
+        "CronJob" => "k8s.cronjob.name",
+        // The conventions know no others.
+        _ => "oom.workload.name",
+    }
 }
 
 fn process(all: &mut Attributes, victim: &Victim) {

@@ -56,22 +56,20 @@ pub(crate) fn otelcol() -> Result<PathBuf> {
 fn unpack(into: &Path) -> Result<()> {
     let archive = Archive::new("otelcol", &Mirror::of_this_machine()?, &[SUITE])?;
     archive.update()?;
-    let compiler = compiler(&archive)?;
-    let [go, library] = &compiler;
-    let mut packages = archive.closure(&[SOURCE, go, library])?;
-    packages.retain(|package| {
-        let name = &package.name;
-        compiler.contains(name) || name.starts_with("golang-") && name.ends_with("-dev")
-    });
-    let fetched = into.join("fetched");
-    fs::create_dir_all(&fetched).with_context(|| format!("creating {}", fetched.display()))?;
-    archive.download_all(&packages, &fetched)?;
-    for file in fs::read_dir(&fetched).with_context(|| format!("reading {}", fetched.display()))? {
-        let mut dpkg = Command::new("dpkg");
-        process::capture(dpkg.arg("-x").arg(file?.path()).arg(into), UNPACK)?.ok("unpacking a package")?;
-    }
+    let [go, library] = compiler(&archive)?;
+    let mut packages = archive.closure(&[SOURCE, &go, &library])?;
+    let is_source = |name: &str| name.starts_with("golang-") && name.ends_with("-dev");
+    packages.retain(|package| is_source(&package.name) || [&go, &library].contains(&&package.name));
     // Some hundreds of megabytes.
-    fs::remove_dir_all(&fetched).with_context(|| format!("removing {}", fetched.display()))
+    let fetched = cache::directory(&into.with_extension("fetched"))?;
+    archive.download_all(&packages, &fetched)?;
+    for file in fs::read_dir(&fetched).context("reading what was downloaded")? {
+        let file = file.context("reading what was downloaded")?.path();
+        let mut dpkg = Command::new("dpkg");
+        process::capture(dpkg.arg("-x").arg(&file).arg(into), UNPACK)?.ok("unpacking a package")?;
+    }
+    let _ = fs::remove_dir_all(&fetched);
+    Ok(())
 }
 
 /// The newest Go of the suite: the compiler and the source of its library.
