@@ -24,6 +24,7 @@ OVERLAYS = {
     "api-access": {"apiAccess": True},
     "restricted": {"hostPID": False, "runtimeSocketDir": "", "capabilities": ["BPF", "PERFMON"]},
     "pod-monitor": {"podMonitor": {"enabled": True}},
+    "otlp": {"otlp": {"endpoint": "http://otel-collector.observability:4317"}},
     "cri-o": {
         "runtimeSocketDir": "/run/crio",
         "seccompProfile": {"type": "Unconfined"},
@@ -45,6 +46,8 @@ REFUSED = [
     {"image": {"repository": "x", "pullPolicy": "Sometimes"}},
     {"image": {"repository": "x", "pullPolicy": "Always", "digest": "latest"}},
     {"listen": "9758"},
+    {"otlp": {"endpoint": "otel-collector:4317"}},
+    {"otlp": {"endpoint": "http://otel-collector"}},
     {"kubeLabels": ["a b"]},
     {"kubeEvents": "no"},
 ]
@@ -160,6 +163,29 @@ def chart(rendered):
             if overlay in rendered:
                 found = differences("", plain(rendered[overlay]), plain(objects))
                 expect(f"chart as {overlay}: the same as the overlay", found)
+        everything = {
+            "endpoint": "https://gateway.example:4318",
+            "resource": {"k8s.cluster.name": "prod"},
+            "headersSecret": "otlp",
+            "caConfigMap": "ca",
+        }
+        objects = helm.render({"apiAccess": True, "otlp": everything})
+        found = schema_problems(objects)
+        pod = next(it for it in objects if it["kind"] == "DaemonSet")["spec"]["template"]["spec"]
+        wanted = [
+            "--otlp-endpoint=https://gateway.example:4318",
+            "--otlp-resource=k8s.cluster.name=prod",
+            "--otlp-headers-file=/etc/oom-agent/otlp/headers",
+            "--otlp-ca-file=/etc/oom-agent/otlp-ca/ca.crt",
+        ]
+        args = [it for it in pod["containers"][0]["args"] if it.startswith("--otlp")]
+        found += [] if args == wanted else [f"{args}"]
+        mounted = {it["name"] for it in pod["containers"][0]["volumeMounts"]}
+        found += [] if mounted == {it["name"] for it in pod["volumes"]} else ["volumes"]
+        policy = next(it for it in objects if it["kind"] == "NetworkPolicy")
+        ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
+        found += [] if ports == [443, 6443, 4318, 53, 53] else [f"{ports}"]
+        expect("chart with a collector that wants a token", found)
         helm_only = {"apiAccess": True, "kubeEvents": False, "kubeLabels": ["team"]}
         objects = helm.render(helm_only)
         found = schema_problems(objects)

@@ -14,19 +14,23 @@
 //! - [`sink`]: an incident as text or JSON.
 //! - [`store`]: incidents on disk.
 //! - [`page`]: PURE. What a browser shows.
-//! - [`web`]: the only place that serves HTTP.
+//! - [`web`]: the only place that serves HTTP. [`otlp`]: sends incidents to a collector of OpenTelemetry. [`grpc`]: calls. [`tls`]:
+//!   what they share of it.
 //! - [`trace`], [`run`], [`explain`], [`incidents`], [`rank`], [`doctor`]: the commands.
 //! - [`startup`]: what those that follow the running kernel share.
 //! - [`filter`], [`print`](mod@print): what those that show incidents share.
 //! - [`note`]: what they say on stderr.
+//! - [`files`]: files that the configuration names.
 //! - [`units`]: PURE. Quantities as people read them.
 
 pub mod clock;
 pub mod doctor;
 pub mod explain;
+pub mod files;
 pub mod filter;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod grpc;
 pub mod identity;
 pub mod incident;
 pub mod incidents;
@@ -35,6 +39,7 @@ pub mod kube;
 pub mod live;
 pub mod logs;
 pub mod note;
+pub mod otlp;
 pub mod page;
 pub mod print;
 pub mod rank;
@@ -46,6 +51,7 @@ pub mod sink;
 pub mod source;
 pub mod startup;
 pub mod store;
+pub mod tls;
 pub mod trace;
 pub mod units;
 pub mod web;

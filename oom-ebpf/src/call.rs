@@ -44,6 +44,7 @@ fn begin(state: &mut State, oc: u64, now: u64) {
     state.evaluated = 0;
     state.candidates_lost = 0;
     state.names_lost = 0;
+    state.named = 0;
     state.levels_lost = 0;
     state.evaluating = 0;
     state.scoring = 0;
@@ -59,6 +60,12 @@ fn begin(state: &mut State, oc: u64, now: u64) {
 pub(crate) fn inside() -> Option<&'static mut State> {
     let state = state()?;
     if state.active != 0 && state.owner == bpf_get_current_pid_tgid() { Some(state) } else { None }
+}
+
+/// The state, in what the kernel does only inside an OOM call: whoever holds `oom_lock` is in the call under way.
+#[inline(always)]
+pub(crate) fn under_way() -> Option<&'static mut State> {
+    state().filter(|state| state.active != 0)
 }
 
 /// Whether the running task is inside an OOM call as it marks this victim (0: unknown). Where calls are not seen it

@@ -7,13 +7,19 @@ use crate::{
         CGROUP_KN, CSS_CGROUP, CSS_PARENT, CSS_SET_MEMORY, KERNFS_ID, KERNFS_NAME, KERNFS_PARENT, MEMCG_CSS,
         MEMCG_OOM_GROUP, TASK_CGROUPS,
     },
-    read::{field, pointer, string},
+    read::{Probe, Reader, field, pointer, string},
 };
 
 /// The task's `cgroup_subsys_state` of the memory controller (`task_css(task, memory_cgrp_id)`).
 #[inline(always)]
 pub(crate) fn memory_css(task: u64) -> u64 {
-    pointer(pointer(task, &TASK_CGROUPS), &CSS_SET_MEMORY)
+    memory_css_by::<Probe>(task)
+}
+
+/// The same, read in this way.
+#[inline(always)]
+pub(crate) fn memory_css_by<R: Reader>(task: u64) -> u64 {
+    R::pointer(R::pointer(task, &TASK_CGROUPS), &CSS_SET_MEMORY)
 }
 
 /// The `cgroup_subsys_state` of a `mem_cgroup` that is not NULL.
@@ -33,18 +39,24 @@ pub(crate) fn memcg(css: u64) -> u64 {
 /// Its own name.
 #[inline(always)]
 pub(crate) fn name(css: u64, out: *mut [u8; NAME_LEN]) {
-    string(pointer(node(css), &KERNFS_NAME), out);
+    string(pointer(node::<Probe>(css), &KERNFS_NAME), out);
 }
 
 #[inline(always)]
-fn node(css: u64) -> u64 {
-    pointer(pointer(css, &CSS_CGROUP), &CGROUP_KN)
+fn node<R: Reader>(css: u64) -> u64 {
+    R::pointer(R::pointer(css, &CSS_CGROUP), &CGROUP_KN)
 }
 
 /// Inode of the cgroup's directory, 0 if unknown.
 #[inline(always)]
 pub(crate) fn id(css: u64) -> u64 {
-    pointer(node(css), &KERNFS_ID)
+    id_by::<Probe>(css)
+}
+
+/// The same, read in this way.
+#[inline(always)]
+pub(crate) fn id_by<R: Reader>(css: u64) -> u64 {
+    R::pointer(node::<R>(css), &KERNFS_ID)
 }
 
 /// Writes the path of a cgroup, leaf first. The root's name is empty, and what is above it cannot be read: the slots
@@ -54,7 +66,7 @@ pub(crate) fn id(css: u64) -> u64 {
 /// `path` points into a reserved ring record.
 #[inline(always)]
 pub(crate) unsafe fn path(css: u64, path: *mut Path) {
-    let mut node = node(css);
+    let mut node = node::<Probe>(css);
     for slot in 0..PATH_DEPTH {
         // SAFETY: `slot` is within the array; the record is ours.
         string(pointer(node, &KERNFS_NAME), unsafe { &raw mut (*path).names[slot] });

@@ -222,7 +222,7 @@ pub struct Call {
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Candidate {
-    /// [`Kind::Candidate`].
+    /// [`Kind::Candidate`]; `time_ns` is that of the call.
     pub header: Header,
     /// The process. Its cgroup's path comes in a [`CgroupName`] of the same call.
     pub task: Task,

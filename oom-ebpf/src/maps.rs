@@ -88,6 +88,8 @@ pub(crate) struct State {
     /// mm and tgid of the last marked one.
     pub marked_mm: u64,
     pub marked_tgid: u64,
+    /// Id of the cgroup whose path was sent, or known to be, for the last candidate of this call.
+    pub named: u64,
     /// Records of the bulk ring, over all calls.
     pub bulk: u64,
     /// Reclaim at the entry: `css.serial_nr` of `oc->memcg`, and the entry's buckets of it and of the machine.

@@ -1,6 +1,6 @@
 //! `task_struct` to a wire record.
 
-use oom_ebpf::{Namespace, PF_KTHREAD, Task, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
+use oom_ebpf::{ABSENT, Namespace, PF_KTHREAD, Task, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
 
 use crate::{
     cgroup,
@@ -11,17 +11,14 @@ use crate::{
         TASK_REAL_PARENT, TASK_SIGNAL, TASK_START_BOOTTIME, TASK_TGID, TASK_THREAD_NODE, TASK_THREAD_PID,
         TASK_VFORK_DONE, UPID_NS,
     },
-    read::{at, bytes, field, pointer},
+    read::{Probe, Reader, at, field, pointer, words},
 };
 
 /// Threads that are looked at for one that still has the mm (`find_lock_task_mm` looks at all).
 const MAX_THREADS: usize = 16;
 
-/// Indices of `mm_struct.rss_stat`, include/linux/mm_types_task.h.
-const MM_FILEPAGES: u64 = 0;
-const MM_ANONPAGES: u64 = 1;
-const MM_SWAPENTS: u64 = 2;
-const MM_SHMEMPAGES: u64 = 3;
+/// `NR_MM_COUNTERS`: file, anonymous, swap entries, shmem (include/linux/mm_types_task.h).
+const MM_COUNTERS: usize = 4;
 
 /// The process id, 0 if unreadable.
 #[inline(always)]
@@ -51,8 +48,14 @@ pub(crate) fn live_threads(task: u64) -> u32 {
 #[inline(always)]
 pub(crate) fn mm(task: u64) -> u64 {
     let own = pointer(task, &TASK_MM);
-    if own != 0 || field::<u32>(task, &TASK_FLAGS, 0) & PF_KTHREAD != 0 {
-        return own;
+    if own != 0 { own } else { threads_mm(task) }
+}
+
+/// The mm of the first of its threads that has one, of a task that has none.
+#[inline(always)]
+fn threads_mm(task: u64) -> u64 {
+    if field::<u32>(task, &TASK_FLAGS, 0) & PF_KTHREAD != 0 {
+        return 0;
     }
     let head = SIGNAL_THREAD_HEAD.load();
     let link = TASK_THREAD_NODE.load();
@@ -72,10 +75,24 @@ pub(crate) fn mm(task: u64) -> u64 {
     0
 }
 
+/// `mm->rss_stat`, in the kernel's order.
 #[inline(always)]
-fn counter(mm: u64, index: u64) -> i64 {
-    let stride = u64::from(MM_RSS_STRIDE.load());
-    field(mm + index * stride, &MM_RSS_STAT, UNKNOWN)
+fn counters<R: Reader>(mm: u64) -> [i64; MM_COUNTERS] {
+    let (offset, stride) = (MM_RSS_STAT.load(), MM_RSS_STRIDE.load());
+    let mut counters = [UNKNOWN; MM_COUNTERS];
+    if offset == ABSENT {
+        return counters;
+    }
+    let first = mm + u64::from(offset);
+    if stride == size_of::<i64>() as u32 {
+        // Side by side: one read. (The verifier of 6.1 knows no array of `atomic_long_t`.)
+        words(first, &mut counters);
+    } else {
+        for (index, counter) in counters.iter_mut().enumerate() {
+            *counter = R::at(first + index as u64 * u64::from(stride));
+        }
+    }
+    counters
 }
 
 /// Writes what is known of a task.
@@ -84,32 +101,66 @@ fn counter(mm: u64, index: u64) -> i64 {
 /// `out` points into a reserved ring record.
 #[inline(always)]
 pub(crate) unsafe fn fill(task: u64, out: *mut Task) {
-    let signal = pointer(task, &TASK_SIGNAL);
-    let mm = mm(task);
-    // SAFETY: the record is ours; every field is written.
+    // SAFETY: as here.
     unsafe {
-        (*out).pid = tgid(task);
-        (*out).tid = tid(task);
-        (*out).uid = field(pointer(task, &TASK_REAL_CRED), &CRED_UID, UNKNOWN_U32);
-        (*out).adj = field(signal, &SIGNAL_OOM_SCORE_ADJ, 0);
+        fill_but_mm::<Probe>(task, cgroup::id(cgroup::memory_css(task)), out);
+        fill_mm::<Probe>(mm(task), out);
+    }
+}
+
+/// The same of a task that is not NULL and that this reader may read, with the id of its memory cgroup.
+///
+/// # Safety
+/// `out` points into a reserved ring record.
+#[inline(always)]
+pub(crate) unsafe fn fill_by<R: Reader>(task: u64, cgroup_id: u64, out: *mut Task) {
+    // SAFETY: as here.
+    unsafe {
+        fill_but_mm::<R>(task, cgroup_id, out);
+        let own = R::pointer(task, &TASK_MM);
+        if own != 0 {
+            fill_mm::<R>(own, out);
+        } else {
+            fill_mm::<Probe>(threads_mm(task), out);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn fill_but_mm<R: Reader>(task: u64, cgroup_id: u64, out: *mut Task) {
+    let signal = R::pointer(task, &TASK_SIGNAL);
+    // SAFETY: the record is ours; every field but those of the mm is written.
+    unsafe {
+        (*out).pid = R::field(task, &TASK_TGID, 0);
+        (*out).tid = R::field(task, &TASK_PID, 0);
+        (*out).uid = R::field(R::pointer(task, &TASK_REAL_CRED), &CRED_UID, UNKNOWN_U32);
+        (*out).adj = R::field(signal, &SIGNAL_OOM_SCORE_ADJ, 0);
         (*out).has_task = 1;
-        bytes(task + u64::from(TASK_COMM.load()), &raw mut (*out).comm);
-        (*out).start_ns = start_ns(task);
-        (*out).cgroup_id = cgroup::id(cgroup::memory_css(task));
-        (*out).mm = mm;
-        (*out).mm_flags = field(mm, &MM_FLAGS, UNKNOWN_U64);
-        (*out).vfork_done = field(task, &TASK_VFORK_DONE, UNKNOWN_U64);
-        (*out).parent_mm = pointer(pointer(task, &TASK_REAL_PARENT), &TASK_MM);
-        (*out).flags = field(task, &TASK_FLAGS, 0);
-        (*out).live = field(signal, &SIGNAL_LIVE, 0);
-        (*out).mm_users = field(mm, &MM_USERS, 0);
+        R::bytes(task + u64::from(TASK_COMM.load()), &raw mut (*out).comm);
+        (*out).start_ns = R::pointer(R::pointer(task, &TASK_GROUP_LEADER), &TASK_START_BOOTTIME);
+        (*out).cgroup_id = cgroup_id;
+        (*out).vfork_done = R::field(task, &TASK_VFORK_DONE, UNKNOWN_U64);
+        (*out).parent_mm = R::pointer(R::pointer(task, &TASK_REAL_PARENT), &TASK_MM);
+        (*out).flags = R::field(task, &TASK_FLAGS, 0);
+        (*out).live = R::field(signal, &SIGNAL_LIVE, 0);
         (*out).oom_group = 0;
-        (*out).anon_pages = counter(mm, MM_ANONPAGES);
-        (*out).file_pages = counter(mm, MM_FILEPAGES);
-        (*out).shmem_pages = counter(mm, MM_SHMEMPAGES);
-        (*out).swap_pages = counter(mm, MM_SWAPENTS);
-        (*out).pgtables_bytes = field(mm, &MM_PGTABLES_BYTES, UNKNOWN);
-        (*out).total_vm_pages = field(mm, &MM_TOTAL_VM, UNKNOWN);
+    }
+}
+
+#[inline(always)]
+unsafe fn fill_mm<R: Reader>(mm: u64, out: *mut Task) {
+    let [file, anon, swap, shmem] = counters::<R>(mm);
+    // SAFETY: the record is ours; every field of the mm is written.
+    unsafe {
+        (*out).mm = mm;
+        (*out).mm_flags = R::field(mm, &MM_FLAGS, UNKNOWN_U64);
+        (*out).mm_users = R::field(mm, &MM_USERS, 0);
+        (*out).file_pages = file;
+        (*out).anon_pages = anon;
+        (*out).swap_pages = swap;
+        (*out).shmem_pages = shmem;
+        (*out).pgtables_bytes = R::field(mm, &MM_PGTABLES_BYTES, UNKNOWN);
+        (*out).total_vm_pages = R::field(mm, &MM_TOTAL_VM, UNKNOWN);
     }
 }
 

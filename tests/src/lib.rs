@@ -6,7 +6,9 @@
 //! - [`workload`]: the processes that a case consists of.
 //! - [`truth`]: what really happened, from the kernel's own mouth, without the agent's code.
 //! - [`judge`]: the agent's incidents against the truth. Pure, runs on the host.
+//! - [`bench`]: measurements: the agent next to other tools, and what it costs the kernel.
 
+pub mod bench;
 pub mod cases;
 pub mod init;
 pub mod judge;

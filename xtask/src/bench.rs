@@ -1,15 +1,18 @@
 //! `cargo xtask bench`: how fast `explain` reads, next to grep, in one run on this machine; with `--sampler`, what the
-//! agent's sampler costs; with `--reclaim`, what the agent costs a workload that reclaims all the time.
+//! agent's sampler costs; with `--reclaim`, what the agent costs a workload that reclaims all the time. In VMs: with `--peers`,
+//! the agent next to the tools that people use; with `--cost`, what it adds to the kernel's OOM path.
 //!
 //! Times are those of whole processes. Both programs take turns, so that what else the machine does meets both; the
 //! ratios count, not the seconds.
 
+mod cost;
 mod input;
 mod measure;
+mod peers;
 mod reclaim;
 mod sampler;
 
-use crate::process;
+use crate::{kernel::Wanted, process};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use measure::{Measured, measure, spread};
@@ -23,6 +26,7 @@ const BUILD: Duration = Duration::from_mins(15);
 
 /// Measure how fast `explain` reads logs, or what the agent costs.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct BenchArgs {
     /// Rounds; each runs every program once.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
@@ -39,6 +43,30 @@ pub(crate) struct BenchArgs {
     /// What the agent costs a workload that reclaims all the time, instead. Needs root.
     #[arg(long)]
     reclaim: bool,
+    /// The same kills for the agent and for other tools, in VMs, instead.
+    #[arg(long, conflicts_with_all = ["sampler", "reclaim"])]
+    peers: bool,
+    /// Time inside the kernel's OOM path with and without the agent, by number of candidates, in VMs, instead.
+    #[arg(long, conflicts_with_all = ["sampler", "reclaim", "peers"])]
+    cost: bool,
+    /// With --peers and --cost: a kernel, as in `cargo xtask test`; may be repeated [default: 6.1, 6.12, newest].
+    #[arg(long, value_name = "X")]
+    kernel: Vec<Wanted>,
+    /// With --peers: only scenarios whose name has this word in it; may be repeated.
+    #[arg(long, value_name = "WORD", requires = "peers")]
+    only: Vec<String>,
+    /// With --peers: only tools whose name has this word in it; may be repeated.
+    #[arg(long, value_name = "WORD", requires = "peers")]
+    tool: Vec<String>,
+    /// With --cost: numbers of processes.
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "cost",
+        value_delimiter = ',',
+        default_value = "10,1000,5000,10000,20000,50000"
+    )]
+    tasks: Vec<u32>,
     /// The workload of --reclaim.
     #[arg(long, hide = true, requires = "reclaim_group")]
     reclaim_reader: Option<PathBuf>,
@@ -52,6 +80,14 @@ pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
     if let (Some(file), Some(group)) = (&args.reclaim_reader, &args.reclaim_group) {
         reclaim::read(file, group)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if args.cost || args.peers {
+        let kernels = kernels(&args.kernel)?;
+        return if args.cost {
+            cost::main(&kernels, &args.tasks)
+        } else {
+            peers::main(&kernels, &args.tool, &args.only)
+        };
     }
     let root = process::workspace();
     let target = root.join("target");
@@ -75,6 +111,13 @@ pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
     next_to_grep(&agent, &sparse, args.rounds)?;
     only_reports(&agent, &dense, args.rounds)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn kernels(asked: &[Wanted]) -> Result<Vec<Wanted>> {
+    if !asked.is_empty() {
+        return Ok(asked.to_vec());
+    }
+    ["6.1", "6.12", "newest"].iter().map(|name| name.parse().map_err(anyhow::Error::msg)).collect()
 }
 
 fn explain(agent: &Path, input: &input::Input) -> Command {

@@ -7,7 +7,7 @@
 //! - [`host`]: this machine's configuration and this process's privileges.
 //! - [`load`]: loads and attaches, by trying.
 //! - [`decode`]: wire records to facts.
-//! - [`rings`]: the rings, asynchronously.
+//! - [`rings`]: the rings, asynchronously. [`second_copy`]: what of them need not be resident.
 //! - [`windows`]: sums of reclaim over the time before a call.
 
 pub mod btf;
@@ -17,6 +17,7 @@ pub mod host;
 pub mod load;
 pub mod probes;
 pub mod rings;
+mod second_copy;
 pub mod windows;
 
 /// The BPF object that was built with the agent.

@@ -1,6 +1,6 @@
 //! The rings' records as facts, in an order that makes sense: candidates before the end of their call.
 
-use super::{decode::Decoder, load::Loaded, windows::Windows};
+use super::{decode::Decoder, load::Loaded, second_copy, windows::Windows};
 use crate::incident::{escalation::Totals, fact::Fact};
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, PerCpuArray, RingBuf};
@@ -38,9 +38,11 @@ impl Rings {
             let registered = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) };
             registered.map_err(std::io::Error::from).context("cannot wait for a BPF ring buffer")
         };
+        let (events, bulk) = (register(events)?, register(bulk)?);
+        second_copy::give_back();
         Ok(Self {
-            events: register(events)?,
-            bulk: register(bulk)?,
+            events,
+            bulk,
             drops,
             decoder,
             windows,

@@ -4,7 +4,8 @@ use super::{
     config::{Cluster, Content, bracketed},
     failure::Failure,
 };
-use anyhow::{Context as _, Result, ensure};
+use crate::tls::{self, Pem};
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::{
@@ -13,11 +14,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring::default_provider,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
-};
+use rustls::{ClientConfig, pki_types::ServerName};
 use serde::Deserialize;
 use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
@@ -70,7 +67,7 @@ impl Client {
 
     async fn open(&self) -> Result<Connection> {
         let Cluster { host, port, server_name, .. } = &self.cluster;
-        let tls = tls(&self.cluster)?;
+        let tls = tls_of(&self.cluster)?;
         let name = server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(name.to_owned()).with_context(|| format!("{name:?} is no name"))?;
         let stream = TcpStream::connect((host.as_str(), *port)).await.context("cannot connect")?;
@@ -190,35 +187,15 @@ fn message(body: &[u8]) -> String {
     said.chars().take(SAID).collect()
 }
 
-fn tls(cluster: &Cluster) -> Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    for root in certificates(&cluster.ca)? {
-        roots.add(root).with_context(|| format!("{:?}: not the certificate of a CA", cluster.ca))?;
-    }
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .context("no version of TLS")?
-        .with_root_certificates(roots);
-    let mut config = match &cluster.certificate {
-        None => builder.with_no_client_auth(),
-        Some((certificate, key)) => {
-            let own = PrivateKeyDer::from_pem_slice(&key.read()?)
-                .map_err(|error| anyhow::anyhow!("{key:?}: no private key in PEM in it ({error})"))?;
-            builder
-                .with_client_auth_cert(certificates(certificate)?, own)
-                .with_context(|| format!("{certificate:?} and {key:?} do not fit"))?
-        }
+fn tls_of(cluster: &Cluster) -> Result<ClientConfig> {
+    let roots = pem(&cluster.ca)?.roots()?;
+    let own = match &cluster.certificate {
+        None => None,
+        Some((certificate, key)) => Some((pem(certificate)?, pem(key)?)),
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // Each connection is a new one.
-    config.resumption = rustls::client::Resumption::disabled();
-    Ok(config)
+    tls::client(roots, own.as_ref(), b"http/1.1")
 }
 
-fn certificates(content: &Content) -> Result<Vec<CertificateDer<'static>>> {
-    let bytes = content.read()?;
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let all = all.map_err(|error| anyhow::anyhow!("{content:?}: not PEM ({error})"))?;
-    ensure!(!all.is_empty(), "{content:?}: no certificate in PEM in it");
-    Ok(all)
+fn pem(content: &Content) -> Result<Pem> {
+    Ok(Pem { bytes: content.read()?, name: format!("{content:?}") })
 }

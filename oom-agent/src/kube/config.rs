@@ -1,11 +1,10 @@
 //! Where the API server is and who the agent is to it: a pod's service account, or a kubeconfig.
 
+use crate::files;
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
 use std::{
-    fs::File,
-    io::Read as _,
     net::IpAddr,
     path::{Path, PathBuf},
 };
@@ -55,16 +54,9 @@ impl Content {
     pub(super) fn read(&self) -> Result<Vec<u8>> {
         match self {
             Self::Bytes(bytes) => Ok(bytes.clone()),
-            Self::File(path) => read(path),
+            Self::File(path) => files::read(path, FILE),
         }
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    file.take(FILE).read_to_end(&mut bytes).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(bytes)
 }
 
 impl Cluster {
@@ -99,7 +91,8 @@ impl Cluster {
     /// # Errors
     /// It cannot be read, or wants what the agent does not do: programs that make credentials, passwords, no TLS.
     pub fn of_kubeconfig(path: &Path) -> Result<Self> {
-        let text = String::from_utf8(read(path)?).with_context(|| format!("{}: not text", path.display()))?;
+        let text = String::from_utf8(files::read(path, FILE)?)
+            .with_context(|| format!("{}: not text", path.display()))?;
         let above = path.parent().unwrap_or(Path::new("."));
         Self::of_text(&text, above).with_context(|| path.display().to_string())
     }

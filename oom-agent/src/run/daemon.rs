@@ -4,6 +4,7 @@ use super::{
     calm::{Calm, Held},
     counted::Counted,
     next::Next,
+    outgoing::{Asks, Outgoing},
     recovery::Found,
     texts::Texts,
 };
@@ -14,7 +15,7 @@ use crate::{
     kube::events::Events,
     live::{Live, Start},
     note::{note, warn},
-    page,
+    otlp, page,
     sink::{
         Tally,
         metrics::{About, Bounds, CONTENT_TYPE, Counts, Http, Kube, Metrics, Scrape, Stored},
@@ -66,6 +67,8 @@ pub(super) struct Daemon {
     /// For who listens to events.
     news: watch::Sender<Option<String>>,
     pub(super) next: Next,
+    /// Where incidents are sent to a collector.
+    pub(super) outgoing: Option<Outgoing>,
     /// What it has given up, for `/readyz`.
     pub(super) confined: String,
 }
@@ -107,6 +110,7 @@ impl Daemon {
             events,
             news,
             next: Next::default(),
+            outgoing: None,
             confined: String::new(),
         })
     }
@@ -170,6 +174,9 @@ impl Daemon {
         if outcome == Outcome::Known {
             return false;
         }
+        if let Some(outgoing) = &self.outgoing {
+            outgoing.wake();
+        }
         self.counted.tell(incident);
         self.news.send_replace(Some(incident.id.clone()));
         self.metrics.incident(incident);
@@ -206,6 +213,22 @@ impl Daemon {
         }
     }
 
+    /// Answers the one who sends incidents.
+    pub(super) fn answer_sender(&mut self, ask: otlp::Ask) {
+        if let Some(outgoing) = &mut self.outgoing {
+            outgoing.answer(ask, &mut self.store);
+            self.say_of_store();
+        }
+    }
+
+    /// Before the end.
+    pub(super) async fn send_rest(&mut self, asks: &mut Asks) {
+        if let Some(outgoing) = self.outgoing.take() {
+            outgoing.finish(asks, &mut self.store).await;
+            self.say_of_store();
+        }
+    }
+
     fn about(&self, live: &Live) -> page::About {
         let Status { problem, held, .. } = self.store.status();
         let mut troubles = Vec::new();
@@ -216,6 +239,7 @@ impl Daemon {
             let held = units::plural(*held, "incident is", "incidents are");
             format!("incidents cannot be stored: {problem}. {held} in memory only")
         }));
+        troubles.extend(self.outgoing.as_ref().and_then(|outgoing| outgoing.trouble(&self.store)));
         let sees = sees(self.level).to_owned();
         page::About { node: self.node.clone(), sees, troubles, stored: self.store.count().ok() }
     }
@@ -300,6 +324,10 @@ impl Daemon {
                 subscribers: http.subscribers,
                 refused_subscribers: http.refused_subscribers,
             },
+            otlp: self.outgoing.as_ref().map(|outgoing| {
+                let now_ms = clock::wall(clock::boottime_ns()).map_or(0, |(unix_ms, _)| unix_ms);
+                outgoing.counts(&self.store, now_ms)
+            }),
         });
     }
 
@@ -345,6 +373,9 @@ impl Daemon {
     pub(super) fn retry_store(&mut self) {
         self.store.retry();
         self.say_of_store();
+        if let Some(outgoing) = &self.outgoing {
+            outgoing.wake();
+        }
     }
 
     /// Waits until there is something to say about incidents that had no line of their own. For ever, if there was none.

@@ -10,6 +10,7 @@
 //! - `recovery`: what happened while it did not run.
 //! - `kube`: Kubernetes' API server, where there is one.
 //! - `next`: who would be killed next.
+//! - `outgoing`: what is sent to a collector.
 //! - `notify`: what the service manager is told.
 //! - `reload`: what a reload changes.
 //! - `calm`: a storm is not a storm of log lines.
@@ -22,6 +23,7 @@ mod daemon;
 mod kube;
 mod next;
 mod notify;
+mod outgoing;
 mod recovery;
 mod reload;
 mod texts;
@@ -30,6 +32,7 @@ use crate::{
     kernel::host::Host,
     live::{Before, Live},
     note::{self, LogFormat, LogLevel, log_to_stderr, note, warn},
+    otlp::{Environment, OtlpArgs, Settings, Target},
     print, resident,
     sandbox::{Files, confine},
     startup::{NotPermitted, UseArgs, announce, duration},
@@ -42,6 +45,7 @@ use config::Config;
 use daemon::Daemon;
 use kube::Kube;
 use notify::Manager;
+use outgoing::{Asks, Outgoing};
 use recovery::Recovery;
 use reload::Reload;
 use std::{
@@ -112,6 +116,9 @@ pub struct RunArgs {
     /// What is used.
     #[command(flatten)]
     pub uses: UseArgs,
+    /// Where incidents are sent.
+    #[command(flatten)]
+    pub otlp: OtlpArgs,
     /// Keep privileges, and access to all files and system calls, after the start.
     #[arg(long, help_heading = "Debugging", action = ArgAction::Set, value_name = "true|false", num_args = 0..=1,
         require_equals = true, default_missing_value = "true", default_value = "false", hide_possible_values = true)]
@@ -131,17 +138,18 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
     }
     let args = &config.args;
     note::set(args.log_format, args.log_level);
+    let otlp = Settings::new(&args.otlp, &Environment(&|name| std::env::var(name).ok()))?;
     let host = args.uses.host();
     args.uses.permitted(&host, "run")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let done = runtime.block_on(start(config, &host));
+    let done = runtime.block_on(start(config, otlp, &host));
     // Without waiting for whoever is still connected.
     runtime.shutdown_background();
     done
 }
 
-async fn start(config: Config, host: &Host) -> Result<()> {
+async fn start(config: Config, otlp: Option<Settings>, host: &Host) -> Result<()> {
     let began = Instant::now();
     let mut reload = Reload::new(config, host)?;
     let args = &reload.config.args;
@@ -154,11 +162,13 @@ async fn start(config: Config, host: &Host) -> Result<()> {
         terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
     };
     let manager = Manager::find()?;
+    let otlp = otlp.map(Target::open).transpose().context("incidents could not be sent")?;
     let access = Arc::new(Access::open(args.web_config.as_deref(), args.api_token_file.as_deref())?);
     // Then what a second agent fails at, before it has attached anything. Who connects now is answered after the start.
     let listener = web::listen(args.listen)?;
     let address = web::address(&listener)?;
-    let (mut store, mut messages) = Store::open(&args.state_dir, retention(args))
+    let queue = otlp.as_ref().map(|otlp| otlp.settings.queue);
+    let (mut store, mut messages) = Store::open_with(&args.state_dir, retention(args), queue)
         .with_context(|| format!("cannot use the store in {}", args.state_dir.display()))?;
     let mut recovery = Recovery::new(&mut store, host);
     let since = recovery.as_ref().and_then(Recovery::since);
@@ -181,8 +191,8 @@ async fn start(config: Config, host: &Host) -> Result<()> {
     daemon.confined = if args.no_sandbox {
         "not confined (no-sandbox)".to_owned()
     } else {
-        let confined =
-            confine(&files(&reload.config, &access, &kube), live.reads_whole_log(), || live.reads_maps());
+        let files = files(&reload.config, &access, &kube, otlp.as_ref().map(|otlp| &otlp.settings));
+        let confined = confine(&files, live.reads_whole_log(), || live.reads_maps());
         messages.extend(confined.lacks());
         format!("confined: {confined}")
     };
@@ -195,17 +205,25 @@ async fn start(config: Config, host: &Host) -> Result<()> {
         found.say();
     }
     daemon.begin(found, &mut live);
+    let mut asks = None;
+    if let Some(otlp) = otlp {
+        let (outgoing, questions) = Outgoing::start(otlp, host)?;
+        outgoing.announce();
+        (daemon.outgoing, asks) = (Some(outgoing), Some(questions));
+    }
     let scheme = if access.encrypts() { "https" } else { "http" };
     access.warnings(address).iter().for_each(|warning| warn(warning));
     note(&format!("listening on {scheme}://{address}: / for people, /metrics, /healthz, /readyz, /api/v1"));
     manager.ready(&daemon.status());
-    let done = watch(&mut live, &mut daemon, listener, access, &mut end, &mut reload, &manager).await;
+    let done =
+        watch(&mut live, &mut daemon, &mut asks, (listener, access), &mut end, &mut reload, &manager).await;
     manager.stopping();
     let pending = live.finish();
     for incident in &pending {
         // Where to go on is only known after the last of them.
         daemon.incident(incident, None);
     }
+    daemon.send_rest(&mut asks).await;
     daemon.farewell(began.elapsed(), &mut live);
     done
 }
@@ -214,8 +232,8 @@ async fn start(config: Config, host: &Host) -> Result<()> {
 async fn watch(
     live: &mut Live,
     daemon: &mut Daemon,
-    listener: TcpListener,
-    access: Arc<Access>,
+    asks: &mut Asks,
+    (listener, access): (TcpListener, Arc<Access>),
     end: &mut End,
     reload: &mut Reload<'_>,
     manager: &Manager,
@@ -239,6 +257,7 @@ async fn watch(
                 yield_now().await;
             }
             Some(ask) = questions.recv() => daemon.answer(ask, live, server.counts()),
+            ask = outgoing::next(asks) => daemon.answer_sender(ask),
             () = manager.pulse(alive) => {
                 manager.alive();
                 alive = Instant::now();
@@ -264,12 +283,18 @@ fn retention(args: &RunArgs) -> Retention {
 }
 
 /// What the daemon opens after its start.
-fn files<'a>(config: &'a Config, access: &Access, kube: &Kube) -> Files<'a> {
+fn files<'a>(config: &'a Config, access: &Access, kube: &Kube, otlp: Option<&Settings>) -> Files<'a> {
     // Files are replaced rather than written: whoever may read one may read its directory. Also where it is a link.
-    let both = config.file().into_iter().flat_map(|file| [file.canonicalize().ok(), Some(file.to_owned())]);
+    let sent = otlp.into_iter().flat_map(Settings::files).map(PathBuf::as_path);
+    let both = config.file().into_iter().chain(sent);
+    let both = both.flat_map(|file| [file.canonicalize().ok(), Some(file.to_owned())]);
     let above = both.flatten().map(|file| Path::new(".").join(file.parent().unwrap_or(&file)));
-    let read = above.chain(access.directories()).chain(kube.reads()).collect();
-    Files { state_dir: &config.args.state_dir, read, connect: kube.ports() }
+    Files {
+        state_dir: &config.args.state_dir,
+        read: above.chain(access.directories()).chain(kube.reads()).collect(),
+        connect: otlp.map(|otlp| otlp.endpoint.port).into_iter().chain(kube.ports()).collect(),
+        resolve: otlp.is_some(),
+    }
 }
 
 fn age(text: &str) -> Result<Duration, String> {

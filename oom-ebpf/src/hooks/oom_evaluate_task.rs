@@ -5,12 +5,13 @@ use aya_ebpf::{
     macros::{fexit, kprobe, kretprobe},
     programs::{FExitContext, ProbeContext, RetProbeContext},
 };
-use oom_ebpf::{Candidate, CgroupName, Kind};
+use oom_ebpf::{Candidate, CgroupName, Header, Kind};
 
 use crate::{
-    call::{header, inside},
+    call::{header, under_way},
     cgroup,
     maps::{NAMES, State, reserve_bulk},
+    read::{Probe, Reader, Typed},
     task,
 };
 
@@ -18,17 +19,27 @@ use crate::{
 /// a call ends, and most calls end without a word.
 const WAKE_EVERY: u64 = 256;
 
+/// With loads: a machine-wide OOM looks at every process, with a lock held.
+#[fexit(function = "oom_evaluate_task")]
+fn t_leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
+    if let Some(state) = under_way() {
+        evaluated::<Typed>(state, ctx.arg(0));
+    }
+    0
+}
+
+/// Where the verifier does not know the types of all fields, or wants to see checks for NULL (kernels built by Clang).
 #[fexit(function = "oom_evaluate_task")]
 fn leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
-    if let Some(state) = inside() {
-        evaluated(state, ctx.arg(0));
+    if let Some(state) = under_way() {
+        evaluated::<Probe>(state, ctx.arg(0));
     }
     0
 }
 
 #[kprobe]
 fn k_enter_oom_evaluate_task(ctx: ProbeContext) -> u32 {
-    if let Some(state) = inside() {
+    if let Some(state) = under_way() {
         state.evaluating = ctx.arg(0).unwrap_or(0);
     }
     0
@@ -36,17 +47,19 @@ fn k_enter_oom_evaluate_task(ctx: ProbeContext) -> u32 {
 
 #[kretprobe]
 fn k_leave_oom_evaluate_task(_ctx: RetProbeContext) -> u32 {
-    if let Some(state) = inside() {
+    if let Some(state) = under_way() {
         let task = state.evaluating;
-        evaluated(state, task);
+        evaluated::<Probe>(state, task);
     }
     0
 }
 
 #[inline(always)]
-fn evaluated(state: &mut State, task: u64) {
+fn evaluated<R: Reader>(state: &mut State, task: u64) {
     state.evaluated += 1;
-    name(state, task);
+    let css = cgroup::memory_css_by::<R>(task);
+    let cgroup_id = cgroup::id_by::<R>(css);
+    name(state, css, cgroup_id);
     let Some(mut entry) = reserve_bulk::<Candidate>() else {
         state.candidates_lost += 1;
         return;
@@ -54,8 +67,10 @@ fn evaluated(state: &mut State, task: u64) {
     let record = entry.as_mut_ptr();
     // SAFETY: the record is ours; every field is written.
     unsafe {
-        (*record).header = header(Kind::Candidate, state.call);
-        task::fill(task, &raw mut (*record).task);
+        // Thousands of them: none asks for the time.
+        (*record).header =
+            Header { kind: Kind::Candidate as u32, reserved: 0, call: state.call, time_ns: state.begin_ns };
+        task::fill_by::<R>(task, cgroup_id, &raw mut (*record).task);
         (*record).has_points = u32::from(state.scored == task);
         (*record).points = state.points;
         (*record).reserved = 0;
@@ -71,16 +86,21 @@ fn wake(state: &mut State) -> u64 {
     u64::from(if state.bulk % WAKE_EVERY == 0 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }
 
-/// Sends the path of the task's memory cgroup, once a call.
+/// Sends the path of a memory cgroup, once a call.
 #[inline(always)]
-fn name(state: &mut State, task: u64) {
-    let css = cgroup::memory_css(task);
-    let id = cgroup::id(css);
+fn name(state: &mut State, css: u64, id: u64) {
+    // Most follow another one of their cgroup.
+    if id == 0 || id == state.named {
+        return;
+    }
+    state.named = id;
     // SAFETY: the value may change under us, it is one word.
-    if id == 0 || unsafe { NAMES.get(id) }.is_some_and(|call| *call == state.call) {
+    if unsafe { NAMES.get(id) }.is_some_and(|call| *call == state.call) {
         return;
     }
     let Some(mut entry) = reserve_bulk::<CgroupName>() else {
+        // The next one may have room.
+        state.named = 0;
         state.names_lost += 1;
         return;
     };

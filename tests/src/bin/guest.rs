@@ -12,9 +12,10 @@ fn main() -> ExitCode {
         Some("cases") => oom_tests::cases::main(args.get(1..).unwrap_or_default()),
         Some("demo") => oom_tests::cases::demo::main(args.get(1..).unwrap_or_default()),
         Some("work") => oom_tests::workload::main(args.get(1..).unwrap_or_default()),
+        Some("bench") => oom_tests::bench::main(args.get(1..).unwrap_or_default()),
         Some("judge") => oom_tests::judge::main(args.get(1..).unwrap_or_default()),
         _ => {
-            eprintln!("usage: oom-guest cases|demo|judge|work ...");
+            eprintln!("usage: oom-guest bench|cases|demo|judge|work ...");
             return ExitCode::from(2);
         }
     };

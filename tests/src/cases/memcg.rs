@@ -16,7 +16,7 @@ const SIDECAR: &str = "cri-containerd-1f2e3d4c5b6a79880716253443526170fedcba9876
 const SLICE: &str = "kubepods.slice";
 const POD: &str = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod3f21a0c4_5b6d_4e7f_8a9b_0c1d2e3f4a5b.slice";
 
-pub(super) fn hog(name: impl AsRef<OsStr>, adj: i32, base_mib: u32, grow_mib: u32) -> Script {
+pub(crate) fn hog(name: impl AsRef<OsStr>, adj: i32, base_mib: u32, grow_mib: u32) -> Script {
     Script::new("hog")
         .with("name", name)
         .with("adj", adj.to_string())

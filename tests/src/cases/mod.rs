@@ -12,18 +12,18 @@
 //! - [`stage`]: what one case plays on.
 //! - [`actor`], [`agent`], [`group`], [`machine`]: its parts.
 
-mod actor;
+pub(crate) mod actor;
 mod again;
-mod agent;
+pub(crate) mod agent;
 mod daemon;
 pub mod demo;
-mod group;
+pub(crate) mod group;
 mod hard;
 mod hard_input;
 mod latency;
 mod least;
-mod machine;
-mod memcg;
+pub(crate) mod machine;
+pub(crate) mod memcg;
 mod rank;
 mod run;
 mod since_boot;

@@ -10,6 +10,8 @@ pub const JOB: &str = "/job.json";
 pub const RESULTS_SERIAL: &str = "results";
 /// The serial number of the disk that is swap space, signed already.
 pub const SWAP_SERIAL: &str = "swap";
+/// The serial number of one more disk.
+pub const DISK_SERIAL: &str = "peers";
 /// The name of the [`Report`] within the results.
 pub const REPORT: &str = "report.json";
 

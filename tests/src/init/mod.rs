@@ -14,7 +14,8 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 
-pub use self::job::{JOB, Job, REPORT, RESULTS_SERIAL, Report, SWAP_SERIAL};
+pub use self::job::{DISK_SERIAL, JOB, Job, REPORT, RESULTS_SERIAL, Report, SWAP_SERIAL};
+pub(crate) use self::results::disk;
 
 /// What is left here by a command in a VM is handed back to the host, beside `stdout`, `stderr` and `dmesg`.
 pub const RESULTS: &str = "/results";
@@ -35,12 +36,12 @@ fn run() -> Result<()> {
     sys::loopback_up()?;
     fs::write("/proc/sys/kernel/hostname", "guest").context("naming the machine")?;
     if job.swap {
-        sys::swap_on(&results::disk(SWAP_SERIAL)?)?;
+        sys::swap_on(&disk(SWAP_SERIAL)?)?;
     }
     let results = Path::new(RESULTS);
     fs::create_dir_all(results).with_context(|| format!("making {RESULTS}"))?;
     let report = child::run(&job, results)?;
     fs::write(results.join(REPORT), serde_json::to_vec(&report)?).context("writing the report")?;
     fs::write(results.join("dmesg"), sys::kernel_log()?).context("writing the kernel's log")?;
-    results::hand_back(results, &results::disk(RESULTS_SERIAL)?)
+    results::hand_back(results, &disk(RESULTS_SERIAL)?)
 }

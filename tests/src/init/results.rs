@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
 /// The device of the `nvme` class that has this serial number.
-pub(super) fn disk(serial: &str) -> Result<PathBuf> {
+pub(crate) fn disk(serial: &str) -> Result<PathBuf> {
     let start = Instant::now();
     loop {
         if let Some(disk) = find(Path::new("/sys/class/nvme"), serial) {

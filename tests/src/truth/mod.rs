@@ -15,4 +15,4 @@ pub mod model;
 pub(crate) mod observe;
 pub(crate) mod procfs;
 pub(crate) mod reclaim;
-mod trace;
+pub(crate) mod trace;

@@ -133,7 +133,7 @@ pub(super) fn parse(text: &str) -> Trace {
 }
 
 /// Events, one each: a command name may hold newlines.
-fn whole_lines(text: &str) -> Vec<String> {
+pub(crate) fn whole_lines(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for next in text.lines().filter(|l| !l.starts_with('#')) {
         match lines.last_mut() {
@@ -148,7 +148,7 @@ fn whole_lines(text: &str) -> Vec<String> {
 }
 
 /// `           <...>-190     [001] d..1.    12.345678: event: fields`.
-fn line(line: &str) -> Option<(u32, u64, &str, &str)> {
+pub(crate) fn line(line: &str) -> Option<(u32, u64, &str, &str)> {
     let (task, rest) = line.split_once(" [")?;
     let tid = task.trim_end().rsplit_once('-')?.1.parse().ok()?;
     let (cpu, rest) = rest.split_once(']')?;

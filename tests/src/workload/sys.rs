@@ -128,6 +128,66 @@ impl BpfArray {
     }
 }
 
+/// What is told of a BPF program.
+#[derive(Clone, Debug)]
+pub(crate) struct BpfProgram {
+    /// The first 15 characters of its name.
+    pub(crate) name: String,
+    /// While `kernel.bpf_stats_enabled` was 1.
+    pub(crate) run_time_ns: u64,
+    /// While `kernel.bpf_stats_enabled` was 1.
+    pub(crate) run_cnt: u64,
+}
+
+/// The id of the BPF program after this one; `None` after the last.
+pub(crate) fn next_bpf_program(id: u32) -> Result<Option<u32>> {
+    const GET_NEXT_ID: libc::c_int = 11;
+    // `start_id`, `next_id`, `open_flags` (`union bpf_attr`, include/uapi/linux/bpf.h).
+    let mut attributes = [id, 0, 0];
+    // SAFETY: the kernel reads and writes as many bytes as it is told.
+    let done = unsafe {
+        libc::syscall(libc::SYS_bpf, GET_NEXT_ID, attributes.as_mut_ptr(), size_of_val(&attributes))
+    };
+    match succeeded(done) {
+        Ok(()) => Ok(Some(attributes[1])),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What is told of the BPF program of this id.
+pub(crate) fn bpf_program(id: u32) -> Result<BpfProgram> {
+    const GET_FD_BY_ID: libc::c_int = 13;
+    const GET_INFO_BY_FD: libc::c_int = 15;
+    // Offsets in `struct bpf_prog_info`, which is an interface.
+    const NAME: usize = 64;
+    const RUN_TIME_NS: usize = 192;
+    const RUN_CNT: usize = 200;
+    let attributes = [id, 0, 0];
+    // SAFETY: the kernel reads as many bytes as it is told.
+    let fd =
+        unsafe { libc::syscall(libc::SYS_bpf, GET_FD_BY_ID, attributes.as_ptr(), size_of_val(&attributes)) };
+    succeeded(fd)?;
+    // SAFETY: a new descriptor that nobody else has.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+    let mut info = [0_u8; 208];
+    // `bpf_fd`, `info_len`, `info`.
+    let attributes =
+        [u64::from(fd.as_raw_fd().cast_unsigned()) | (info.len() as u64) << 32, info.as_mut_ptr() as u64];
+    // SAFETY: the kernel reads as many bytes as it is told, and writes at most `info_len` bytes to `info`.
+    succeeded(unsafe {
+        libc::syscall(libc::SYS_bpf, GET_INFO_BY_FD, attributes.as_ptr(), size_of_val(&attributes))
+    })?;
+    let word = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&info[at..at + 8]);
+        u64::from_ne_bytes(bytes)
+    };
+    let name: Vec<u8> = info[NAME..NAME + 16].iter().copied().take_while(|byte| *byte != 0).collect();
+    let name = String::from_utf8_lossy(&name).into_owned();
+    Ok(BpfProgram { name, run_time_ns: word(RUN_TIME_NS), run_cnt: word(RUN_CNT) })
+}
+
 fn succeeded(result: libc::c_long) -> Result<()> {
     if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
 }

@@ -92,6 +92,38 @@ impl Archive {
         Ok(Package::parse_index(&unpack.ok("unpacking the package lists")?, wanted))
     }
 
+    /// These packages and all that they need, as if nothing was installed.
+    pub(crate) fn closure(&self, names: &[&str]) -> Result<Vec<Package>> {
+        let mut simulate = self.apt("apt-get");
+        simulate.args(["install", "--simulate", "--no-install-recommends"]).args(names);
+        let plan =
+            process::capture(&mut simulate, Duration::from_mins(1))?.ok("apt-get install --simulate")?;
+        // `Inst libc6 (2.36-9 Debian:12/oldstable [amd64])`
+        let chosen: Vec<(&str, &str)> = plan
+            .lines()
+            .filter_map(|line| line.strip_prefix("Inst ")?.split_once(" ("))
+            .filter_map(|(name, rest)| Some((name, rest.split(' ').next()?)))
+            .collect();
+        let mut packages = self.packages(|name| chosen.iter().any(|(chosen, _)| *chosen == name))?;
+        packages.retain(|package| chosen.contains(&(&package.name, &package.version)));
+        packages.sort_by(|a, b| a.name.cmp(&b.name));
+        packages.dedup();
+        Ok(packages)
+    }
+
+    /// Downloads packages (verified by apt) into a directory.
+    pub(crate) fn download_all(&self, packages: &[Package], into: &Path) -> Result<()> {
+        let start = Instant::now();
+        let bytes: u64 = packages.iter().map(|package| package.bytes).sum();
+        eprintln!("  download  {} packages ({:.1} MB)", packages.len(), bytes as f64 / 1e6);
+        let specs = packages.iter().map(|package| format!("{}={}", package.name, package.version));
+        let mut download = self.apt("apt-get");
+        download.arg("download").args(specs).current_dir(into);
+        process::capture(&mut download, DOWNLOAD_LIMIT)?.ok("downloading packages")?;
+        eprintln!("            in {:.1} s", start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
     /// Downloads `package` in `version` (verified by apt) and gives the path of the `.deb`.
     pub(crate) fn download(&self, package: &Package) -> Result<PathBuf> {
         let start = Instant::now();

@@ -30,6 +30,15 @@ pub(crate) struct Kernel {
     pub(crate) vmlinux: PathBuf,
 }
 
+impl Kernel {
+    /// The name of the package that it came in.
+    pub(crate) fn package(&self) -> Result<String> {
+        let path = self.vmlinux.with_file_name("package");
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(text.split(' ').next().unwrap_or_default().to_owned())
+    }
+}
+
 /// Gives the kernel that `wanted` names: from the cache, or from the mirror.
 pub(crate) fn get(wanted: &Wanted) -> Result<Kernel> {
     let _lock = cache::lock("kernels")?;

@@ -57,6 +57,8 @@ pub(crate) struct Request {
     pub(crate) cpus: u32,
     /// Swap space, in MiB; 0 for none.
     pub(crate) swap_mib: u32,
+    /// One more disk (an image here), found in the guest by its serial number `peers`. What is written to it is lost.
+    pub(crate) disk: Option<PathBuf>,
     /// Two NUMA nodes, each with half of the memory and of the processors.
     pub(crate) numa: bool,
     /// How the memory controller is mounted.
@@ -83,6 +85,7 @@ impl Request {
             memory_mib: 1024,
             cpus: 2,
             swap_mib: 0,
+            disk: None,
             numa: false,
             cgroup: Cgroup::V2,
             agent: true,

@@ -44,7 +44,7 @@ impl Machine<'_> {
     /// The command, with standard output and error piped: they are the guest's second and third serial port.
     pub(super) fn command(&self, request: &Request) -> Command {
         let Self { accel, kernel, initramfs, console, results, swap } = self;
-        let Request { memory_mib, cpus, numa, append, .. } = request;
+        let Request { memory_mib, cpus, numa, append, disk, .. } = request;
         let mut command = base(*accel);
         // A socket of its own for each processor: one that spans two nodes makes the kernel warn (`topology_sane`).
         command
@@ -53,7 +53,7 @@ impl Machine<'_> {
             .arg(kernel)
             .arg("-initrd")
             .arg(initramfs)
-            .args(["-append", &format!("{KERNEL_ARGUMENTS} {append}")])
+            .args(["-append", &arguments(append)])
             .args([
                 "-chardev",
                 &format!("file,id=console,path={}", escaped(console)),
@@ -62,9 +62,12 @@ impl Machine<'_> {
             ])
             .args(["-chardev", "file,id=stdout,path=/dev/fd/1", "-serial", "chardev:stdout"])
             .args(["-chardev", "file,id=stderr,path=/dev/fd/2", "-serial", "chardev:stderr"]);
-        nvme(&mut command, results, job::RESULTS_SERIAL);
+        nvme(&mut command, results, job::RESULTS_SERIAL, "off");
         if let Some(swap) = swap {
-            nvme(&mut command, swap, job::SWAP_SERIAL);
+            nvme(&mut command, swap, job::SWAP_SERIAL, "off");
+        }
+        if let Some(disk) = disk {
+            nvme(&mut command, disk, job::DISK_SERIAL, "on");
         }
         if *numa {
             for (node, memory, cpus) in nodes(*memory_mib, *cpus) {
@@ -78,9 +81,15 @@ impl Machine<'_> {
     }
 }
 
-/// The console, no noise on it, a panic is the machine's end, room for long kernel logs, and no self-tests of ciphers
-/// (0.4 s under emulation).
-const KERNEL_ARGUMENTS: &str = "console=ttyS0 quiet panic=-1 log_buf_len=4M cryptomgr.notests";
+/// The console, no noise on it, a panic is the machine's end, and no self-tests of ciphers (0.4 s under emulation).
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 quiet panic=-1 cryptomgr.notests";
+/// Room for long kernel logs, unless another size is asked for: the kernel takes the largest of those that it is told.
+const LOG: &str = "log_buf_len=";
+
+fn arguments(append: &str) -> String {
+    let log = if append.contains(LOG) { String::new() } else { format!("{LOG}4M ") };
+    format!("{KERNEL_ARGUMENTS} {log}{append}")
+}
 
 /// What every machine has, or rather has not.
 pub(super) fn base(accel: Accel) -> Command {
@@ -98,9 +107,10 @@ pub(super) fn base(accel: Accel) -> Command {
     command
 }
 
-fn nvme(command: &mut Command, file: &Path, serial: &str) {
+fn nvme(command: &mut Command, file: &Path, serial: &str, snapshot: &str) {
+    let options = format!("if=none,id={serial},format=raw,cache=unsafe,snapshot={snapshot},file=");
     command
-        .args(["-drive", &format!("if=none,id={serial},format=raw,cache=unsafe,file={}", escaped(file))])
+        .args(["-drive", &format!("{options}{}", escaped(file))])
         .args(["-device", &format!("nvme,drive={serial},serial={serial}")]);
 }
 

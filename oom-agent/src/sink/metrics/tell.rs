@@ -23,6 +23,7 @@ impl Metrics {
         self.unresolved(&mut text);
         self.stored(&mut text);
         self.http(&mut text);
+        self.otlp(&mut text);
         self.kube(&mut text);
         self.own(&mut text);
         let bytes = text.into_bytes();

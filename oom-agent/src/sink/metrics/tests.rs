@@ -95,6 +95,16 @@ fn all() -> Metrics {
         kernel: KernelKills { kills: Some(99), unexplained: Some(-1), open: 2, cgroups_that_differ: 1 },
         stored: Stored { on_disk: true, bytes: Some(81_920), held: 2, lost: 3, expired: 4, set_aside: 1 },
         http: Http { slow_readers: 5, refused_logins: 6, subscribers: 7, refused_subscribers: 8 },
+        otlp: Some(Otlp {
+            sent: 9,
+            rejected: 10,
+            damaged: 11,
+            expired: 12,
+            full: 13,
+            failures: [14, 15, 16, 17, 18],
+            waiting: 19,
+            oldest_seconds: 20.5,
+        }),
     });
     metrics.scrape(scrape());
     metrics

@@ -1,0 +1,72 @@
+//! `cargo xtask bench --peers`: the same kills for the agent and for the tools that people use, in a VM of each kernel.
+//!
+//! What is measured is in `tests/src/bench`. The tools come from Debian (bookworm), see [`userland`]; nothing is installed.
+
+mod table;
+mod userland;
+
+use crate::{
+    kernel::{self, Wanted},
+    process,
+    vm::{self, End, Request, guest},
+};
+use anyhow::{Context as _, Result, ensure};
+use std::{fs, process::ExitCode, time::Duration};
+use table::{Measured, Sized};
+
+/// bcc compiles for half a minute at each of its four starts, where it starts.
+const LIMIT: Duration = Duration::from_mins(25);
+/// For 5,000 processes beside bcc and bpftrace.
+const MEMORY_MIB: u32 = 3072;
+
+/// Measures, prints and writes `peers.md` and `peers.json` to `target/bench`.
+pub(super) fn main(kernels: &[Wanted], tools: &[String], scenarios: &[String]) -> Result<ExitCode> {
+    let mut all = Vec::new();
+    for kernel in kernels {
+        let measured = measure(kernel, tools, scenarios)?;
+        print!("{}", table::of(&measured));
+        all.push(measured);
+    }
+    let directory = process::workspace().join("target/bench");
+    let text: String = all.iter().map(table::of).collect();
+    for (name, content) in [("peers.md", text), ("peers.json", serde_json::to_string_pretty(&all)?)] {
+        let path = directory.join(name);
+        fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(if all.iter().all(table::held) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn measure(kernel: &Wanted, tools: &[String], scenarios: &[String]) -> Result<Sized> {
+    let userland = userland::get(&kernel::get(kernel)?)?;
+    let results = process::workspace().join(format!("target/bench/peers-{kernel}"));
+    let _ = fs::remove_dir_all(&results);
+    let mut command: Vec<String> =
+        ["oom-guest", "bench", "peers", "--out", "/results/bench"].map(str::to_owned).into();
+    for (flag, words) in [("--tool", tools), ("--only", scenarios)] {
+        command.extend(words.iter().flat_map(|word| [flag.to_owned(), word.clone()]));
+    }
+    let outcome = vm::run(&Request {
+        memory_mib: MEMORY_MIB,
+        disk: Some(userland.image),
+        // As large as it is where nobody asks for more.
+        append: "log_buf_len=128K".into(),
+        timeout: LIMIT,
+        results: Some(results.clone()),
+        ..Request::new(kernel.clone(), command)
+    })?;
+    ensure!(
+        matches!(outcome.end, End::Exited(0)),
+        "the VM of Linux {kernel} ended with {:?}; its console:\n{}",
+        outcome.end,
+        vm::console_tail(&outcome.console, 30)
+    );
+    let path = results.join("bench/peers.json");
+    let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    let measured: Measured =
+        serde_json::from_slice(&bytes).with_context(|| format!("reading {}", path.display()))?;
+    let mut sizes = userland.sizes;
+    let agent = guest::build(guest::Program::Agent)?;
+    let bytes = fs::metadata(&agent).with_context(|| format!("looking at {}", agent.display()))?.len();
+    sizes.insert("oom-agent".into(), bytes);
+    Ok(Sized { measured, sizes })
+}
