@@ -293,7 +293,7 @@ fn files<'a>(config: &'a Config, access: &Access, kube: &Kube, otlp: Option<&Set
         state_dir: &config.args.state_dir,
         read: above.chain(access.directories()).chain(kube.reads()).collect(),
         connect: otlp.map(|otlp| otlp.endpoint.port).into_iter().chain(kube.ports()).collect(),
-        resolve: otlp.is_some(),
+        resolve: otlp.is_some() || kube.resolves(),
     }
 }
 
