@@ -158,18 +158,20 @@ impl Cluster {
         self.port
     }
 
-    /// What has to be readable for as long as it is asked: directories, since files are replaced rather than written; and
-    /// what says how a name is resolved.
+    /// What has to be readable for as long as it is asked: directories, since files are replaced rather than written.
     pub fn reads(&self) -> Vec<PathBuf> {
-        let Self { host, ca, certificate, token, .. } = self;
+        let Self { ca, certificate, token, .. } = self;
         let own = certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
         let files = [ca].into_iter().chain(own).chain(token).filter_map(|content| match content {
             Content::File(path) => path.parent().map(|above| Path::new(".").join(above)),
             Content::Bytes(_) => None,
         });
-        let named = host.parse::<IpAddr>().is_err();
-        let resolver = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf"];
-        files.chain(resolver.iter().filter(|_| named).map(PathBuf::from)).collect()
+        files.collect()
+    }
+
+    /// Whether its name has to be looked up.
+    pub fn resolves(&self) -> bool {
+        self.host.parse::<IpAddr>().is_err()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::identity::names::{
 };
 use crate::identity::path::ID_DIGITS;
 use crate::incident::identity::Qos;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -41,8 +41,11 @@ pub(super) struct Metadata {
     namespace: String,
     uid: String,
     pub(super) resource_version: String,
+    #[serde(deserialize_with = "or_nothing")]
     labels: HashMap<String, String>,
+    #[serde(deserialize_with = "or_nothing")]
     annotations: HashMap<String, String>,
+    #[serde(deserialize_with = "or_nothing")]
     owner_references: Vec<Owner>,
     creation_timestamp: Option<String>,
 }
@@ -66,8 +69,11 @@ pub(super) struct Pod {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
+    #[serde(deserialize_with = "or_nothing")]
     containers: Vec<Container>,
+    #[serde(deserialize_with = "or_nothing")]
     init_containers: Vec<Container>,
+    #[serde(deserialize_with = "or_nothing")]
     ephemeral_containers: Vec<Container>,
     priority: Option<i32>,
     priority_class_name: Option<String>,
@@ -78,13 +84,16 @@ struct Spec {
 #[serde(default)]
 struct Container {
     name: String,
+    #[serde(deserialize_with = "or_nothing")]
     resources: Resources,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Resources {
+    #[serde(deserialize_with = "or_nothing")]
     limits: Amounts,
+    #[serde(deserialize_with = "or_nothing")]
     requests: Amounts,
 }
 
@@ -98,8 +107,11 @@ struct Amounts {
 #[serde(rename_all = "camelCase", default)]
 struct Status {
     qos_class: Option<String>,
+    #[serde(deserialize_with = "or_nothing")]
     container_statuses: Vec<ContainerStatus>,
+    #[serde(deserialize_with = "or_nothing")]
     init_container_statuses: Vec<ContainerStatus>,
+    #[serde(deserialize_with = "or_nothing")]
     ephemeral_container_statuses: Vec<ContainerStatus>,
 }
 
@@ -113,6 +125,7 @@ struct ContainerStatus {
     image: String,
     /// What is in force, where limits can be changed while it runs.
     resources: Option<Resources>,
+    #[serde(deserialize_with = "or_nothing")]
     last_state: LastState,
 }
 
@@ -127,6 +140,11 @@ struct LastState {
 struct Terminated {
     #[serde(rename = "containerID")]
     container_id: String,
+}
+
+/// `null` is the same as nothing.
+fn or_nothing<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
 }
 
 impl Resources {

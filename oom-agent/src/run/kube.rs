@@ -62,6 +62,11 @@ impl Kube {
         self.0.as_ref().map(|(client, _)| client.cluster().reads()).unwrap_or_default()
     }
 
+    /// Whether names have to be looked up.
+    pub(super) fn resolves(&self) -> bool {
+        self.0.as_ref().is_some_and(|(client, _)| client.cluster().resolves())
+    }
+
     /// Where it connects to, for the sandbox.
     pub(super) fn ports(&self) -> Vec<u16> {
         self.0.iter().map(|(client, _)| client.cluster().port()).collect()

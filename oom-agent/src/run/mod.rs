@@ -289,13 +289,11 @@ fn files<'a>(config: &'a Config, access: &Access, kube: &Kube, otlp: Option<&Set
     let both = config.file().into_iter().chain(sent);
     let both = both.flat_map(|file| [file.canonicalize().ok(), Some(file.to_owned())]);
     let above = both.flatten().map(|file| Path::new(".").join(file.parent().unwrap_or(&file)));
-    let connect: Vec<u16> = otlp.map(|otlp| otlp.endpoint.port).into_iter().chain(kube.ports()).collect();
     Files {
         state_dir: &config.args.state_dir,
         read: above.chain(access.directories()).chain(kube.reads()).collect(),
-        // A collector's name, an API server's.
-        resolve: !connect.is_empty(),
-        connect,
+        connect: otlp.map(|otlp| otlp.endpoint.port).into_iter().chain(kube.ports()).collect(),
+        resolve: otlp.is_some() || kube.resolves(),
     }
 }
 

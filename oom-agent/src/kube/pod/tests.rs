@@ -93,6 +93,19 @@ fn a_static_pod_is_called_as_its_cgroup_is() {
 }
 
 #[test]
+fn null_is_nothing() {
+    let pod = json!({
+        "metadata": { "name": "p", "namespace": "n", "uid": UID, "labels": null, "annotations": null, "ownerReferences": null,
+            "creationTimestamp": null },
+        "spec": { "containers": [{ "name": "app", "resources": { "limits": null } }, { "name": "b", "resources": null }],
+            "initContainers": null, "priority": null, "resources": null },
+        "status": { "qosClass": null, "containerStatuses": null },
+    });
+    let Seen { name, containers, described, .. } = seen(&pod).unwrap();
+    assert_eq!((name.name.as_str(), containers.len(), described.containers.len()), ("p", 0, 2));
+}
+
+#[test]
 fn what_kubernetes_does_not_write_is_left_out() {
     for (path, value) in [
         ("/metadata/name", json!("\u{1b}[2J")),

@@ -138,7 +138,7 @@ fn what_cannot_be_read_is_a_failure_and_what_is_no_pod_is_counted() {
     assert!(matches!(watch.listed(br#"{"kind":"PodList","metadata":null}"#), Err(Failure::Unreadable(_))));
     assert_eq!(watch.item(b"{\"metadata\":7}"), None);
     assert_eq!(watch.line(&event("ADDED", r#"{"metadata":{"resourceVersion":"8"}}"#)), Ok(None));
-    let odd = r#"{"metadata":{"resourceVersion":"9","name":"p"},"spec":{"containers":null}}"#;
+    let odd = r#"{"metadata":{"resourceVersion":"9","name":"p"},"spec":{"containers":7}}"#;
     assert_eq!(watch.line(&event("MODIFIED", odd)), Ok(None), "the others are still watched");
     assert_eq!((watch.odd(), version(&mut watch).as_str()), (3, "9"));
 }
