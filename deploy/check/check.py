@@ -24,12 +24,18 @@ OVERLAYS = {
     "api-access": {"apiAccess": True},
     "restricted": {"hostPID": False, "runtimeSocketDir": "", "capabilities": ["BPF", "PERFMON"]},
     "pod-monitor": {"podMonitor": {"enabled": True}},
+    "otlp": {"otlp": {"endpoint": "http://otel-collector.observability:4317"}},
     "cri-o": {
         "runtimeSocketDir": "/run/crio",
         "seccompProfile": {"type": "Unconfined"},
         "seLinuxOptions": {"type": "spc_t"},
     },
 }
+# What the agent asks of the API server. It reads no single pod, no Event, and nothing of nodes.
+API_RULES = [
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+]
 # What the chart has to refuse.
 REFUSED = [
     {"apiAcess": True},
@@ -40,6 +46,10 @@ REFUSED = [
     {"image": {"repository": "x", "pullPolicy": "Sometimes"}},
     {"image": {"repository": "x", "pullPolicy": "Always", "digest": "latest"}},
     {"listen": "9758"},
+    {"otlp": {"endpoint": "otel-collector:4317"}},
+    {"otlp": {"endpoint": "http://otel-collector"}},
+    {"kubeLabels": ["a b"]},
+    {"kubeEvents": "no"},
 ]
 
 counts = {"ok": 0, "FAIL": 0, "skip": 0}
@@ -98,7 +108,8 @@ def permission_problems(overlay, objects):
     writable = [it["name"] for it in container["volumeMounts"] if not it.get("readOnly")]
     must(f"writable: {writable}", writable == ["state"])
     must("a token", pod["automountServiceAccountToken"] == (overlay == "api-access"))
-    must("rules", any(it["kind"] == "ClusterRole" for it in objects) == (overlay == "api-access"))
+    rules = [it["rules"] for it in objects if it["kind"] == "ClusterRole"]
+    must("rules", rules == ([API_RULES] if overlay == "api-access" else []))
     mounted = {it["name"] for it in container["volumeMounts"]}
     must("volumes", mounted == {it["name"] for it in pod["volumes"]})
     must("priority", pod["priorityClassName"] == "system-node-critical")
@@ -152,6 +163,39 @@ def chart(rendered):
             if overlay in rendered:
                 found = differences("", plain(rendered[overlay]), plain(objects))
                 expect(f"chart as {overlay}: the same as the overlay", found)
+        everything = {
+            "endpoint": "https://gateway.example:4318",
+            "resource": {"k8s.cluster.name": "prod"},
+            "headersSecret": "otlp",
+            "caConfigMap": "ca",
+        }
+        objects = helm.render({"apiAccess": True, "otlp": everything})
+        found = schema_problems(objects)
+        pod = next(it for it in objects if it["kind"] == "DaemonSet")["spec"]["template"]["spec"]
+        wanted = [
+            "--otlp-endpoint=https://gateway.example:4318",
+            "--otlp-resource=k8s.cluster.name=prod",
+            "--otlp-headers-file=/etc/oom-agent/otlp/headers",
+            "--otlp-ca-file=/etc/oom-agent/otlp-ca/ca.crt",
+        ]
+        args = [it for it in pod["containers"][0]["args"] if it.startswith("--otlp")]
+        found += [] if args == wanted else [f"{args}"]
+        mounted = {it["name"] for it in pod["containers"][0]["volumeMounts"]}
+        found += [] if mounted == {it["name"] for it in pod["volumes"]} else ["volumes"]
+        policy = next(it for it in objects if it["kind"] == "NetworkPolicy")
+        ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
+        found += [] if ports == [443, 6443, 4318, 53, 53] else [f"{ports}"]
+        expect("chart with a collector that wants a token", found)
+        helm_only = {"apiAccess": True, "kubeEvents": False, "kubeLabels": ["team"]}
+        objects = helm.render(helm_only)
+        found = schema_problems(objects)
+        role = next(it for it in objects if it["kind"] == "ClusterRole")
+        if role["rules"] != API_RULES[:1]:
+            found.append("it may write Events")
+        pod = next(it for it in objects if it["kind"] == "DaemonSet")["spec"]["template"]["spec"]
+        if pod["containers"][0]["args"][-2:] != ["--kube-label=team", "--no-kube-events"]:
+            found.append(f"{pod['containers'][0]['args']}")
+        expect("chart with labels and without Events", found)
         for values in REFUSED:
             try:
                 helm.render(values)

@@ -47,7 +47,7 @@ pub struct Filter {
     victim: Option<VictimFilter>,
     /// The limit that was hit.
     pub scope: Option<ScopeKind>,
-    /// The first diagnosis.
+    /// One of the diagnoses.
     pub diagnosis: Option<Code>,
     /// Words that are all somewhere in what a list shows of it.
     pub words: Words,
@@ -84,8 +84,10 @@ fn shown(incident: &Incident) -> String {
         text.push(words::who(&victim.comm, victim.pid));
         text.extend(victim.cgroup.as_deref().map(path::shown));
         text.extend(whose::place(&victim.identity));
+        let workload = victim.identity.pod.as_ref().and_then(|pod| pod.workload.as_ref());
+        text.extend(workload.map(whose::workload));
     }
-    text.extend(incident.diagnosis.iter().map(|diagnosis| diagnosis.title.clone()));
+    text.extend(incident.diagnosis.first().map(|diagnosis| diagnosis.title.clone()));
     text.join("\n")
 }
 
@@ -138,7 +140,7 @@ impl Filter {
         places.any(|(cgroup, identity)| self.is_there(cgroup, identity))
             && victim.as_ref().is_none_or(|wanted| incident.victims.iter().any(|it| wanted.matches(it)))
             && scope.is_none_or(|scope| incident.scope.kind == Some(scope))
-            && diagnosis.is_none_or(|code| incident.diagnosis.first().is_some_and(|first| first.code == code))
+            && diagnosis.is_none_or(|code| incident.diagnosis.iter().any(|it| it.code == code))
             && words.are_in(incident)
     }
 }
@@ -157,7 +159,7 @@ impl Filter {
 }
 
 fn is_called(pod: &Pod, glob: &WildMatch) -> bool {
-    let Pod { namespace, name, uid, qos: _ } = pod;
+    let Pod { namespace, name, uid, .. } = pod;
     let whole = namespace.as_ref().zip(name.as_ref()).map(|(namespace, name)| format!("{namespace}/{name}"));
     glob.matches(uid) || [name.as_deref(), whole.as_deref()].into_iter().flatten().any(|it| glob.matches(it))
 }
@@ -165,7 +167,10 @@ fn is_called(pod: &Pod, glob: &WildMatch) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::incident::{diagnosis::diagnose, model::Scope};
+    use crate::incident::{
+        diagnosis::{Diagnosis, diagnose},
+        model::Scope,
+    };
     use crate::sink::samples;
 
     fn at(cgroup: &str, victim: Option<&str>) -> Filter {
@@ -211,7 +216,10 @@ mod tests {
         assert!(scope(ScopeKind::Memcg).wants(&incident) && !scope(ScopeKind::Global).wants(&incident));
         let first = incident.diagnosis.first().map(|first| first.code).unwrap();
         let diagnosis = |code| Filter { diagnosis: Some(code), ..Filter::default() };
-        assert!(diagnosis(first).wants(&incident) && !diagnosis(Code::ForkBomb).wants(&incident));
+        let mut behind = incident.clone();
+        behind.diagnosis.insert(0, Diagnosis { code: Code::Burst, ..behind.diagnosis[0].clone() });
+        assert!(diagnosis(first).wants(&incident) && diagnosis(first).wants(&behind), "not only the first");
+        assert!(!diagnosis(Code::ForkBomb).wants(&incident));
         incident.diagnosis.clear();
         assert!(!diagnosis(first).wants(&incident));
     }

@@ -10,6 +10,7 @@ use crate::{
     },
     kernel::{btf, decode::Decoder, fields},
     logs,
+    otlp::{answer, backoff::Backoff},
     page::{self, About},
     report::{line::Record, parser::Parser},
     run::fuzz as run,
@@ -24,10 +25,14 @@ use oom_ebpf as wire;
 use prost::Message as _;
 use std::io::Cursor;
 
+/// One of them.
+pub type Target = fn(&[u8]);
+
 /// All of them, by their names.
-pub const TARGETS: [(&str, fn(&[u8])); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("btf", btf),
     ("cgroup_path", cgroup_path),
+    ("collector", collector),
     ("config", config),
     ("cri", cri),
     ("http", http),
@@ -38,7 +43,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 9] = [
 ];
 
 /// The kernel's type data.
-pub fn btf(bytes: &[u8]) {
+fn btf(bytes: &[u8]) {
     let paths = fields::paths();
     let wanted =
         fields::wanted(&paths, &["out_of_memory", "oom_badness"], &["mark_victim", "signal_generate"]);
@@ -48,7 +53,7 @@ pub fn btf(bytes: &[u8]) {
 }
 
 /// A cgroup's path, which may have any name between slashes.
-pub fn cgroup_path(bytes: &[u8]) {
+fn cgroup_path(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     drop(identity::path::parse(&text));
     let shown = path::shown(&text);
@@ -62,14 +67,32 @@ pub fn cgroup_path(bytes: &[u8]) {
 }
 
 /// The configuration and the file that exporters share.
-pub fn config(bytes: &[u8]) {
+fn config(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     run::config(text);
     web::config(text);
 }
 
+/// What a collector answers: a status, what it says to it, when to come again.
+pub fn collector(bytes: &[u8]) {
+    let Some((status, said)) = bytes.split_first_chunk() else { return };
+    let status = u16::from_be_bytes(*status);
+    let text = String::from_utf8_lossy(said);
+    let failures = [
+        answer::grpc(status.into(), &text, Some(said)),
+        answer::http(status, Some(&text), said, jiff::Timestamp::UNIX_EPOCH),
+    ];
+    for failure in failures {
+        is_plain(&failure.message);
+        Backoff::default().failed(failure.wait, false, u64::MAX);
+    }
+    if let answer::Answer::Taken { message, .. } = answer::taken(said) {
+        is_plain(&message);
+    }
+}
+
 /// What a container runtime answers.
-pub fn cri(bytes: &[u8]) {
+fn cri(bytes: &[u8]) {
     use identity::cri::messages::{ListContainersResponse, ListPodSandboxResponse};
     let middle = bytes.len() / 2;
     let (pods, containers) = bytes.split_at(middle);
@@ -82,19 +105,19 @@ pub fn cri(bytes: &[u8]) {
 }
 
 /// What a client sends.
-pub fn http(bytes: &[u8]) {
+fn http(bytes: &[u8]) {
     web::request(bytes);
 }
 
 /// An incident as JSON: whatever is in it can be shown.
-pub fn incident(bytes: &[u8]) {
+fn incident(bytes: &[u8]) {
     if let Ok(incident) = serde_json::from_slice::<Incident>(bytes) {
         show(incident);
     }
 }
 
 /// Records of `/dev/kmsg`, one a line.
-pub fn kmsg(bytes: &[u8]) {
+fn kmsg(bytes: &[u8]) {
     let (mut parser, mut events) = (Parser::new(), Vec::new());
     for line in bytes.split(|byte| *byte == b'\n') {
         if let Some(record) = Record::parse(line) {
@@ -105,7 +128,7 @@ pub fn kmsg(bytes: &[u8]) {
 }
 
 /// A log. Its first byte says in what pieces it comes.
-pub fn log(bytes: &[u8]) {
+fn log(bytes: &[u8]) {
     let [piece, text @ ..] = bytes else { return };
     let mut reader = logs::Reader::new(logs::Options::default());
     let mut found = Vec::new();
@@ -137,7 +160,7 @@ fn is_in(incident: &Incident, text: &[u8]) {
 
 /// Records of the BPF programs: a byte each for the kind, the time that passed and the call, and 63 that are repeated to the
 /// record's length.
-pub fn wire(bytes: &[u8]) {
+fn wire(bytes: &[u8]) {
     let decoder = Decoder { page_size: 4096 };
     let mut assembler = Assembler::new(Config::new(Level::Full));
     let mut incidents = Vec::new();

@@ -5,6 +5,7 @@
 //! - [`Before`]: what the kernel's log tells of the time before.
 
 mod past;
+mod stamp;
 
 pub use past::{Before, Read};
 
@@ -16,7 +17,6 @@ use crate::{
         escalation as reclaim,
         fact::Fact,
         growth::history::Standing,
-        id::incident_id,
         model::{Incident, Level},
         story::Story,
     },
@@ -25,6 +25,7 @@ use crate::{
         load::{self, HookStatus, Logger, Options},
         rings::{Dropped, Rings},
     },
+    kube::{Pods, stats::Watched},
     note::{note, warn},
     report::Event,
     source::{
@@ -35,6 +36,7 @@ use crate::{
     },
 };
 use anyhow::{Context as _, Result};
+use stamp::Stamp;
 use std::{future, path::Path, time::Duration};
 use tokio::{io::Interest, io::unix::AsyncFd};
 
@@ -76,18 +78,10 @@ pub struct Start {
     pub read: Option<Read>,
 }
 
-/// What the sources do not know of an incident.
-struct Stamp {
-    node: Option<String>,
-    boot_id: Option<String>,
-    kernel_release: Option<String>,
-    number: u64,
-}
-
 impl Live {
     /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `before`: what the
-    /// kernel's log holds from before is told too, first. `sample_every`: how often the use of memory is sampled. `cri`: the
-    /// container runtime, where it may be asked.
+    /// kernel's log holds from before is told too, first. `sample_every`: how often the use of memory is sampled. `asked`: the
+    /// container runtime, where it may be asked, and the pods of this node, where Kubernetes' API is watched.
     ///
     /// # Errors
     /// If neither BPF nor the kernel's log can be used.
@@ -96,7 +90,7 @@ impl Live {
         options: &Options,
         before: Option<Before<'_>>,
         sample_every: Option<Duration>,
-        cri: Option<Cri>,
+        asked: (Option<Cri>, Option<Pods>),
     ) -> Result<(Self, Start)> {
         let mut warnings = Vec::new();
         let mut stamp = Stamp {
@@ -107,7 +101,7 @@ impl Live {
             number: 0,
         };
         let mut story = Story::default();
-        let mut namer = Namer::start(Path::new("/"), cri, clock::boottime_ns(), &mut warnings);
+        let mut namer = Namer::start(Path::new("/"), asked, clock::boottime_ns(), &mut warnings);
         let wants_past = before.is_some();
         // Before anything is attached: what comes in the meantime is in the log. What is read here BPF never sees.
         let from = if wants_past { From::Start } else { From::Now };
@@ -275,6 +269,11 @@ impl Live {
         self.namer.unresolved()
     }
 
+    /// How the watch of this node's pods does, if there is one.
+    pub fn watched(&self) -> Option<Watched> {
+        self.namer.watched()
+    }
+
     /// The number of a record of the kernel's log: every incident that those before it tell of is told. Whoever reads on
     /// from there misses none.
     pub fn position(&mut self) -> Option<u64> {
@@ -411,22 +410,6 @@ impl Live {
         for zones in self.watch.zones(clock::boottime_ns) {
             self.assembler.push(clock::boottime_ns(), Fact::Zones(Box::new(zones)));
         }
-    }
-}
-
-impl Stamp {
-    fn on(&mut self, mut incident: Incident) -> Incident {
-        self.number += 1;
-        let began = incident.boottime_ns.unwrap_or_else(clock::boottime_ns);
-        if let Some((unix_ms, time)) = clock::wall(began) {
-            let boot_id = self.boot_id.as_deref().unwrap_or_default();
-            incident.id = incident_id(unix_ms, boot_id, began, self.number);
-            incident.time = Some(time);
-        }
-        incident.node.clone_from(&self.node);
-        incident.boot_id.clone_from(&self.boot_id);
-        incident.kernel_release.clone_from(&self.kernel_release);
-        incident
     }
 }
 

@@ -31,7 +31,7 @@ enum Command {
     /// Show OOM kills as they happen.
     Trace(TraceArgs),
     /// Run as a daemon: incidents stored, metrics over HTTP, until SIGTERM.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Show the OOM kills that kernel logs tell of: files or stdin, any machine's, without root.
     Explain(Box<ExplainArgs>),
     /// Show the OOM kills that `oom-agent run` stored on this machine.

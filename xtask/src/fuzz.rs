@@ -82,7 +82,9 @@ pub(crate) fn main(args: &FuzzArgs) -> Result<ExitCode> {
             found.push(format!("{target}: see {} and {}", log.display(), finds.display()));
         }
     }
-    found.iter().for_each(|line| println!("{line}"));
+    for line in &found {
+        println!("{line}");
+    }
     Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

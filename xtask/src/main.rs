@@ -3,6 +3,7 @@
 mod apt;
 mod bench;
 mod cache;
+mod collector;
 mod dashboards;
 mod debian;
 mod demo;

@@ -4,24 +4,25 @@
 //! write to that socket can do anything on the machine, so the agent does without it where it is not given one.
 //!
 //! # Layout
-//! - [`client`]: one gRPC call over HTTP/2.
 //! - [`messages`]: what of the CRI is used.
 
-pub mod client;
 pub mod messages;
 
 use super::names::files::{is_name, is_uid};
 use super::names::{ContainerName, Names, PodName};
 use super::path::ID_DIGITS;
+use crate::grpc::{Client, Frame};
 use anyhow::{Context as _, Result};
-use client::Client;
+use http::HeaderMap;
 use messages::{
     Container, ListContainersRequest, ListContainersResponse, ListPodSandboxRequest, ListPodSandboxResponse,
 };
+use prost::Message;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 /// Where runtimes listen: containerd, CRI-O, Docker by cri-dockerd, containerd of k3s.
@@ -31,6 +32,9 @@ const SOCKETS: [&str; 4] = [
     "run/cri-dockerd.sock",
     "run/k3s/containerd/containerd.sock",
 ];
+/// Who answers there.
+const SERVICE: &str = "runtime.v1.RuntimeService";
+const ORIGIN: &str = "http://localhost";
 /// A runtime is not asked more often than this.
 const REST_NS: u64 = 200_000_000;
 /// For both lists together.
@@ -110,10 +114,34 @@ impl Listing {
 }
 
 async fn list(socket: &Path) -> Result<Listing> {
-    let mut client = Client::connect(socket).await?;
-    let pods: ListPodSandboxResponse = client.call("ListPodSandbox", &ListPodSandboxRequest {}).await?;
-    let containers: ListContainersResponse = client.call("ListContainers", &ListContainersRequest {}).await?;
+    let mut client = connect(socket).await?;
+    let pods: ListPodSandboxResponse = ask(&mut client, "ListPodSandbox", &ListPodSandboxRequest {}).await?;
+    let containers: ListContainersResponse =
+        ask(&mut client, "ListContainers", &ListContainersRequest {}).await?;
     Ok(listing(pods, containers))
+}
+
+/// Connects to a runtime, within a tokio runtime.
+///
+/// # Errors
+/// If nobody listens there or does not speak HTTP/2.
+pub async fn connect(socket: &Path) -> Result<Client> {
+    let stream = UnixStream::connect(socket).await.context("cannot connect")?;
+    Client::over(stream, ORIGIN.to_owned()).await.context("no HTTP/2 there")
+}
+
+/// Calls a method of the runtime's service.
+///
+/// # Errors
+/// If the runtime refuses, breaks off, or answers something else.
+pub async fn ask<A: Message + Default>(
+    client: &mut Client,
+    method: &str,
+    question: &impl Message,
+) -> Result<A> {
+    let frame = Frame::of(question)?;
+    let answer = client.call(&format!("/{SERVICE}/{method}"), HeaderMap::new(), frame).await;
+    answer.with_context(|| format!("{method} failed"))
 }
 
 /// What is not as Kubernetes would call it is left out.

@@ -100,6 +100,15 @@ fn note(identity: &Identity, why: Unresolved) -> Option<String> {
             let id = identity.container.as_ref().and_then(|it| it.id.get(..12)).unwrap_or_default();
             format!("The name of container {id} is not known: it had no log, like a pod's pause container.")
         }
+        Unresolved::ApiUnavailable => {
+            "Workloads, labels and limits of pods are not known: Kubernetes' API server does not answer."
+                .to_owned()
+        }
+        Unresolved::ApiUnknownPod => {
+            format!(
+                "Kubernetes' API server has no pod with UID {uid} on this node (yet): its workload is not known."
+            )
+        }
         Unresolved::NotKubernetes => return None,
     })
 }

@@ -1,12 +1,13 @@
 //! Sources of names, and what is told of them.
 
-use super::cri::Cri;
+use super::cri::{Cri, Listing};
 use super::fill::{self, Known};
 use super::logs::Logs;
 use super::names::{Names, Unresolved};
 use super::path::parse;
 use crate::incident::identity::Identity;
 use crate::incident::model::Incident;
+use crate::kube::{Pods, Update, stats::Watched};
 use crate::note::note;
 use anyhow::Result;
 use std::collections::VecDeque;
@@ -32,6 +33,7 @@ pub struct Namer {
     names: Names,
     logs: Option<Logs>,
     cri: Option<Cri>,
+    pods: Option<Pods>,
     looked_ns: Option<u64>,
     /// Incidents in their order, and how long they may wait.
     held: VecDeque<(Incident, u64)>,
@@ -47,6 +49,8 @@ pub struct Labels {
     pub pod: String,
     /// The container in the pod.
     pub container: String,
+    /// What the pod belongs to: `Deployment/checkout`.
+    pub workload: String,
     /// More may be known later.
     pub incomplete: bool,
 }
@@ -54,12 +58,17 @@ pub struct Labels {
 impl Namer {
     /// Reads what is there, within a tokio runtime. `root`: what stands for `/`. What an operator should know is added to
     /// `warnings`.
-    pub fn start(root: &Path, cri: Option<Cri>, now_ns: u64, warnings: &mut Vec<String>) -> Self {
+    pub fn start(
+        root: &Path,
+        (cri, pods): (Option<Cri>, Option<Pods>),
+        now_ns: u64,
+        warnings: &mut Vec<String>,
+    ) -> Self {
         let logs =
             Logs::new(root).map_err(|error| warnings.push(format!("no names of pods: {error:#}"))).ok();
         let unresolved = [0; Unresolved::ALL.len()];
-        let mut namer =
-            Self { names: Names::default(), logs, cri, looked_ns: None, held: VecDeque::new(), unresolved };
+        let held = VecDeque::new();
+        let mut namer = Self { names: Names::default(), logs, cri, pods, looked_ns: None, held, unresolved };
         namer.look(now_ns);
         // Also where the logs say it all: what containers are made of only the runtime knows.
         namer.ask(now_ns);
@@ -71,17 +80,15 @@ impl Namer {
     /// # Errors
     /// If epoll fails.
     pub async fn changed(&mut self) -> Result<()> {
-        let Self { names, logs, cri, .. } = self;
-        let (listing, asked) = match (&logs, &mut *cri) {
-            (Some(logs), Some(cri)) => tokio::select! {
-                changed = logs.changed() => (None, changed),
-                listing = cri.answered() => (Some(listing), Ok(())),
-            },
-            (Some(logs), None) => (None, logs.changed().await),
-            (None, Some(cri)) => (Some(cri.answered().await), Ok(())),
-            (None, None) => future::pending().await,
+        let Self { names, logs, cri, pods, .. } = self;
+        let listing = tokio::select! {
+            changed = logs_changed(logs.as_ref()) => changed.map(|()| None)?,
+            listing = cri_answered(cri.as_mut()) => Some(listing),
+            update = pods_changed(pods.as_mut()) => {
+                update.learn(names);
+                None
+            }
         };
-        asked?;
         if let Some(listing) = listing {
             let news = cri.as_mut().is_some_and(|cri| cri.is_news(listing.is_err()));
             match listing {
@@ -101,9 +108,12 @@ impl Namer {
 
     /// Reads what came and went.
     fn read(&mut self) {
-        let Self { names, logs, .. } = self;
+        let Self { names, logs, pods, .. } = self;
         if let Some(logs) = logs {
             logs.read(names);
+        }
+        while let Some(update) = pods.as_mut().and_then(Pods::ready) {
+            update.learn(names);
         }
     }
 
@@ -160,23 +170,25 @@ impl Namer {
         std::mem::take(&mut self.held).into_iter().map(|(incident, _)| incident).collect()
     }
 
-    /// Whether more may be known of an incident in a moment: something of it has no name, and the runtime is asked.
+    /// Whether more may be known of an incident in a moment: something of it has no name, and the runtime is asked; or
+    /// Kubernetes' API is watched, and has not told of its pod yet.
     fn is_pending(&mut self, incident: &Incident, now_ns: u64) -> bool {
-        if self.cri.is_none() {
+        if self.cri.is_none() && self.pods.is_none() {
             return false;
         }
         self.read();
-        let mut missing = false;
+        let (mut nameless, mut missing) = (false, false);
         let victims = incident.victims.iter().filter_map(|victim| victim.cgroup.as_deref());
         let mut known = Known::default();
         for cgroup in incident.scope.cgroup.as_deref().into_iter().chain(victims) {
             known.whose(cgroup, &mut |identity| {
                 let why = self.names.name(identity);
-                missing |= why.is_some_and(|why| why != Unresolved::NotKubernetes);
+                nameless |= why.is_some_and(Unresolved::is_name);
+                missing |= why == Some(Unresolved::ApiUnknownPod);
                 why
             });
         }
-        missing && self.ask(now_ns)
+        missing || (nameless && self.ask(now_ns))
     }
 
     /// Says of everything in an incident whose it is, and counts what is not known.
@@ -204,11 +216,15 @@ impl Namer {
             self.look(now_ns);
             why = self.names.name(&mut identity);
         }
-        let incomplete = identity.pod.is_some() && why.is_some();
-        if incomplete {
+        if identity.pod.is_some() && why.is_some_and(Unresolved::is_name) {
             self.ask(now_ns);
         }
-        Labels { incomplete, ..Labels::of(&identity) }
+        Labels { incomplete: identity.pod.is_some() && why.is_some(), ..Labels::of(&identity) }
+    }
+
+    /// How the watch of pods does, if there is one.
+    pub fn watched(&self) -> Option<Watched> {
+        self.pods.as_ref().map(Pods::stats)
     }
 
     /// How often a name was not known.
@@ -219,8 +235,13 @@ impl Namer {
 
 impl Labels {
     /// Of what has no names.
-    pub const NONE: Self =
-        Self { namespace: String::new(), pod: String::new(), container: String::new(), incomplete: false };
+    pub const NONE: Self = Self {
+        namespace: String::new(),
+        pod: String::new(),
+        container: String::new(),
+        workload: String::new(),
+        incomplete: false,
+    };
 
     /// Of what is known in an incident.
     pub fn of(identity: &Identity) -> Self {
@@ -228,11 +249,34 @@ impl Labels {
         let (namespace, name) =
             pod.as_ref().map(|pod| (pod.namespace.clone(), pod.name.clone())).unwrap_or_default();
         let container = container.as_ref().filter(|_| pod.is_some()).and_then(|it| it.name.clone());
+        let workload = pod.as_ref().and_then(|pod| pod.workload.as_ref());
         Self {
+            workload: workload.map(|it| format!("{}/{}", it.kind, it.name)).unwrap_or_default(),
             namespace: namespace.unwrap_or_default(),
             pod: name.unwrap_or_default(),
             container: container.unwrap_or_default(),
             incomplete: false,
         }
+    }
+}
+
+async fn logs_changed(logs: Option<&Logs>) -> Result<()> {
+    match logs {
+        Some(logs) => logs.changed().await,
+        None => future::pending().await,
+    }
+}
+
+async fn cri_answered(cri: Option<&mut Cri>) -> Result<Listing> {
+    match cri {
+        Some(cri) => cri.answered().await,
+        None => future::pending().await,
+    }
+}
+
+async fn pods_changed(pods: Option<&mut Pods>) -> Update {
+    match pods {
+        Some(pods) => pods.next().await,
+        None => future::pending().await,
     }
 }

@@ -1,15 +1,19 @@
 //! Names of pods and containers by their ids: learnt while they are there, kept when they are gone. Pure and bounded.
 
+pub mod described;
 pub mod files;
 
 use super::path::ID_DIGITS;
 use crate::incident::identity::{Container, Identity, Pod, Runtime};
+use described::Described;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Containers that are remembered, and as many pods. The kubelet's own bound is 110 pods, or some hundreds; the rest is for
 /// those that are gone.
 pub const KEPT: usize = 4096;
+/// Pods of which is remembered what Kubernetes' API says.
+pub const DESCRIBED: usize = 1024;
 
 /// What a pod is called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,12 +46,22 @@ pub enum Unresolved {
     UnknownContainer,
     /// A container without a pod: nobody is asked what it is called.
     NotKubernetes,
+    /// Kubernetes' API is to be watched and does not answer.
+    ApiUnavailable,
+    /// Kubernetes' API is watched and does not have this pod.
+    ApiUnknownPod,
 }
 
 impl Unresolved {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::NoSource, Self::UnknownPod, Self::UnknownContainer, Self::NotKubernetes];
+    pub const ALL: [Self; 6] = [
+        Self::NoSource,
+        Self::UnknownPod,
+        Self::UnknownContainer,
+        Self::NotKubernetes,
+        Self::ApiUnavailable,
+        Self::ApiUnknownPod,
+    ];
 
     /// As a label's value.
     pub const fn name(self) -> &'static str {
@@ -56,7 +70,14 @@ impl Unresolved {
             Self::UnknownPod => "unknown_pod",
             Self::UnknownContainer => "unknown_container",
             Self::NotKubernetes => "not_kubernetes",
+            Self::ApiUnavailable => "api_unavailable",
+            Self::ApiUnknownPod => "api_unknown_pod",
         }
+    }
+
+    /// Whether a container runtime may know it.
+    pub const fn is_name(self) -> bool {
+        matches!(self, Self::NoSource | Self::UnknownPod | Self::UnknownContainer)
     }
 }
 
@@ -65,8 +86,11 @@ impl Unresolved {
 pub struct Names {
     pods: Table<Arc<PodName>>,
     containers: Table<ContainerName>,
+    described: Table<Arc<Described>>,
     /// Something that names pods can be read.
     pub has_source: bool,
+    /// Whether Kubernetes' API tells of all pods of this node now. `None`: it is not to.
+    pub watched: Option<bool>,
 }
 
 impl Default for Names {
@@ -78,7 +102,13 @@ impl Default for Names {
 impl Names {
     /// For so many pods and containers.
     pub fn with_room(kept: usize) -> Self {
-        Self { pods: Table::new(kept), containers: Table::new(kept), has_source: false }
+        Self {
+            pods: Table::new(kept),
+            containers: Table::new(kept),
+            described: Table::new(kept.min(DESCRIBED)),
+            has_source: false,
+            watched: None,
+        }
     }
 
     /// A pod is there.
@@ -95,9 +125,15 @@ impl Names {
         self.containers.put(id, container);
     }
 
+    /// What Kubernetes' API says of a pod.
+    pub fn describe(&mut self, uid: &str, described: Described) {
+        self.described.put(uid, Arc::new(described));
+    }
+
     /// A pod is gone. It is remembered, and makes room before those that are there.
     pub fn pod_gone(&mut self, uid: &str) {
         self.pods.gone(uid);
+        self.described.gone(uid);
     }
 
     /// A container is gone.
@@ -105,20 +141,38 @@ impl Names {
         self.containers.gone(id);
     }
 
-    /// Adds names to what a path says. Answers why there are none, if there should be.
+    /// Adds names, and what else is known, to what a path says. Answers why something is missing, if it should not be.
     pub fn name(&self, identity: &mut Identity) -> Option<Unresolved> {
+        let nameless = self.call(identity);
+        nameless.or(self.tell(identity))
+    }
+
+    /// Adds what Kubernetes' API says.
+    fn tell(&self, identity: &mut Identity) -> Option<Unresolved> {
+        let Identity { container, pod, unit: _ } = identity;
+        let pod = pod.as_mut()?;
+        let Some(described) = self.described.get(&pod.uid) else {
+            return match self.watched {
+                None => None,
+                Some(false) => Some(Unresolved::ApiUnavailable),
+                Some(true) => Some(Unresolved::ApiUnknownPod),
+            };
+        };
+        described.add_to(Arc::make_mut(pod), container.as_mut().map(Arc::make_mut));
+        None
+    }
+
+    /// Adds names.
+    fn call(&self, identity: &mut Identity) -> Option<Unresolved> {
         let Identity { container, pod, unit: _ } = identity;
         let found = container.as_ref().and_then(|container| self.find(&container.id));
         if let (Some(container), Some((id, known))) = (container.as_mut(), found) {
             let ContainerName { name, image, pod: _ } = known;
-            let Container { runtime, nested, .. } = &**container;
-            let (runtime, nested) = (*runtime, nested.clone());
             *container = Arc::new(Container {
-                runtime,
                 id: id.to_owned(),
                 name: name.clone(),
                 image: image.clone(),
-                nested,
+                ..Container::clone(container)
             });
         }
         let known = found.map(|(_, known)| known);
@@ -133,7 +187,7 @@ impl Names {
         };
         let PodName { namespace, name } = &**names;
         let (namespace, name) = (Some(namespace.clone()), Some(name.clone()));
-        *pod = Arc::new(Pod { namespace, name, uid: pod.uid.clone(), qos: pod.qos });
+        *pod = Arc::new(Pod { namespace, name, ..Pod::clone(pod) });
         (container.is_some() && known.is_none()).then_some(Unresolved::UnknownContainer)
     }
 

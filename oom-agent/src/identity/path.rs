@@ -59,7 +59,7 @@ fn identity(layers: Vec<Layer>, units: Units) -> Identity {
     let unit = units.unit(pod.is_some(), container.is_some());
     Identity {
         container: container
-            .map(|(runtime, id)| Arc::new(Container { runtime, id, name: None, image: None, nested })),
+            .map(|(runtime, id)| Arc::new(Container { runtime, id, nested, ..Container::default() })),
         pod: pod.map(Arc::new),
         unit: unit.map(Arc::new),
     }

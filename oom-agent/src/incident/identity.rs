@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Whose a cgroup is. What its path says is always here; names only where they are known on the machine.
@@ -32,6 +33,13 @@ pub struct Container {
     /// What it was made of, as the runtime calls it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The memory that it asked for (`resources.requests`), bytes. Of Kubernetes only, where its API is watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_request_bytes: Option<u64>,
+    /// The limit that it was given (`resources.limits`), bytes. Of Kubernetes only, where its API is watched. What the kernel
+    /// held it to is in the incident's `limits`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_limit_bytes: Option<u64>,
     /// Ids of containers that a runtime within it made, from the outside in.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub nested: Vec<String>,
@@ -80,9 +88,36 @@ pub struct Pod {
     pub name: Option<String>,
     /// Its UID. Of a static pod: the 32 hexadecimal digits that the kubelet made of its file.
     pub uid: String,
-    /// Its quality of service, as far as the path tells.
+    /// Its quality of service, as far as the path or Kubernetes' API tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qos: Option<Qos>,
+    /// What it belongs to. Only where Kubernetes' API is watched, as all below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<Workload>,
+    /// Those of its labels that were asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub labels: BTreeMap<String, String>,
+    /// Its priority: the kubelet evicts by it, the kernel does not know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// Name of that priority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority_class: Option<String>,
+    /// The memory that the pod as a whole asked for (`spec.resources.requests`), bytes; seldom there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_request_bytes: Option<u64>,
+    /// The limit that the pod as a whole was given (`spec.resources.limits`), bytes; seldom there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_limit_bytes: Option<u64>,
+}
+
+/// What makes a pod, and makes it again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Workload {
+    /// As Kubernetes calls it: Deployment, `StatefulSet`, `DaemonSet`, Job, `CronJob`, or a kind that somebody added.
+    pub kind: String,
+    /// Its name, in the pod's namespace.
+    pub name: String,
 }
 
 /// Quality of service of a pod.
@@ -104,6 +139,18 @@ impl Qos {
             Self::Guaranteed => "guaranteed",
             Self::Burstable => "burstable",
             Self::BestEffort => "besteffort",
+        }
+    }
+}
+
+impl Qos {
+    /// As Kubernetes' API writes it (`PodQOSClass`).
+    pub fn of_api(text: &str) -> Option<Self> {
+        match text {
+            "Guaranteed" => Some(Self::Guaranteed),
+            "Burstable" => Some(Self::Burstable),
+            "BestEffort" => Some(Self::BestEffort),
+            _ => None,
         }
     }
 }

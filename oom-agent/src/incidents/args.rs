@@ -2,11 +2,14 @@
 
 use crate::{
     explain::args::NarrowArgs,
+    filter::Selection,
+    incident::{diagnosis::Code, model::ScopeKind},
     print::{Format, show},
     sink::terminal::Show,
     store::STATE_DIR,
 };
 use clap::{Args, Subcommand};
+use serde::de::{DeserializeOwned, value::StrDeserializer};
 use std::{num::NonZeroUsize, path::PathBuf};
 
 /// Arguments of `incidents`.
@@ -15,6 +18,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 Examples:
   oom-agent incidents list                                the last 20
   oom-agent incidents list --since -24h --cgroup '*kubepods*'
+  oom-agent incidents list --scope global --diagnosis noisy_neighbour
   oom-agent incidents show latest                         one in full
   oom-agent incidents show 7Q2M4XKD                       by its id, or the end of it
   oom-agent incidents export > incidents.jsonl            all, for another machine or jq
@@ -56,6 +60,12 @@ pub struct ListArgs {
     /// Which incidents.
     #[command(flatten)]
     pub narrow: NarrowArgs,
+    /// Only incidents for this limit: global, memcg, cpuset, `memory_policy` or sysrq.
+    #[arg(long, value_name = "SCOPE", value_parser = named::<ScopeKind>)]
+    pub scope: Option<ScopeKind>,
+    /// Only incidents of which one diagnosis has this code, as the JSON has it: `steady_leak`, `noisy_neighbour`...
+    #[arg(long, value_name = "CODE", value_parser = named::<Code>)]
+    pub diagnosis: Option<Code>,
     /// No more than so many, the newest.
     #[arg(long, value_name = "N", default_value = "20", value_parser = limit)]
     pub limit: NonZeroUsize,
@@ -76,6 +86,26 @@ pub struct ShowArgs {
     /// Candidates to show: a number, all or none. Default: 10 as text, all as JSON.
     #[arg(long, value_name = "N|all|none", value_parser = show)]
     pub candidates: Option<Show>,
+}
+
+impl ListArgs {
+    /// Which incidents.
+    pub(super) fn selection(&self) -> Selection {
+        let mut selection = self.narrow.selection();
+        (selection.filter.scope, selection.filter.diagnosis) = (self.scope, self.diagnosis);
+        selection
+    }
+
+    /// Whether some are left out.
+    pub(super) fn narrows(&self) -> bool {
+        !self.narrow.narrowed_by().is_empty() || self.scope.is_some() || self.diagnosis.is_some()
+    }
+}
+
+/// One of the names of an enum, as the JSON has them.
+fn named<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    let text = StrDeserializer::<serde::de::value::Error>::new(text);
+    T::deserialize(text).map_err(|error| error.to_string())
 }
 
 /// Ids are written in capitals. `latest` is none: it has an `l`.
@@ -118,6 +148,16 @@ mod tests {
             matches!(parse("list --since -2h").unwrap().what, What::List(it) if !it.narrow.narrowed_by().is_empty())
         );
         assert_eq!(parse("export").unwrap().state_dir, PathBuf::from("/var/lib/oom-agent"));
+        let What::List(list) = parse("list --scope memory_policy --diagnosis steady_leak").unwrap().what
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (list.selection().filter.scope, list.selection().filter.diagnosis, list.narrows()),
+            (Some(ScopeKind::MemoryPolicy), Some(Code::SteadyLeak), true)
+        );
+        let wrong = parse("list --diagnosis leak").unwrap_err().to_string();
+        assert!(wrong.contains("expected one of") && wrong.contains("steady_leak"), "{wrong}");
         for wrong in
             ["", "show", "show abc", "show 7%7%7%", "list --limit 0", "list --since soon", "export x"]
         {

@@ -56,7 +56,7 @@ fn open(state_dir: &Path) -> Result<Database> {
 }
 
 fn list(store: &Database, args: &ListArgs) -> Result<()> {
-    let selection = args.narrow.selection();
+    let selection = args.selection();
     let page =
         store.list(None, Most::incidents(args.limit.get()), &mut |incident| selection.wants(incident))?;
     if page.unreadable > 0 {
@@ -74,7 +74,7 @@ fn list(store: &Database, args: &ListArgs) -> Result<()> {
         return Ok(());
     }
     let style = Style::detect(Show::None);
-    let _ = write(&text(&page, store.count()?, !args.narrow.narrowed_by().is_empty(), &style))?;
+    let _ = write(&text(&page, store.count()?, args.narrows(), &style))?;
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! Those whom the kernel looked at, as bars: what of their points is memory and what is `oom_score_adj`.
 
 use super::parts::{self, bar, known, share, unknown};
+use crate::incident::identity::Identity;
 use crate::incident::model::{Candidate, Incident, PointsSource};
-use crate::sink::terminal::{Show, candidates as terminal, words};
+use crate::sink::terminal::{Show, candidates as terminal, whose, words};
 use crate::sink::{path, units};
 use maud::{Markup, html};
 
@@ -16,6 +17,8 @@ pub(super) struct Sheet<'a> {
     pub(super) candidates: &'a [Candidate],
     /// The cgroup that others are shown relative to.
     pub(super) base: Option<&'a str>,
+    /// Whose it is.
+    pub(super) full: &'a Identity,
     /// What `oom_score_adj` is a share of.
     pub(super) total_pages: Option<u64>,
     /// Words behind a row.
@@ -37,6 +40,7 @@ pub(super) fn section(incident: &Incident) -> Markup {
     let sheet = Sheet {
         candidates: &incident.candidates,
         base: incident.scope.cgroup.as_deref(),
+        full: &incident.scope.identity,
         total_pages: incident.total_pages,
         marks: &marks,
         alarm: &killed,
@@ -91,6 +95,7 @@ fn row(sheet: &Sheet<'_>, candidate: &Candidate, most: u64) -> Markup {
     };
     let memory = words::counted(&candidate.memory).or_else(|| words::resident(&candidate.memory));
     let home = candidate.cgroup.as_deref().filter(|home| Some(*home) != sheet.base);
+    let named = home.and_then(|_| whose::cell(&candidate.identity, sheet.full));
     let home = home.map(|home| path::relative(&path::shown(home), sheet.base.map(path::shown).as_deref()));
     html! {
         li class=[class] {
@@ -104,7 +109,11 @@ fn row(sheet: &Sheet<'_>, candidate: &Candidate, most: u64) -> Markup {
             span.more {
                 span { "memory " (parts::cell(&terminal::held(candidate, memory))) }
                 span { "adj " (known(candidate.oom_score_adj.map(|adj| adj.to_string()))) }
-                @if let Some(home) = home { span { "in " (parts::short_path(&home, 60)) } }
+                @match (named, home) {
+                    (Some(named), Some(home)) => span { "in " (parts::named(&named, &home)) },
+                    (None, Some(home)) => span { "in " (parts::short_path(&home, 60)) },
+                    (_, None) => {}
+                }
             }
         }
     }

@@ -1,9 +1,10 @@
 //! Which level of the hierarchy was full, and who filled it.
 
 use super::parts::{bar, bytes, share, unknown};
+use crate::incident::identity::Identity;
 use crate::incident::model::{Incident, ScopeKind};
 use crate::incident::state::{CgroupState, State};
-use crate::sink::terminal::words::NO_LIMIT;
+use crate::sink::terminal::{whose, words::NO_LIMIT};
 use crate::sink::{path, units};
 use maud::{Markup, html};
 
@@ -49,7 +50,7 @@ fn row(level: &CgroupState, depth: usize, full: bool) -> Markup {
         li class=(depth) {
             div.level.full[full] {
                 span.name {
-                    @if root { "root" } @else { code.path title=(path::shown(&level.cgroup)) { (path::shorten(path::leaf(&path::shown(&level.cgroup)), 60)) } }
+                    @if root { "root" } @else { code.path title=(path::shown(&level.cgroup)) { (name(level)) } }
                     @if full { " " span.badge.mark-alarm { "full" } }
                     @if level.oom_group == Some(true) { " " span.badge { "memory.oom.group" } }
                 }
@@ -68,6 +69,12 @@ fn row(level: &CgroupState, depth: usize, full: bool) -> Markup {
     }
 }
 
+/// A container or a pod by its name, else the end of the path.
+fn name(level: &CgroupState) -> String {
+    let named = whose::cell(&level.identity, &Identity::default());
+    named.unwrap_or_else(|| path::shorten(path::leaf(&path::shown(&level.cgroup)), 60))
+}
+
 /// The largest below the full one.
 fn children(state: &State, full: Option<&CgroupState>) -> Markup {
     let total = full.and_then(|full| full.usage_bytes);
@@ -79,7 +86,7 @@ fn children(state: &State, full: Option<&CgroupState>) -> Markup {
             @for child in &state.children {
                 li {
                     div.level {
-                        span.name { code.path title=(path::shown(&child.cgroup)) { (path::shorten(path::leaf(&path::shown(&child.cgroup)), 60)) } }
+                        span.name { code.path title=(path::shown(&child.cgroup)) { (name(child)) } }
                         span.of {
                             (bytes(child.usage_bytes))
                             @if let Some(max) = child.max_bytes.filter(|max| *max < NO_LIMIT) { " of its own " (units::bytes(max)) }

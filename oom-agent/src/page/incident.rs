@@ -6,7 +6,7 @@ use super::{candidates, hierarchy, memory, ticket, timeline};
 use crate::incident::diagnosis::{Code, Diagnosis};
 use crate::incident::model::{Incident, ScopeKind};
 use crate::incident::verdict::Confidence;
-use crate::sink::terminal::{Sentences, diagnosis, headline, main_victim, resident, victims, words};
+use crate::sink::terminal::{Sentences, diagnosis, headline, main_victim, resident, victims, whose, words};
 use crate::sink::{escape, path, units};
 use maud::{Markup, html};
 
@@ -157,7 +157,11 @@ fn died(incident: &Incident) -> Markup {
                                 code { (words::who(&victim.comm, victim.pid)) }
                                 @if victim.tid != victim.pid { " " span.faint { "thread " (victim.tid) } }
                                 @if let Some(home) = victim.cgroup.as_deref().filter(|home| Some(*home) != incident.scope.cgroup.as_deref()) {
-                                    br; (parts::short_path(&path::relative(&path::shown(home), base.as_deref()), 48))
+                                    br;
+                                    @match whose::cell(&victim.identity, &incident.scope.identity) {
+                                        Some(name) => (parts::named(&name, &path::shown(home))),
+                                        None => (parts::short_path(&path::relative(&path::shown(home), base.as_deref()), 48)),
+                                    }
                                 }
                             }
                             td { (victims::role(victim.role)) }

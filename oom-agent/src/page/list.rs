@@ -48,7 +48,7 @@ fn search(list: &List<'_>) -> Markup {
         form.search role="search" method="get" action="/" {
             label for="q" { "Filter" }
             input #q type="search" name="q" value=(escape::escape(list.query)) autocomplete="off" spellcheck="false" maxlength="200"
-                placeholder="victim, cgroup, cause, id" aria-keyshortcuts="/";
+                placeholder="victim, pod, cgroup, cause, id" aria-keyshortcuts="/";
             button { "Filter" }
         }
     }

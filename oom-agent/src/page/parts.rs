@@ -1,7 +1,9 @@
 //! Pieces that all pages share. Whatever a process, a cgroup or a log calls itself is escaped twice: what would not be
 //! seen or would move what is beside it becomes visible (`sink::escape`), and HTML is the template's business.
 
+use crate::incident::identity::Identity;
 use crate::incident::model::{Incident, ScopeKind};
+use crate::sink::terminal::whose;
 use crate::sink::text::{Line, Tone};
 use crate::sink::{escape, path, units};
 use maud::{Markup, html};
@@ -61,6 +63,11 @@ pub(super) fn short_path(cgroup: &str, columns: usize) -> Markup {
     html! { code.path { (breakable(&path::shorten(&path::shown(cgroup), columns))) } }
 }
 
+/// A container or a pod by its name; its cgroup is what a pointer shows. Both are escaped already.
+pub(super) fn named(name: &str, cgroup: &str) -> Markup {
+    html! { code.path title=(cgroup) { (breakable(name)) } }
+}
+
 fn breakable(text: &str) -> Markup {
     html! { @for part in text.split_inclusive('/') { (part) wbr; } }
 }
@@ -70,7 +77,10 @@ pub(super) fn place(incident: &Incident, columns: usize) -> Markup {
     let scope = &incident.scope;
     html! {
         @match (scope.kind, scope.cgroup.as_deref()) {
-            (Some(ScopeKind::Memcg) | None, Some(cgroup)) => (short_path(cgroup, columns)),
+            (Some(ScopeKind::Memcg) | None, Some(cgroup)) => @match whose::cell(&scope.identity, &Identity::default()) {
+                Some(name) => (named(&name, &path::shown(cgroup))),
+                None => (short_path(cgroup, columns)),
+            },
             (Some(ScopeKind::Memcg), None) => { "a memory cgroup " (unknown()) },
             (Some(ScopeKind::Global), _) => "the whole machine",
             (Some(ScopeKind::Cpuset), _) => "nodes of a cpuset",

@@ -49,6 +49,7 @@ fn shown(answer: &Answer) -> Markup {
     let sheet = Sheet {
         candidates: &ranking.candidates,
         base: ranking.scope.cgroup.as_deref(),
+        full: &ranking.scope.identity,
         total_pages: ranking.total_pages,
         marks: &marks,
         alarm: &killed,

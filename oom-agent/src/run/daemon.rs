@@ -4,6 +4,7 @@ use super::{
     calm::{Calm, Held},
     counted::Counted,
     next::Next,
+    outgoing::{Asks, Outgoing},
     recovery::Found,
     texts::Texts,
 };
@@ -11,12 +12,13 @@ use crate::{
     clock,
     incident::model::{Incident, Level},
     kernel::host::Host,
+    kube::events::Events,
     live::{Live, Start},
     note::{note, warn},
-    page,
+    otlp, page,
     sink::{
         Tally,
-        metrics::{About, Bounds, CONTENT_TYPE, Counts, Http, Metrics, Scrape, Stored},
+        metrics::{About, Bounds, CONTENT_TYPE, Counts, Http, Kube, Metrics, Scrape, Stored},
         summary, terminal, units,
     },
     source::{cgroupfs::Tree, own},
@@ -61,15 +63,18 @@ pub(super) struct Daemon {
     /// Records of the log that were overwritten before the start.
     overwritten: u64,
     counted: Counted,
+    events: Option<Events>,
     /// For who listens to events.
     news: watch::Sender<Option<String>>,
     pub(super) next: Next,
+    /// Where incidents are sent to a collector.
+    pub(super) outgoing: Option<Outgoing>,
     /// What it has given up, for `/readyz`.
     pub(super) confined: String,
 }
 
 impl Daemon {
-    pub(super) fn new(start: &Start, host: &Host, store: Store) -> Result<Self> {
+    pub(super) fn new(start: &Start, host: &Host, store: Store, events: Option<Events>) -> Result<Self> {
         let kind = |hook: &crate::kernel::load::HookStatus| hook.used.map(crate::kernel::probes::Kind::name);
         let about = About {
             level: start.level,
@@ -102,8 +107,10 @@ impl Daemon {
             position: None,
             overwritten: 0,
             counted: Counted::new(Path::new("/"), None),
+            events,
             news,
             next: Next::default(),
+            outgoing: None,
             confined: String::new(),
         })
     }
@@ -167,9 +174,15 @@ impl Daemon {
         if outcome == Outcome::Known {
             return false;
         }
+        if let Some(outgoing) = &self.outgoing {
+            outgoing.wake();
+        }
         self.counted.tell(incident);
         self.news.send_replace(Some(incident.id.clone()));
         self.metrics.incident(incident);
+        if let Some(events) = &self.events {
+            events.tell(incident);
+        }
         self.tally.count(incident);
         let said = self.calm.may_say(clock::boottime_ns(), incident.victims.len() as u64);
         if said {
@@ -200,6 +213,22 @@ impl Daemon {
         }
     }
 
+    /// Answers the one who sends incidents.
+    pub(super) fn answer_sender(&mut self, ask: otlp::Ask) {
+        if let Some(outgoing) = &mut self.outgoing {
+            outgoing.answer(ask, &mut self.store);
+            self.say_of_store();
+        }
+    }
+
+    /// Before the end.
+    pub(super) async fn send_rest(&mut self, asks: &mut Asks) {
+        if let Some(outgoing) = self.outgoing.take() {
+            outgoing.finish(asks, &mut self.store).await;
+            self.say_of_store();
+        }
+    }
+
     fn about(&self, live: &Live) -> page::About {
         let Status { problem, held, .. } = self.store.status();
         let mut troubles = Vec::new();
@@ -210,6 +239,7 @@ impl Daemon {
             let held = units::plural(*held, "incident is", "incidents are");
             format!("incidents cannot be stored: {problem}. {held} in memory only")
         }));
+        troubles.extend(self.outgoing.as_ref().and_then(|outgoing| outgoing.trouble(&self.store)));
         let sees = sees(self.level).to_owned();
         page::About { node: self.node.clone(), sees, troubles, stored: self.store.count().ok() }
     }
@@ -287,12 +317,17 @@ impl Daemon {
             overwritten_log_records: self.overwritten,
             kernel: self.counted.totals(),
             stored: self.stored(),
+            kube: Kube { watched: live.watched(), written: self.events.as_ref().map(Events::stats) },
             http: Http {
                 slow_readers: http.slow_readers,
                 refused_logins: http.refused_logins,
                 subscribers: http.subscribers,
                 refused_subscribers: http.refused_subscribers,
             },
+            otlp: self.outgoing.as_ref().map(|outgoing| {
+                let now_ms = clock::wall(clock::boottime_ns()).map_or(0, |(unix_ms, _)| unix_ms);
+                outgoing.counts(&self.store, now_ms)
+            }),
         });
     }
 
@@ -338,6 +373,9 @@ impl Daemon {
     pub(super) fn retry_store(&mut self) {
         self.store.retry();
         self.say_of_store();
+        if let Some(outgoing) = &self.outgoing {
+            outgoing.wake();
+        }
     }
 
     /// Waits until there is something to say about incidents that had no line of their own. For ever, if there was none.

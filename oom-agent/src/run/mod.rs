@@ -8,7 +8,9 @@
 //! - `daemon`: what is done with an incident and answered to a question.
 //! - `counted`: what the kernel counted, and what was told.
 //! - `recovery`: what happened while it did not run.
+//! - `kube`: Kubernetes' API server, where there is one.
 //! - `next`: who would be killed next.
+//! - `outgoing`: what is sent to a collector.
 //! - `notify`: what the service manager is told.
 //! - `reload`: what a reload changes.
 //! - `calm`: a storm is not a storm of log lines.
@@ -18,8 +20,10 @@ mod calm;
 mod config;
 mod counted;
 mod daemon;
+mod kube;
 mod next;
 mod notify;
+mod outgoing;
 mod recovery;
 mod reload;
 mod texts;
@@ -28,6 +32,7 @@ use crate::{
     kernel::host::Host,
     live::{Before, Live},
     note::{self, LogFormat, LogLevel, log_to_stderr, note, warn},
+    otlp::{Environment, OtlpArgs, Settings, Target},
     print, resident,
     sandbox::{Files, confine},
     startup::{NotPermitted, UseArgs, announce, duration},
@@ -38,7 +43,9 @@ use anyhow::{Context as _, Result};
 use clap::{ArgAction, ArgMatches, Args};
 use config::Config;
 use daemon::Daemon;
+use kube::Kube;
 use notify::Manager;
+use outgoing::{Asks, Outgoing};
 use recovery::Recovery;
 use reload::Reload;
 use std::{
@@ -89,6 +96,17 @@ pub struct RunArgs {
     /// The store is kept below so many MiB; the oldest incidents are dropped.
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1_048_576), default_value_t = 64)]
     pub keep_mib: u64,
+    /// Kubernetes' API server, for workloads, labels and limits of pods and for Events on them: a kubeconfig, or off. Without
+    /// it: in a pod that has a token of its service account, the cluster around it.
+    #[arg(long, value_name = "FILE|off")]
+    pub kube_api: Option<PathBuf>,
+    /// A label of pods that incidents have too; may be given several times.
+    #[arg(long, value_name = "NAME", value_parser = kube::label)]
+    pub kube_label: Vec<String>,
+    /// Write no Events on pods and nodes.
+    #[arg(long, action = ArgAction::Set, value_name = "true|false", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", hide_possible_values = true)]
+    pub no_kube_events: bool,
     /// How lines of the log on stderr are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
@@ -98,6 +116,9 @@ pub struct RunArgs {
     /// What is used.
     #[command(flatten)]
     pub uses: UseArgs,
+    /// Where incidents are sent.
+    #[command(flatten)]
+    pub otlp: OtlpArgs,
     /// Keep privileges, and access to all files and system calls, after the start.
     #[arg(long, help_heading = "Debugging", action = ArgAction::Set, value_name = "true|false", num_args = 0..=1,
         require_equals = true, default_missing_value = "true", default_value = "false", hide_possible_values = true)]
@@ -117,17 +138,18 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
     }
     let args = &config.args;
     note::set(args.log_format, args.log_level);
+    let otlp = Settings::new(&args.otlp, &Environment(&|name| std::env::var(name).ok()))?;
     let host = args.uses.host();
     args.uses.permitted(&host, "run")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let done = runtime.block_on(start(config, &host));
+    let done = runtime.block_on(start(config, otlp, &host));
     // Without waiting for whoever is still connected.
     runtime.shutdown_background();
     done
 }
 
-async fn start(config: Config, host: &Host) -> Result<()> {
+async fn start(config: Config, otlp: Option<Settings>, host: &Host) -> Result<()> {
     let began = Instant::now();
     let mut reload = Reload::new(config, host)?;
     let args = &reload.config.args;
@@ -140,11 +162,13 @@ async fn start(config: Config, host: &Host) -> Result<()> {
         terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
     };
     let manager = Manager::find()?;
+    let otlp = otlp.map(Target::open).transpose().context("incidents could not be sent")?;
     let access = Arc::new(Access::open(args.web_config.as_deref(), args.api_token_file.as_deref())?);
     // Then what a second agent fails at, before it has attached anything. Who connects now is answered after the start.
     let listener = web::listen(args.listen)?;
     let address = web::address(&listener)?;
-    let (mut store, mut messages) = Store::open(&args.state_dir, retention(args))
+    let queue = otlp.as_ref().map(|otlp| otlp.settings.queue);
+    let (mut store, mut messages) = Store::open_with(&args.state_dir, retention(args), queue)
         .with_context(|| format!("cannot use the store in {}", args.state_dir.display()))?;
     let mut recovery = Recovery::new(&mut store, host);
     let since = recovery.as_ref().and_then(Recovery::since);
@@ -155,18 +179,20 @@ async fn start(config: Config, host: &Host) -> Result<()> {
         }
     };
     let before = wanted.then_some(Before { since, tell: &mut tell });
-    let (mut live, start) =
-        Live::start(host, &args.uses.options(), before, args.uses.sample_every.0, args.uses.cri())
-            .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
+    let kube = Kube::open(args, host, &mut messages)?;
+    let names = (args.uses.cri(), kube.pods(args));
+    let (mut live, start) = Live::start(host, &args.uses.options(), before, args.uses.sample_every.0, names)
+        .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     let found = recovery.map(|recovery| recovery.finish(start.read));
-    let mut daemon = Daemon::new(&start, host, store)?;
+    let mut daemon = Daemon::new(&start, host, store, kube.events(args))?;
     resident::settle();
     resident::reserve();
     let unprotected = [resident::lock(), resident::exempt()];
     daemon.confined = if args.no_sandbox {
         "not confined (no-sandbox)".to_owned()
     } else {
-        let confined = confine(&files(&reload.config, &access), live.reads_whole_log(), || live.reads_maps());
+        let files = files(&reload.config, &access, &kube, otlp.as_ref().map(|otlp| &otlp.settings));
+        let confined = confine(&files, live.reads_whole_log(), || live.reads_maps());
         messages.extend(confined.lacks());
         format!("confined: {confined}")
     };
@@ -179,17 +205,25 @@ async fn start(config: Config, host: &Host) -> Result<()> {
         found.say();
     }
     daemon.begin(found, &mut live);
+    let mut asks = None;
+    if let Some(otlp) = otlp {
+        let (outgoing, questions) = Outgoing::start(otlp, host)?;
+        outgoing.announce();
+        (daemon.outgoing, asks) = (Some(outgoing), Some(questions));
+    }
     let scheme = if access.encrypts() { "https" } else { "http" };
     access.warnings(address).iter().for_each(|warning| warn(warning));
     note(&format!("listening on {scheme}://{address}: / for people, /metrics, /healthz, /readyz, /api/v1"));
     manager.ready(&daemon.status());
-    let done = watch(&mut live, &mut daemon, listener, access, &mut end, &mut reload, &manager).await;
+    let done =
+        watch(&mut live, &mut daemon, &mut asks, (listener, access), &mut end, &mut reload, &manager).await;
     manager.stopping();
     let pending = live.finish();
     for incident in &pending {
         // Where to go on is only known after the last of them.
         daemon.incident(incident, None);
     }
+    daemon.send_rest(&mut asks).await;
     daemon.farewell(began.elapsed(), &mut live);
     done
 }
@@ -198,8 +232,8 @@ async fn start(config: Config, host: &Host) -> Result<()> {
 async fn watch(
     live: &mut Live,
     daemon: &mut Daemon,
-    listener: TcpListener,
-    access: Arc<Access>,
+    asks: &mut Asks,
+    (listener, access): (TcpListener, Arc<Access>),
     end: &mut End,
     reload: &mut Reload<'_>,
     manager: &Manager,
@@ -223,6 +257,7 @@ async fn watch(
                 yield_now().await;
             }
             Some(ask) = questions.recv() => daemon.answer(ask, live, server.counts()),
+            ask = outgoing::next(asks) => daemon.answer_sender(ask),
             () = manager.pulse(alive) => {
                 manager.alive();
                 alive = Instant::now();
@@ -248,11 +283,18 @@ fn retention(args: &RunArgs) -> Retention {
 }
 
 /// What the daemon opens after its start.
-fn files<'a>(config: &'a Config, access: &Access) -> Files<'a> {
+fn files<'a>(config: &'a Config, access: &Access, kube: &Kube, otlp: Option<&Settings>) -> Files<'a> {
     // Files are replaced rather than written: whoever may read one may read its directory. Also where it is a link.
-    let both = config.file().into_iter().flat_map(|file| [file.canonicalize().ok(), Some(file.to_owned())]);
+    let sent = otlp.into_iter().flat_map(Settings::files).map(PathBuf::as_path);
+    let both = config.file().into_iter().chain(sent);
+    let both = both.flat_map(|file| [file.canonicalize().ok(), Some(file.to_owned())]);
     let above = both.flatten().map(|file| Path::new(".").join(file.parent().unwrap_or(&file)));
-    Files { state_dir: &config.args.state_dir, read: above.chain(access.directories()).collect() }
+    Files {
+        state_dir: &config.args.state_dir,
+        read: above.chain(access.directories()).chain(kube.reads()).collect(),
+        connect: otlp.map(|otlp| otlp.endpoint.port).into_iter().chain(kube.ports()).collect(),
+        resolve: otlp.is_some() || kube.resolves(),
+    }
 }
 
 fn age(text: &str) -> Result<Duration, String> {

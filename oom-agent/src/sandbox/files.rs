@@ -1,8 +1,8 @@
 //! Files and ports by Landlock: what was not named beforehand cannot be opened, whatever the agent is made to do.
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, RestrictionStatus, Ruleset,
-    RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, make_bitflags,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, NetPort, PathBeneath, PathFd, RestrictionStatus,
+    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, make_bitflags,
 };
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,18 @@ const READ: [&str; 8] = [
 /// What the agent lists, without reading what is in it: there the kubelet writes what pods and containers are called.
 const LIST: [&str; 1] = ["/var/log"];
 
+/// What the resolver reads of the system (`getaddrinfo`). Where one of them is a link, what it leads to may be replaced.
+const RESOLVER: [&str; 6] = [
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/run/systemd/resolve",
+];
+/// Where name servers are asked by TCP, for long answers.
+const DNS: u16 = 53;
+
 /// What may be opened from here on.
 #[derive(Clone, Debug)]
 pub struct Files<'a> {
@@ -32,6 +44,10 @@ pub struct Files<'a> {
     pub state_dir: &'a Path,
     /// Read again when the configuration is.
     pub read: Vec<PathBuf>,
+    /// TCP ports that it connects to.
+    pub connect: Vec<u16>,
+    /// Names have to be looked up.
+    pub resolve: bool,
 }
 
 /// Which version of Landlock this kernel has.
@@ -63,7 +79,7 @@ pub(super) fn restrict(files: &Files<'_>) -> Result<u8, String> {
 }
 
 fn rules(files: &Files<'_>) -> Result<RestrictionStatus, RulesetError> {
-    let Files { state_dir, read } = files;
+    let Files { state_dir, read, connect, resolve } = files;
     let reading = make_bitflags!(AccessFs::{ReadFile | ReadDir});
     let mut writing = reading | make_bitflags!(AccessFs::{WriteFile | Truncate | MakeReg | RemoveFile});
     let mut state = *state_dir;
@@ -73,18 +89,23 @@ fn rules(files: &Files<'_>) -> Result<RestrictionStatus, RulesetError> {
     }
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))?
-        // It listens already, and connects to nobody.
+        // It listens already, and connects to nobody else.
         .handle_access(AccessNet::from_all(KNOWN))?
         .scope(Scope::from_all(KNOWN))?
         .create()?;
     let zones = std::env::var_os("TZDIR").map(PathBuf::from);
-    let reads = READ.iter().map(Path::new).chain(read.iter().chain(&zones).map(PathBuf::as_path));
+    let resolver = RESOLVER.iter().filter(|_| *resolve);
+    let reads =
+        READ.iter().chain(resolver).map(Path::new).chain(read.iter().chain(&zones).map(PathBuf::as_path));
     let lists = LIST.iter().map(|path| (Path::new(path), AccessFs::ReadDir.into()));
     for (path, access) in reads.map(|path| (path, reading)).chain(lists).chain([(state, writing)]) {
         // What is not there needs no rule.
         if let Ok(open) = PathFd::new(path) {
             rules = rules.add_rule(PathBeneath::new(open, fitting(path, access)))?;
         }
+    }
+    for port in connect.iter().chain(Some(&DNS).filter(|_| *resolve)) {
+        rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
     rules.restrict_self()
 }

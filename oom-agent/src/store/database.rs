@@ -1,11 +1,11 @@
 //! One SQLite database of incidents: on disk or in memory.
 
 use super::error::Error;
+use super::queue::{self, Dropped};
 use super::record::Record;
 use super::resume::{self, Resume};
 use crate::incident::id::first_id;
 use crate::incident::model::Incident;
-use crate::incident::same::{is_same, processes, window_ns};
 use rusqlite::{
     Connection, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior, params,
 };
@@ -55,8 +55,6 @@ const CHECKPOINT_PAGES: i64 = 256;
 /// What is expired by age goes in such steps, one a transaction. A wall clock that is wrong for a moment does not empty
 /// the store.
 const EXPIRED_AT_ONCE: i64 = 64;
-/// Process ids of an incident that it is looked for by. The members of a group are many and die together.
-const LOOKED_FOR: usize = 16;
 
 /// How long and how much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +78,8 @@ pub(super) struct Put {
     pub(super) new: Vec<bool>,
     /// Incidents that had to go.
     pub(super) expired: u64,
+    /// What will not be sent.
+    pub(super) dropped: Dropped,
 }
 
 /// Incidents in a list.
@@ -159,6 +159,7 @@ impl Database {
             check_content(&db)?;
         }
         resume::prepare(&db)?;
+        queue::prepare(&db)?;
         db.pragma_update(None, "foreign_keys", true)?;
         Ok(Self { db })
     }
@@ -168,6 +169,7 @@ impl Database {
         let mut db = Connection::open_in_memory()?;
         begin(&mut db)?;
         resume::prepare(&db)?;
+        queue::prepare(&db)?;
         db.pragma_update(None, "foreign_keys", true)?;
         Ok(Self { db })
     }
@@ -206,21 +208,27 @@ impl Database {
         }
     }
 
-    /// Stores what is new, drops what is too old or too much, and notes where to go on, in one transaction.
+    /// Stores what is new, drops what is too old or too much, and notes where to go on, in one transaction. `queue`: what is
+    /// new is to be sent, and so many may wait.
     pub(super) fn put(
         &mut self,
         records: &[Record],
         retention: &Retention,
         now_ms: u64,
         resume: Option<&Resume>,
+        queue: Option<u64>,
     ) -> Result<Put, Error> {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before: i64 = tx.query_row("SELECT ifnull(max(seq), 0) FROM incidents", [], |row| row.get(0))?;
         let mut put = Put::default();
         for record in records {
-            put.new.push(insert(&tx, record)?);
+            put.new.push(insert(&tx, record, queue.is_some())?);
         }
+        let waits = if queue.is_some() { queue::length(&tx)? } else { 0 };
         put.expired = expire(&tx, retention, now_ms, before)?;
+        if let Some(most) = queue {
+            put.dropped = queue::trim(&tx, waits, most)?;
+        }
         if let Some(resume) = resume {
             resume::write(&tx, resume)?;
         }
@@ -229,8 +237,13 @@ impl Database {
     }
 
     /// Drops what is too old or too much, and gives free space at the end of the file back.
-    pub(super) fn shrink(&mut self, retention: &Retention, now_ms: u64) -> Result<u64, Error> {
-        let expired = self.put(&[], retention, now_ms, None)?.expired;
+    pub(super) fn shrink(
+        &mut self,
+        retention: &Retention,
+        now_ms: u64,
+        queue: Option<u64>,
+    ) -> Result<Put, Error> {
+        let put = self.put(&[], retention, now_ms, None, queue)?;
         let limit = retention.max_bytes.saturating_sub(CHECKPOINT_PAGES as u64 * 4096);
         if pragma(&self.db, "page_count")?.saturating_mul(pragma(&self.db, "page_size")?) > limit {
             // Each step frees one page.
@@ -238,7 +251,7 @@ impl Database {
             let mut pages = vacuum.query([])?;
             while pages.next()?.is_some() {}
         }
-        Ok(expired)
+        Ok(put)
     }
 
     /// What lists show of the incidents before the id `before` that are wanted, newest first.
@@ -334,44 +347,9 @@ impl Database {
     pub(super) fn used(&self) -> Result<u64, Error> {
         used(&self.db)
     }
-
-    /// Whether there is an incident of the same kill, see [`is_same`].
-    pub(super) fn is_known(&self, incident: &Incident, suspended_ns: u64) -> Result<bool, Error> {
-        let (Some(boot_id), Some(at)) = (incident.boot_id.as_deref(), incident.boottime_ns) else {
-            return Ok(false);
-        };
-        let same = |row: &Row<'_>| -> rusqlite::Result<bool> {
-            let known: Result<Incident, _> = serde_json::from_str(&text(row, 0)?);
-            Ok(known.is_ok_and(|known| is_same(&known, incident, suspended_ns)))
-        };
-        let mut by_process = self.db.prepare(
-            "SELECT brief FROM processes JOIN incidents USING (seq) WHERE processes.pid = ?1 AND boot_id = ?2",
-        )?;
-        let ids = processes(incident);
-        for id in ids.iter().take(LOOKED_FOR) {
-            for found in by_process.query_map(params![id, boot_id], same)? {
-                if found? {
-                    return Ok(true);
-                }
-            }
-        }
-        let mut without = self.db.prepare(
-            "SELECT brief FROM incidents WHERE boot_id = ?1 AND boottime_ns BETWEEN ?2 AND ?3 \
-             AND (?4 OR pid IS NULL)",
-        )?;
-        // Somewhat more than `is_same` allows.
-        let around = window_ns(incident, suspended_ns).saturating_add(60_000_000_000);
-        let (from, to) = (at.saturating_sub(around) as i64, at.saturating_add(around) as i64);
-        for found in without.query_map(params![boot_id, from, to, ids.is_empty()], same)? {
-            if found? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
 }
 
-fn insert(tx: &Transaction<'_>, record: &Record) -> rusqlite::Result<bool> {
+fn insert(tx: &Transaction<'_>, record: &Record, queued: bool) -> rusqlite::Result<bool> {
     let Record {
         id,
         unix_ms,
@@ -386,6 +364,7 @@ fn insert(tx: &Transaction<'_>, record: &Record) -> rusqlite::Result<bool> {
         brief,
         json,
         processes,
+        unsent,
     } = record;
     let values =
         params![id, unix_ms, boot_id, boottime_ns, scope, cgroup, comm, pid, diagnosis, level, brief, json];
@@ -394,6 +373,9 @@ fn insert(tx: &Transaction<'_>, record: &Record) -> rusqlite::Result<bool> {
     }
     let seq = tx.last_insert_rowid();
     resume::add_unseen(tx, seq)?;
+    if queued && *unsent {
+        queue::add(tx, seq)?;
+    }
     let mut statement = tx.prepare("INSERT OR IGNORE INTO processes (pid, seq) VALUES (?1, ?2)")?;
     for process in processes {
         statement.execute(params![process, seq])?;

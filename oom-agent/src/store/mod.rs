@@ -3,13 +3,15 @@
 //!
 //! # Layout
 //! - [`Store`]: what `run` writes to. [`Database`]: one SQLite file, also for the commands that only read.
-//! - `resume`: where to go on after a restart. `record`: an incident as a row, pure. `file`: the files around SQLite.
-//! - `follow`: what is stored next. `error`: why not.
+//! - `resume`: where to go on after a restart. `queue`: what is still to be sent elsewhere. `record`: an incident as a row, pure. `file`: the files around SQLite.
+//! - `follow`: what is stored next. `known`: whether it is there. `error`: why not.
 
 mod database;
 mod error;
 mod file;
 mod follow;
+mod known;
+mod queue;
 mod record;
 mod resume;
 
@@ -19,8 +21,11 @@ mod tests;
 use crate::clock;
 use crate::incident::model::Incident;
 use crate::sink::units;
+use database::Put;
 pub use database::{Database, Lookup, Most, Page, Retention};
 pub use error::Error;
+use queue::Queue;
+pub use queue::Waits;
 use record::Record;
 pub use resume::{Counted, Resume};
 use std::fs::File;
@@ -85,6 +90,8 @@ pub struct Store {
     waiting: i64,
     /// There may be incidents that were not seen until now.
     news: bool,
+    /// Where incidents are sent elsewhere.
+    queue: Option<Queue>,
     /// Held as long as the store, over all files.
     lock: Option<File>,
     /// When the disk is tried again, and how long after that.
@@ -107,6 +114,18 @@ impl Store {
     /// # Errors
     /// What somebody has to decide: it is of a later version, not the agent's, or another agent writes to it.
     pub fn open(state_dir: &Path, retention: Retention) -> Result<(Self, Vec<String>), Error> {
+        Self::open_with(state_dir, retention, None)
+    }
+
+    /// The same. `queue`: what is stored is also to be sent elsewhere, and so many incidents may wait.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(
+        state_dir: &Path,
+        retention: Retention,
+        queue: Option<u64>,
+    ) -> Result<(Self, Vec<String>), Error> {
         let mut store = Self {
             path: path(state_dir),
             retention,
@@ -117,6 +136,7 @@ impl Store {
             remembered: true,
             waiting: 0,
             news: true,
+            queue: queue.map(Queue::new),
             lock: None,
             again: None,
             status: Status::default(),
@@ -176,8 +196,8 @@ impl Store {
     pub fn retain(&mut self, retention: Retention) {
         self.retention = retention;
         let Some(disk) = &mut self.disk else { return };
-        match disk.database.shrink(&self.retention, now_ms()) {
-            Ok(expired) => self.status.expired += expired,
+        match disk.database.shrink(&self.retention, now_ms(), self.queue.as_ref().map(|queue| queue.most)) {
+            Ok(put) => self.dropped(&put),
             Err(error) => self.failed(&error),
         }
     }
@@ -217,20 +237,6 @@ impl Store {
     /// What an operator should know and was not told yet, in sentences.
     pub fn messages(&mut self) -> Vec<String> {
         std::mem::take(&mut self.messages)
-    }
-
-    /// Whether an incident, read from the kernel's log, is stored already, perhaps by another source and with another clock
-    /// (`incident::same`). `suspended_ns`: how long the machine was suspended since boot.
-    ///
-    /// # Errors
-    /// The disk cannot be read.
-    pub fn is_known(&self, incident: &Incident, suspended_ns: u64) -> Result<bool, Error> {
-        for database in self.databases() {
-            if database.is_known(incident, suspended_ns)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// What lists show of the incidents before the id `before` that are wanted, newest first, also of those in memory.
@@ -350,17 +356,26 @@ impl Store {
         self.lock = file::lock(&self.path, self.lock.take())?;
         let identity = file::identity(&self.path);
         let mut database = Database::open(&self.path)?;
-        self.status.expired += database.shrink(&self.retention, now_ms())?;
+        let put = database.shrink(&self.retention, now_ms(), self.queue.as_ref().map(|queue| queue.most))?;
+        self.dropped(&put);
         self.disk = Some(Disk { database, identity });
         Ok(())
+    }
+
+    fn dropped(&mut self, put: &Put) {
+        self.status.expired += put.expired;
+        if let Some(queue) = &mut self.queue {
+            queue.dropped(put.dropped);
+        }
     }
 
     /// `all`: nothing is held that is older, so it may be noted where to go on.
     fn write(&mut self, records: &[Record], all: bool) -> Result<Vec<bool>, Error> {
         let Some(disk) = &mut self.disk else { return Err(Error::Missing(self.path.clone())) };
         let resume = self.resume.as_ref().filter(|_| all && !self.remembered);
-        let put = disk.database.put(records, &self.retention, now_ms(), resume)?;
-        self.status.expired += put.expired;
+        let queue = self.queue.as_ref().map(|queue| queue.most);
+        let put = disk.database.put(records, &self.retention, now_ms(), resume, queue)?;
+        self.dropped(&put);
         self.remembered |= all;
         self.news |= put.new.contains(&true);
         Ok(put.new)
@@ -368,6 +383,7 @@ impl Store {
 
     /// Moves what was held in memory to the disk.
     fn bring_up_to_date(&mut self) -> Result<(), Error> {
+        self.note_sent()?;
         let Some(memory) = self.memory.take() else { return Ok(()) };
         let moved = self.move_all(&memory);
         if moved.is_err() {
@@ -384,7 +400,11 @@ impl Store {
             if let Some((id, json)) = next {
                 let incident: Option<Incident> = serde_json::from_str(&json).ok();
                 let new = incident.filter(|incident| !self.told_before(incident));
-                records.extend(new.as_ref().map(Record::of));
+                let mut new = new.as_ref().map(Record::of);
+                if let Some(new) = &mut new {
+                    new.unsent = memory.is_unsent(&id)?;
+                }
+                records.extend(new);
                 last = id;
             }
             if end || records.len() == MOVED_AT_ONCE {
@@ -412,7 +432,11 @@ impl Store {
             None => self.memory.insert(Database::in_memory()?),
         };
         let retention = Retention { max_age: Duration::MAX, max_bytes: MEMORY_BYTES };
-        let put = memory.put(records, &retention, 0, None)?;
+        let queue = self.queue.as_ref().map(|queue| queue.most);
+        let put = memory.put(records, &retention, 0, None, queue)?;
+        if let Some(queue) = &mut self.queue {
+            queue.dropped(put.dropped);
+        }
         let new = put.new.iter().filter(|new| **new).count() as u64;
         self.status.held = (self.status.held + new).saturating_sub(put.expired);
         self.status.lost += put.expired;

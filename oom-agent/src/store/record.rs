@@ -1,5 +1,6 @@
 //! An incident as it is stored. Pure.
 
+use crate::incident::diagnosis::Diagnosis;
 use crate::incident::id;
 use crate::incident::model::Incident;
 use crate::incident::same::processes;
@@ -29,6 +30,8 @@ pub(super) struct Record {
     pub(super) json: String,
     /// See [`processes`].
     pub(super) processes: Vec<u32>,
+    /// It is to be sent, where incidents are.
+    pub(super) unsent: bool,
 }
 
 impl Record {
@@ -46,9 +49,10 @@ impl Record {
             pid: victim.map(|victim| victim.pid),
             diagnosis: incident.diagnosis.first().and_then(|first| name(first.code)),
             level: name(incident.evidence.level),
-            brief: line(&brief(incident)),
-            json: limited(incident),
+            brief: json::compact(&brief(incident)),
+            json: json::limited(incident, MOST, "The store"),
             processes: processes(incident),
+            unsent: true,
         }
     }
 }
@@ -61,7 +65,11 @@ fn brief(incident: &Incident) -> Incident {
     evidence.notes.clear();
     evidence.sources.clear();
     let mut diagnosis = incident.diagnosis.clone();
-    diagnosis.truncate(1);
+    // Of the others the code, for who looks for it.
+    for Diagnosis { because, advice, docs, title, .. } in diagnosis.iter_mut().skip(1) {
+        because.clear();
+        [advice, docs, title].into_iter().for_each(String::clear);
+    }
     Incident {
         schema: *schema,
         id: id.clone(),
@@ -88,40 +96,6 @@ fn brief(incident: &Incident) -> Incident {
         evidence,
         ..Incident::default()
     }
-}
-
-/// The incident's JSON. Of more processes than there is room for, those with the most points.
-fn limited(incident: &Incident) -> String {
-    let whole = line(incident);
-    if whole.len() <= MOST {
-        return whole;
-    }
-    let mut cut = incident.clone();
-    let candidates = incident.candidates.len();
-    let log = incident.kernel_log.as_deref().unwrap_or_default();
-    // Both are lists of about equal rows, each gets half.
-    if log.len() > MOST / 4 {
-        let end = (0..=MOST / 4).rev().find(|at| log.is_char_boundary(*at)).unwrap_or(0);
-        cut.kernel_log = Some(log[..end].to_owned());
-        cut.evidence.notes.push("The store kept only the begin of the kernel's text.".to_owned());
-    }
-    let bytes = cut.candidates.iter().take(256).map(|it| line(it).len()).max().unwrap_or(1);
-    let kept = candidates.min(MOST / 2 / bytes);
-    if kept < candidates {
-        cut.candidates.truncate(kept);
-        let dropped = (candidates - kept) as u64;
-        cut.candidates_lost = Some(cut.candidates_lost.unwrap_or(0).saturating_add(dropped));
-        cut.evidence
-            .notes
-            .push(format!("The store kept {kept} of {candidates} candidates, those with the most points."));
-    }
-    line(&cut)
-}
-
-fn line(value: &impl Serialize) -> String {
-    let mut line = json::any_line(value);
-    line.truncate(line.trim_end().len());
-    line
 }
 
 /// An enum's name in JSON.

@@ -56,7 +56,7 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     let mut tell = |incident| past.push(incident);
     let before = args.since_boot.then_some(Before { since: None, tell: &mut tell });
     let (mut live, mut start) =
-        Live::start(host, &args.uses.options(), before, args.uses.sample_every.0, args.uses.cri())
+        Live::start(host, &args.uses.options(), before, args.uses.sample_every.0, (args.uses.cri(), None))
             .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     start.warnings.extend(start.read.filter(|read| read.first_seq > 0).map(|Read { first_seq, .. }| {
         format!(

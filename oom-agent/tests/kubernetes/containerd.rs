@@ -1,6 +1,6 @@
 //! A containerd of its own, with an image of its own.
 
-use oom_agent::identity::cri::client::Client;
+use oom_agent::identity::cri;
 use prost::Message;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -100,7 +100,7 @@ impl Containerd {
     /// Calls a method.
     pub(crate) fn call<Q: Message, A: Message + Default>(&self, method: &str, question: &Q) -> A {
         let answer = self.runtime.block_on(async {
-            Client::connect(Path::new(&self.socket())).await?.call(method, question).await
+            cri::ask(&mut cri::connect(Path::new(&self.socket())).await?, method, question).await
         });
         answer.unwrap_or_else(|error| panic!("{error:#}\n{}", self.log()))
     }

@@ -45,6 +45,9 @@ const MAY_BE_EMPTY: &[(&str, &str, &str)] = &[
     ("oom-incident", "Waits in reclaim", "from Linux 5.16 on"),
     ("oom-agent-health", "Names not found", "nothing here is a pod"),
     ("oom-agent-health", "Nodes below full", "at the full level there is none"),
+    ("oom-agent-health", "Incidents sent", "nothing here is to be sent"),
+    ("oom-agent-health", "Failed requests", "the same"),
+    ("oom-agent-health", "Longest wait", "the same"),
 ];
 
 struct Query {

@@ -3,9 +3,14 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking, also in what it is made of")]
 
+#[path = "../otlp/collector.rs"]
+#[expect(dead_code, reason = "it can do more than is needed here")]
+mod collector;
 mod crowd;
 mod dashboards;
 mod disk;
+mod kube;
+mod otlp;
 mod prometheus;
 mod restart;
 mod service;

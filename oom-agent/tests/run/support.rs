@@ -8,7 +8,7 @@ use std::{
     net::TcpStream,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, Output, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -24,8 +24,13 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// The agent: that of this build, or the one that `OOM_AGENT` names.
+fn agent() -> Command {
+    Command::new(std::env::var_os("OOM_AGENT").unwrap_or_else(|| env!("CARGO_BIN_EXE_oom-agent").into()))
+}
+
 fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_oom-agent"));
+    let mut command = agent();
     command.arg("run").args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
@@ -37,8 +42,7 @@ pub(crate) fn run(args: &[&str]) -> Output {
 
 /// What `incidents` says of a state directory.
 pub(crate) fn incidents(state: &Path, what: &str) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_oom-agent"));
-    let said = command.args(["incidents", what, "--state-dir"]).arg(state).output().expect("starts");
+    let said = agent().args(["incidents", what, "--state-dir"]).arg(state).output().expect("starts");
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     String::from_utf8_lossy(&said.stdout).into_owned()
 }
@@ -173,8 +177,20 @@ impl Cgroup {
         made
     }
 
+    /// The same, called as that of a pod's container (kubelet with its cgroupfs driver).
+    pub(crate) fn pod(uid: &str, id: &str) -> Option<Self> {
+        let made = Self::make_at(format!("/kubepods/burstable/pod{uid}/{id}"));
+        if made.is_none() {
+            eprintln!("not tested: no memory cgroup can be made here");
+        }
+        made
+    }
+
     fn try_make(name: &str) -> Option<Self> {
-        let path = format!("/oom-agent-run-{name}-{}", std::process::id());
+        Self::make_at(format!("/oom-agent-run-{name}-{}", std::process::id()))
+    }
+
+    fn make_at(path: String) -> Option<Self> {
         let v1 = Path::new("/sys/fs/cgroup/memory");
         let (mount, limit, swap) = if v1.join("memory.limit_in_bytes").exists() {
             (v1, "memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
@@ -182,7 +198,18 @@ impl Cgroup {
             (Path::new("/sys/fs/cgroup"), "memory.max", "memory.swap.max")
         };
         let dir = mount.join(path.trim_start_matches('/'));
-        fs::create_dir(&dir).ok()?;
+        let mut above = mount.to_owned();
+        for name in path.trim_start_matches('/').split('/') {
+            if limit == "memory.max" {
+                let _ = fs::write(above.join("cgroup.subtree_control"), "+memory");
+            }
+            above.push(name);
+            let made = fs::create_dir(&above);
+            // Those above it may be there.
+            if above == dir {
+                made.ok()?;
+            }
+        }
         let cgroup = Self { dir, path };
         fs::write(cgroup.dir.join(limit), "16777216").ok()?;
         // Missing where the kernel does not count swap.
@@ -204,6 +231,28 @@ impl Cgroup {
         hog.args(["-c", script, "sh"]).arg(procs).stdout(Stdio::null()).stderr(Stdio::null());
         let status = hog.status().expect("a shell");
         assert!(!status.success(), "it was not killed");
+    }
+
+    /// As [`Self::fill`], by the main process of a container: the first of its PID namespace.
+    pub(crate) fn fill_as_main(&self) {
+        let mut hog = self.unshared(r#"echo $$ > "$1" && exec tail /dev/zero"#);
+        assert!(!hog.status().expect("unshare").success(), "it was not killed");
+    }
+
+    /// A main process that takes little, and whose children can be told to take more than there is.
+    pub(crate) fn rest_as_main(&self) -> Main {
+        let script = r#"echo $$ > "$1"; while read line; do tail /dev/zero; echo done; done"#;
+        let mut main = self.unshared(script);
+        let mut child = main.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("unshare");
+        let said = BufReader::new(child.stdout.take().expect("a pipe"));
+        Main { child, said }
+    }
+
+    fn unshared(&self, script: &str) -> Command {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "sh", "-c", script, "sh"]).arg(self.dir.join("cgroup.procs"));
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
     }
 
     /// As [`Self::fill`], until the kernel has printed a report of it: of all that are killed on this machine it prints 10
@@ -249,8 +298,43 @@ impl Cgroup {
     }
 }
 
+/// See [`Cgroup::rest_as_main`]. Ends with the test.
+pub(crate) struct Main {
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Main {
+    /// A child takes more memory than there is. Comes back when it was killed.
+    pub(crate) fn fill(&mut self) {
+        let stdin = self.child.stdin.as_mut().expect("a pipe");
+        stdin.write_all(b"go\n").expect("it reads");
+        let mut line = String::new();
+        self.said.read_line(&mut line).expect("text");
+        assert_eq!(line, "done\n");
+    }
+}
+
+impl Drop for Main {
+    fn drop(&mut self) {
+        // It ends when there is nothing to read any more.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
 impl Drop for Cgroup {
     fn drop(&mut self) {
+        self.remove();
+        // A pod's own.
+        if let Some(pod) = self.dir.parent().filter(|_| self.path.starts_with("/kubepods/")) {
+            let _ = fs::remove_dir(pod);
+        }
+    }
+}
+
+impl Cgroup {
+    fn remove(&self) {
         // A cgroup whose last process is still exiting is busy.
         let began = Instant::now();
         while fs::remove_dir(&self.dir).is_err() && began.elapsed() < DEADLINE {

@@ -23,6 +23,7 @@ pub(super) fn board() -> Board {
             ("What is seen", seen()),
             ("What was lost", lost()),
             ("Store and series", store()),
+            ("Sent to a collector", sent()),
             ("What it costs", costs()),
         ],
     }
@@ -225,6 +226,42 @@ fn store() -> Vec<Panel> {
             format!("topk(5, oom_agent_cgroups{{{NODES}}} / oom_agent_cgroups_limit{{{NODES}}})"),
         )
         .range(0.0, Some(1.0))
+        .size(8, 7),
+    ]
+}
+
+fn sent() -> Vec<Panel> {
+    let rate = |name: &str| format!("rate(oom_agent_otlp_{name}_total{{{NODES}}}[$__rate_interval])");
+    vec![
+        lines(
+            "Incidents sent",
+            "Acknowledged by the OpenTelemetry collector (--otlp-endpoint), and those that will not be \
+             sent any more, by why.",
+            "cps",
+        )
+        .query("sent", format!("sum({})", rate("sent_incidents")))
+        .query("dropped: {{reason}}", format!("sum by (reason) ({})", rate("dropped_incidents")))
+        .range(0.0, None)
+        .nothing("nothing is to be sent")
+        .size(8, 7),
+        lines(
+            "Failed requests",
+            "Attempts to send that failed, by why. All but rejected are made again.",
+            "cps",
+        )
+        .query("{{reason}}", format!("sum by (reason) ({})", rate("failed_requests")))
+        .range(0.0, None)
+        .nothing("nothing is to be sent")
+        .size(8, 7),
+        lines(
+            "Longest wait",
+            "How long ago the incident happened that has waited longest to be sent, of the five nodes \
+             with most.",
+            "s",
+        )
+        .query("{{instance}}", format!("topk(5, oom_agent_otlp_oldest_waiting_seconds{{{NODES}}})"))
+        .range(0.0, None)
+        .nothing("nothing is to be sent")
         .size(8, 7),
     ]
 }

@@ -116,8 +116,8 @@ fn places() -> Vec<Panel> {
         .nothing("no kills"),
         bar_gauge(
             "Processes killed by workload",
-            "The ten with most victims in the time shown. A workload is a pod's name without what its \
-             controller appends, or the cgroup of what is not in a pod.",
+            "The ten with most victims in the time shown. A workload is what Kubernetes' API says, else a pod's name without \
+             what its controller appends, or the cgroup of what is not in a pod.",
             KILLS,
         )
         .query(
@@ -221,11 +221,18 @@ fn named(expr: &str, label: &str) -> String {
 
 /// A pod's name without what its controller (`ReplicaSet`, `StatefulSet`, `DaemonSet`, `Job`) appends to its own.
 fn workload(expr: &str) -> String {
-    let cgroup = format!(r#"label_replace({expr}, "workload", "$1", "cgroup", "(.+)")"#);
-    let pod = format!(r#"label_replace({cgroup}, "workload", "$1", "pod", "(.+)")"#);
-    format!(
-        r#"label_replace({pod}, "workload", "$1", "pod", "(.+?)(?:-[a-f0-9]{{6,10}})?-(?:[a-z0-9]{{5}}|[0-9]+)")"#
-    )
+    let all = format!(r#"label_join({expr}, "workload", "|", "workload", "pod", "cgroup")"#);
+    // One after the other: what the API server says, a pod without its suffix, with it, a cgroup. None has a | any more when
+    // it was found.
+    let parts = [
+        "[^|]*/([^|]+)[|].*",
+        "[|]([^|]+?)(?:-[a-f0-9]{6,10})?-(?:[a-z0-9]{5}|[0-9]+)[|].*",
+        "[|]([^|]+)[|].*",
+        "[|][|](.+)",
+    ];
+    parts
+        .iter()
+        .fold(all, |expr, part| format!(r#"label_replace({expr}, "workload", "$1", "workload", "{part}")"#))
 }
 
 /// The same as in the recording rules: a pod's cgroup for each that was ever below it.

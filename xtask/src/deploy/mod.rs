@@ -3,7 +3,7 @@
 //! The kustomizations are rendered by kubectl or kustomize, the chart by Helm's own engine, objects are held against
 //! Kubernetes' newest schemas. The Python packages for it go into target/deploy.
 
-mod python;
+pub(crate) mod python;
 
 use crate::process;
 use anyhow::{Context as _, Result};

@@ -15,21 +15,21 @@ const NAMES: [&str; 6] = ["python3.14", "python3.13", "python3.12", "python3.11"
 
 /// A Python.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Python {
+pub(crate) struct Python {
     /// The program.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     version: (u32, u32),
 }
 
 impl Python {
     /// `3.12`.
-    pub(super) fn version(&self) -> String {
+    pub(crate) fn version(&self) -> String {
         format!("{}.{}", self.version.0, self.version.1)
     }
 }
 
 /// The one that `OOM_PYTHON` names, or the newest of those in PATH and of pyenv. `None`: none is new enough.
-pub(super) fn newest() -> Option<Python> {
+pub(crate) fn newest() -> Option<Python> {
     if let Some(path) = env::var_os("OOM_PYTHON") {
         return ask(Path::new(&path));
     }

@@ -2,11 +2,12 @@
 //!
 //! # Layout
 //! - [`checks`]: what needs no kernel: format, lints, conventions, unit tests.
-//! - [`pods`]: kills in pods of a real containerd.
+//! - [`pods`]: kills in pods of a real containerd. [`collectors`]: incidents for real collectors.
 //! - [`page`]: the daemon's page in a browser, where there is one.
 //! - [`matrix`]: real OOM kills, on this machine and in VMs, judged against the kernel's own word.
 
 mod checks;
+mod collectors;
 mod matrix;
 mod page;
 mod pods;
@@ -27,6 +28,7 @@ Examples:
   cargo xtask test --quick              checks and this machine only
   cargo xtask test --kernel 6.12        checks, this machine and one kernel
   cargo xtask test --kubernetes         kills in pods, where containerd and runc are installed
+  cargo xtask test --otlp               incidents for OpenTelemetry's own collector and rotel, over an outage of a minute
   cargo xtask test --kernel 6.1 --only shared --only headless
 
 The files of a failed case are kept; the verdict names them.")]
@@ -37,6 +39,9 @@ pub(crate) struct TestArgs {
     /// Only kills in 100 pods that a real containerd makes and deletes.
     #[arg(long, conflicts_with_all = ["kernel", "quick", "only"])]
     kubernetes: bool,
+    /// Only incidents that real collectors receive, which are fetched and built for it.
+    #[arg(long, conflicts_with_all = ["kernel", "quick", "only", "kubernetes"])]
+    otlp: bool,
     /// No VMs.
     #[arg(long, conflicts_with = "kernel")]
     quick: bool,
@@ -72,6 +77,8 @@ pub(crate) fn main(args: &TestArgs) -> Result<ExitCode> {
     let mut count = Count::default();
     if args.kubernetes {
         count.add(pods::run());
+    } else if args.otlp {
+        count.add(collectors::run());
     } else {
         if args.only.is_empty() {
             count.add(checks::run()?);

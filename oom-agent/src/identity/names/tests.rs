@@ -1,5 +1,7 @@
+use super::described::{Described, Memory};
 use super::*;
 use crate::identity::path::parse;
+use crate::incident::identity::{Qos, Workload};
 
 const ID: &str = "9d1f0c3b5a7e8d6c4b2a190817263544f5e6d7c8b9a0f1e2d3c4b5a697887766";
 const OTHER: &str = "34186d9bd07706222bd427bb647ceed81e8e108eb653ff73c7137099fca1cab6";
@@ -89,4 +91,39 @@ fn those_that_are_gone_are_remembered_until_there_is_no_room() {
     names.container(&id(2), app());
     names.container(&id(5), app());
     assert_eq!(known(&names), [2, 4, 5], "none is gone: the oldest");
+}
+
+#[test]
+fn what_the_api_says_is_added_and_stays_when_the_pod_is_gone() {
+    let mut names = Names { has_source: true, ..Names::default() };
+    names.container(ID, app());
+    let path = format!("/kubepods/burstable/pod{UID}/{ID}");
+    let told = |names: &Names| named(names, &path).1;
+    assert_eq!(told(&names), None, "nobody asks it");
+    names.watched = Some(false);
+    assert_eq!(told(&names), Some(Unresolved::ApiUnavailable));
+    names.watched = Some(true);
+    assert_eq!(told(&names), Some(Unresolved::ApiUnknownPod));
+    let memory = Memory { request_bytes: Some(1), limit_bytes: Some(2) };
+    let workload = Workload { kind: "Job".into(), name: "import".into() };
+    let described = Described {
+        workload: Some(workload.clone()),
+        qos: Some(Qos::Guaranteed),
+        containers: [("other".into(), Memory::default()), ("app".into(), memory)].into(),
+        ..Described::default()
+    };
+    names.describe(UID, described);
+    names.pod_gone(UID);
+    let mut identity = parse(&path);
+    assert_eq!(names.name(&mut identity), None);
+    let (pod, container) = (identity.pod.unwrap(), identity.container.unwrap());
+    assert_eq!((pod.workload.as_ref(), pod.qos), (Some(&workload), Some(Qos::Burstable)), "as the path says");
+    let memory = (container.memory_request_bytes, container.memory_limit_bytes);
+    assert_eq!((memory, container.id.as_str()), ((Some(1), Some(2)), ID));
+    // A pod without a name has at least that.
+    let mut nameless = Names { watched: Some(true), ..Names::default() };
+    nameless.describe(UID, Described { workload: Some(workload), ..Described::default() });
+    let mut identity = parse(&path);
+    assert_eq!(nameless.name(&mut identity), Some(Unresolved::NoSource), "names first");
+    assert!(identity.pod.unwrap().workload.is_some());
 }

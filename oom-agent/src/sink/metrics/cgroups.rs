@@ -238,8 +238,15 @@ fn add(victims: &mut Victims, more: &Victims) {
 
 /// All labels that say which cgroup it is.
 fn labels<'a>(cgroup: &'a str, labels: &'a Labels) -> Vec<(&'static str, &'a str)> {
-    let Labels { namespace, pod, container, incomplete: _ } = labels;
-    vec![("namespace", namespace), ("pod", pod), ("container", container), ("cgroup", cgroup)]
+    let Labels { namespace, pod, container, workload, incomplete: _ } = labels;
+    let all = [("namespace", namespace), ("pod", pod), ("container", container)];
+    let mut all: Vec<_> = all.into_iter().map(|(name, value)| (name, value.as_str())).collect();
+    all.push(("cgroup", cgroup));
+    // Only where Kubernetes' API is watched: an empty label is the same as none.
+    if !workload.is_empty() {
+        all.push(("workload", workload));
+    }
+    all
 }
 
 /// A path as a label's value: without what a terminal would act on, and not longer than a path that anybody uses. One that
@@ -276,7 +283,13 @@ mod tests {
     }
 
     fn named(pod: &str, incomplete: bool) -> Labels {
-        Labels { namespace: "payments".into(), pod: pod.into(), container: "app".into(), incomplete }
+        Labels {
+            namespace: "payments".into(),
+            pod: pod.into(),
+            container: "app".into(),
+            workload: "Deployment/checkout".into(),
+            incomplete,
+        }
     }
 
     #[test]
@@ -290,8 +303,13 @@ mod tests {
         cgroups.victim(Some("/a"), Role::Selected, named("third", false));
         let (labels, victims) = cgroups.victims().next().unwrap();
         assert_eq!((victims[0], cgroups.number()), (1, 2));
-        let expected =
-            [("namespace", "payments"), ("pod", "checkout"), ("container", "app"), ("cgroup", "/a")];
+        let expected = [
+            ("namespace", "payments"),
+            ("pod", "checkout"),
+            ("container", "app"),
+            ("cgroup", "/a"),
+            ("workload", "Deployment/checkout"),
+        ];
         assert_eq!(labels, expected);
     }
 

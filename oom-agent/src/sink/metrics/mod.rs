@@ -7,14 +7,16 @@
 //! - [`Metrics`]: what is counted.
 //! - `cgroups`: which of them have series, and until when.
 //! - `diagnoses`: which explanations were given.
-//! - [`KernelKills`]: the kernel's own counters.
-//! - [`Recovered`]: what happened while the agent did not run.
+//! - [`KernelKills`]: the kernel's own counters. [`Kube`]: Kubernetes' API server.
+//! - [`Recovered`]: what happened while the agent did not run. [`Otlp`]: what was sent to a collector.
 //! - `tell`: names, help and samples. [`Scrape`]: of what is read when somebody scrapes.
 //! - `text`: the format.
 
 mod cgroups;
 mod diagnoses;
 mod kernel_kills;
+mod kube;
+mod otlp;
 mod recovered;
 mod scrape;
 mod tell;
@@ -22,6 +24,8 @@ mod text;
 
 pub use cgroups::Bounds;
 pub use kernel_kills::KernelKills;
+pub use kube::Kube;
+pub use otlp::Otlp;
 pub use recovered::Recovered;
 pub use scrape::Scrape;
 
@@ -77,6 +81,10 @@ pub struct Counts {
     pub stored: Stored,
     /// Who asks by HTTP, see [`Http`].
     pub http: Http,
+    /// What was sent to a collector, where something is.
+    pub otlp: Option<Otlp>,
+    /// Kubernetes' API server, see [`Kube`].
+    pub kube: Kube,
 }
 
 /// Who asks by HTTP.

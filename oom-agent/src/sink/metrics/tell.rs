@@ -23,6 +23,8 @@ impl Metrics {
         self.unresolved(&mut text);
         self.stored(&mut text);
         self.http(&mut text);
+        self.otlp(&mut text);
+        self.kube(&mut text);
         self.own(&mut text);
         let bytes = text.into_bytes();
         self.length = bytes.len();
@@ -44,7 +46,8 @@ impl Metrics {
             "oom_victims_total",
             "Processes that died of the OOM killer's decisions, by their own memory cgroup and why they had to die. \
              \"(other)\": cgroups beyond the bound on series; \"(unknown)\": the cgroup was not seen. namespace, pod and \
-             container are empty where there is no pod, or its names were not known when the series began.",
+             container are empty where there is no pod, or its names were not known when the series began; workload is there only where \
+             Kubernetes' API is watched.",
             cgroups.victims().flat_map(|(labels, victims)| {
                 let roles = ROLES.iter().zip(victims);
                 roles.map(move |((_, role), count)| {
@@ -174,7 +177,8 @@ impl Metrics {
             "oom_identity_unresolved_total",
             "Names of pods and containers that were not known when an incident was told, of the cgroup that was full and of \
              those of victims: nothing that names pods can be read (no_source), the pod or the container is not among what was \
-             read, or it is not of Kubernetes, and nobody is asked (not_kubernetes).",
+             read, or it is not of Kubernetes, and nobody is asked (not_kubernetes). Workloads and limits that were not: Kubernetes' API \
+             server does not answer (api_unavailable) or has no such pod on this node (api_unknown_pod).",
             Unresolved::ALL
                 .iter()
                 .zip(self.counts.unresolved)

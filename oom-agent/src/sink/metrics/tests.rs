@@ -1,6 +1,7 @@
 use super::*;
 use crate::incident::escalation::{Compacted, Kswapd, Skipped, Totals, Work};
 use crate::incident::growth::history::Standing;
+use crate::kube::{events::Written, stats::Watched};
 use crate::rank::read::next::NextVictim;
 use crate::sink::samples;
 use crate::source::own::Own;
@@ -23,6 +24,13 @@ fn text(metrics: &mut Metrics) -> String {
 
 fn nameless(_: &str) -> Labels {
     Labels::NONE
+}
+
+fn kube() -> Kube {
+    let failures = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+    let watched = Watched { watching: true, pods: 110, odd: 1, failures };
+    let written = Written { created: 3, updated: 2, failures, dropped: [1, 2, 3, 4, 5] };
+    Kube { watched: Some(watched), written: Some(written) }
 }
 
 fn scrape() -> Scrape {
@@ -80,12 +88,23 @@ fn all() -> Metrics {
         lost_bulk: 5_000,
         missed_log_records: 70,
         none_killable: 42,
-        unresolved: [1, 2, 3, 4],
+        unresolved: [1, 2, 3, 4, 5, 6],
+        kube: kube(),
         reads_log: true,
         overwritten_log_records: 1_234,
         kernel: KernelKills { kills: Some(99), unexplained: Some(-1), open: 2, cgroups_that_differ: 1 },
         stored: Stored { on_disk: true, bytes: Some(81_920), held: 2, lost: 3, expired: 4, set_aside: 1 },
         http: Http { slow_readers: 5, refused_logins: 6, subscribers: 7, refused_subscribers: 8 },
+        otlp: Some(Otlp {
+            sent: 9,
+            rejected: 10,
+            damaged: 11,
+            expired: 12,
+            full: 13,
+            failures: [14, 15, 16, 17, 18],
+            waiting: 19,
+            oldest_seconds: 20.5,
+        }),
     });
     metrics.scrape(scrape());
     metrics

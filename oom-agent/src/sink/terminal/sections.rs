@@ -22,6 +22,11 @@ pub(super) fn place(incident: &Incident, page: &Page) -> Vec<Line> {
     if let Some(text) = whose::line(&scope.identity) {
         lines.push(Line::new(Tone::Plain, escape::cut(&text, page.room())));
     }
+    if let Some(text) = whose::described(&scope.identity) {
+        let mut prose = Prose::new();
+        words::say_whole(&mut prose, &text);
+        lines.extend(prose.wrap(page.prose()));
+    }
     if scope.kind == Some(ScopeKind::Memcg) || !incident.limits.is_empty() {
         lines.push(Line::new(Tone::Plain, limits(incident)));
     }

@@ -1,8 +1,8 @@
 //! Containers, pods and units in words.
 
-use crate::incident::identity::{Container, Identity, Pod, Runtime, Unit};
+use crate::incident::identity::{Container, Identity, Pod, Runtime, Unit, Workload};
 use crate::incident::model::{Incident, Victim};
-use crate::sink::escape;
+use crate::sink::{escape, units};
 
 /// Digits of an id that are shown, as other tools do.
 const SHORT: usize = 12;
@@ -111,6 +111,32 @@ pub(super) fn line(identity: &Identity) -> Option<String> {
     Some(text)
 }
 
+/// What Kubernetes' API says of it, below that. `None`: nothing.
+pub(super) fn described(identity: &Identity) -> Option<String> {
+    let Identity { container, pod, unit: _ } = identity;
+    let pod = pod.as_deref()?;
+    let Pod { workload, labels, priority, priority_class, .. } = pod;
+    let (request, limit) = match container {
+        Some(container) => (container.memory_request_bytes, container.memory_limit_bytes),
+        None => (pod.memory_request_bytes, pod.memory_limit_bytes),
+    };
+    let mut parts: Vec<String> = workload.iter().map(self::workload).collect();
+    parts.extend(request.map(|bytes| format!("requests {}", units::bytes(bytes))));
+    parts.extend(limit.map(|bytes| format!("limit {}", units::bytes(bytes))));
+    parts.extend(priority.map(|priority| match priority_class {
+        Some(class) => format!("priority {priority} ({})", escape::name(class)),
+        None => format!("priority {priority}"),
+    }));
+    parts
+        .extend(labels.iter().map(|(name, value)| format!("{}={}", escape::name(name), escape::name(value))));
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// `Deployment checkout`.
+pub(crate) fn workload(workload: &Workload) -> String {
+    format!("{} {}", escape::name(&workload.kind), escape::name(&workload.name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +144,7 @@ mod tests {
     use crate::incident::model::Scope;
     use crate::sink::samples;
     use crate::sink::terminal::headline;
+    use std::sync::Arc;
 
     const POD: &str = "/kubepods/burstable/pod3f21a0c4-8d1b-4c1e-9a55-0a1b2c3d4e5f";
 
@@ -172,6 +199,21 @@ mod tests {
         ] {
             assert_eq!(head(own, full, main), format!("java[81234]{expected} reached the limit of 512 MiB."));
         }
+    }
+
+    #[test]
+    fn what_the_api_says_is_a_line_of_its_own() {
+        let mut identity = parse(&format!("{POD}/{}", id()));
+        let pod = Arc::make_mut(identity.pod.as_mut().unwrap());
+        pod.workload = Some(Workload { kind: "Deployment".into(), name: "checkout".into() });
+        pod.labels = [("team".to_owned(), "money\u{1b}".to_owned())].into();
+        (pod.priority, pod.priority_class) = (Some(1000), Some("high".into()));
+        let container = Arc::make_mut(identity.container.as_mut().unwrap());
+        (container.memory_request_bytes, container.memory_limit_bytes) = (Some(256 << 20), Some(512 << 20));
+        let expected =
+            "Deployment checkout, requests 256 MiB, limit 512 MiB, priority 1000 (high), team=money\\x1b";
+        assert_eq!(described(&identity).as_deref(), Some(expected));
+        assert_eq!(described(&parse("/system.slice/nginx.service")), None);
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //!
 //! # Layout
 //! - `basics`: what is stored, kept and found. `damage`: files that are not whole. `faults`: disks that refuse.
-//! - `resume`: where a restarted agent goes on. `killed`: a process that is killed while it writes.
+//! - `queue`: what is still to be sent. `resume`: where a restarted agent goes on. `killed`: a process that is killed while it writes.
 
 mod basics;
 mod damage;
 mod faults;
 mod killed;
+mod queue;
 mod resume;
 
 use super::*;

@@ -12,14 +12,16 @@ mod gate;
 mod tls;
 mod users;
 
-use crate::note::{note, warn};
+use crate::{
+    files,
+    note::{note, warn},
+};
 use anyhow::{Context as _, Result, ensure};
 use axum::http::{HeaderName, HeaderValue};
 pub(super) use gate::gate;
 use rustls::ServerConfig;
 use std::{
-    fs::{self, File},
-    io::{ErrorKind, Read as _},
+    fs,
     net::SocketAddr,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
@@ -223,21 +225,7 @@ fn read_token(path: &Path) -> Result<Token> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let said = |error: &std::io::Error| {
-        let advice = match error.kind() {
-            ErrorKind::PermissionDenied => ": let the user that oom-agent runs as read it",
-            _ => "",
-        };
-        format!("cannot read {}{advice}", path.display())
-    };
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FILE + 1).read_to_end(&mut bytes));
-    read.map_err(|error| {
-        let said = said(&error);
-        anyhow::Error::new(error).context(said)
-    })?;
-    ensure!(bytes.len() as u64 <= FILE, "{} is larger than {} KiB", path.display(), FILE >> 10);
-    Ok(bytes)
+    files::read(path, FILE)
 }
 
 fn stamp(path: &Path) -> Stamp {

@@ -4,11 +4,11 @@ use super::{
     config::{Client, Pem, Tls, Version},
     read,
 };
-use anyhow::{Context as _, Result, ensure};
+use crate::tls;
+use anyhow::{Context as _, Result};
 use rustls::{
-    RootCertStore, ServerConfig, SupportedCipherSuite,
+    ServerConfig, SupportedCipherSuite,
     crypto::{CryptoProvider, ring::default_provider},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::{NoServerSessionStorage, WebPkiClientVerifier},
     version::{TLS12, TLS13},
 };
@@ -18,9 +18,9 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// A file that cannot be read, or is not what it should be.
-pub(super) fn server(tls: &Tls) -> Result<ServerConfig> {
-    let provider = Arc::new(provider(tls));
-    let versions: Vec<_> = tls
+pub(super) fn server(wanted: &Tls) -> Result<ServerConfig> {
+    let provider = Arc::new(provider(wanted));
+    let versions: Vec<_> = wanted
         .versions
         .iter()
         .map(|version| match version {
@@ -31,25 +31,21 @@ pub(super) fn server(tls: &Tls) -> Result<ServerConfig> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions)
         .context("tls_server_config: the cipher suites and curves leave nothing to agree on")?;
-    let builder = match &tls.client {
+    let builder = match &wanted.client {
         None => builder.with_no_client_auth(),
         Some(Client { ca, optional }) => {
-            let mut roots = RootCertStore::empty();
-            for root in certificates(ca)? {
-                roots.add(root).with_context(|| format!("{}: not the certificate of a CA", ca.name()))?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+            let ca = pem(ca)?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(ca.roots()?.into(), provider);
             let verifier = if *optional { verifier.allow_unauthenticated() } else { verifier };
-            builder.with_client_cert_verifier(verifier.build().with_context(|| ca.name())?)
+            builder.with_client_cert_verifier(verifier.build().with_context(|| ca.name.clone())?)
         }
     };
-    let key = PrivateKeyDer::from_pem_slice(&tls.key.bytes()?)
-        .map_err(|error| anyhow::anyhow!("{}: no private key in PEM in it ({error})", tls.key.name()))?;
+    let (cert, key) = (pem(&wanted.cert)?, pem(&wanted.key)?);
     let mut config = builder
-        .with_single_cert(certificates(&tls.cert)?, key)
-        .with_context(|| format!("{} and {} do not fit", tls.cert.name(), tls.key.name()))?;
+        .with_single_cert(cert.certificates()?, key.key()?)
+        .with_context(|| format!("{} and {} do not fit", cert.name, key.name))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.ignore_client_order = tls.prefer_server;
+    config.ignore_client_order = wanted.prefer_server;
     // Who scrapes keeps its connection; nothing is remembered for who does not.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -74,26 +70,13 @@ fn provider(tls: &Tls) -> CryptoProvider {
     provider
 }
 
-fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>> {
-    let bytes = pem.bytes()?;
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let all = all.map_err(|error| anyhow::anyhow!("{}: not PEM ({error})", pem.name()))?;
-    ensure!(!all.is_empty(), "{}: no certificate in PEM in it", pem.name());
-    Ok(all)
-}
-
-impl Pem {
-    fn bytes(&self) -> Result<Vec<u8>> {
-        match self {
-            Self::File(key, path) => read(path).with_context(|| format!("tls_server_config: {key}")),
-            Self::Text(text) => Ok(text.clone().into_bytes()),
-        }
-    }
-
-    fn name(&self) -> String {
-        match self {
-            Self::File(key, path) => format!("tls_server_config: {key} {}", path.display()),
-            Self::Text(_) => "tls_server_config: what stands in it".to_owned(),
-        }
-    }
+fn pem(pem: &Pem) -> Result<tls::Pem> {
+    let (bytes, name) = match pem {
+        Pem::File(key, path) => (
+            read(path).with_context(|| format!("tls_server_config: {key}"))?,
+            format!("tls_server_config: {key} {}", path.display()),
+        ),
+        Pem::Text(text) => (text.clone().into_bytes(), "tls_server_config: what stands in it".to_owned()),
+    };
+    Ok(tls::Pem { bytes, name })
 }

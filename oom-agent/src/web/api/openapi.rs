@@ -41,7 +41,7 @@ const PATHS: &[About] = &[
             ("namespace", "Of pods in a namespace: a glob."),
             ("victim", "With such a victim: a glob over command names, or a process id."),
             ("scope", "Which limit was hit: `scope.kind` of the incident."),
-            ("diagnosis", "Whose first diagnosis has this code."),
+            ("diagnosis", "One of whose diagnoses has this code."),
         ],
         kind: JSON,
         schema: schema::<Listed<'static>>,
