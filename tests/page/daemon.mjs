@@ -95,7 +95,8 @@ export const grow = ({ directory }, name, mib, mibEach = 8, everyMs = 200) => {
 export const fill = ({ directory }, name) => {
   const program = join(scratch, name);
   if (!existsSync(program)) copyFileSync("/usr/bin/tail", program);
-  const script = `echo $$ > "$1" && head -c 256M /dev/zero | "$2"`;
+  // Nobody else is in it, whom the kernel could take as well.
+  const script = `head -c 256M /dev/zero | sh -c 'echo $$ > "$1" && exec "$2"' sh "$1" "$2"`;
   if (!statSync(program).isFile()) throw new Error(`${program} is something else`);
   const done = spawnSync("sh", ["-c", script, "sh", join(directory, "cgroup.procs"), program], { stdio: "ignore" });
   if (done.status === 0) throw new Error("it was not killed");

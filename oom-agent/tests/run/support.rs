@@ -226,7 +226,8 @@ impl Cgroup {
     /// Where the limit does not hold, that is no more than 256 MiB.
     pub(crate) fn fill(&self) {
         let procs = self.dir.join("cgroup.procs");
-        let script = r#"echo $$ > "$1" && head -c 256M /dev/zero | tail"#;
+        // Nobody else is in it, whom the kernel could take as well.
+        let script = r#"head -c 256M /dev/zero | sh -c 'echo $$ > "$1" && exec tail' sh "$1""#;
         let mut hog = Command::new("sh");
         hog.args(["-c", script, "sh"]).arg(procs).stdout(Stdio::null()).stderr(Stdio::null());
         let status = hog.status().expect("a shell");

@@ -56,6 +56,8 @@ pub(crate) struct Findings {
     /// Sums of reclaim that were counted again, and how many of them have an event at the edge of their window.
     pub(crate) sums_compared: usize,
     pub(crate) sums_at_edge: usize,
+    /// Windows that are right only if the machine stood still between two looks at the clock.
+    pub(crate) windows_stalled: usize,
     /// Where the kernel's points are not seen: largest difference from the formula over the rows of its report.
     pub(crate) table_off: Option<u64>,
     /// What the diagnosis of the first incident begins with, and how sure it is.
@@ -210,6 +212,7 @@ fn outcome(truth: &Truth, findings: Findings) -> Outcome {
         formula_off,
         sums_compared,
         sums_at_edge,
+        windows_stalled,
         table_off,
         diagnosis,
     } = findings;
@@ -234,6 +237,9 @@ fn outcome(truth: &Truth, findings: Findings) -> Outcome {
     }
     if sums_compared > 0 {
         words.push(format!("{sums_compared} sums of reclaim, {sums_at_edge} with an event at the edge"));
+    }
+    if windows_stalled > 0 {
+        words.push(format!("{windows_stalled} windows right if the VM stood still"));
     }
     words.extend(diagnosis.map(|first| format!("because {first}")));
     words.extend(formula_off.map(|off| format!("formula off by {off} pages at most")));

@@ -10,7 +10,7 @@ fn found(path: &str, text: &str) -> Vec<String> {
 #[test]
 fn the_pure_parts_import_no_clock_and_no_file_system() {
     let text = "use std::fs;\n// std::net is spoken of only\nfn now() -> Instant { todo() }\n";
-    let pure = "incident/, the pure parts of identity/ and kube/, logs/, page/, report/ and what rank computes are pure: no file system, no network, no clock; time is an argument";
+    let pure = "incident/, the pure parts of identity/, kube/ and otlp/, logs/, page/, report/ and what rank computes are pure: no file system, no network, no clock; time is an argument";
     assert_eq!(
         found("oom-agent/src/incident/clock.rs", text),
         [
