@@ -210,6 +210,11 @@ impl<'a> Stage<'a> {
         self.why.certain = words(&[first, also].concat());
     }
 
+    /// Says that the machine has more to do than it can.
+    pub(crate) fn overloads(&mut self) {
+        self.why.overloads = true;
+    }
+
     /// Says that only one more agent, of this name, can have seen it.
     pub(crate) fn seen_by(&mut self, agent: &str) {
         self.why.agent = Some(agent.to_owned());

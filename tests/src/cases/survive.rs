@@ -78,6 +78,7 @@ pub(super) fn killed(stage: &mut Stage<'_>) -> Result<()> {
     let group = stage.group("killed")?;
     stage.at(group)?.limit(4, 0)?;
     stage.because(&[], &["storm", "restart_loop"]);
+    stage.overloads();
     let script = Script::new("burst").with("name", "spawner").with("count", ENDLESS.to_string());
     let spawner = spawner_of(stage, group, script.with("pace-ms", PACE_MS.to_string()))?;
     // What the log holds of earlier cases is recovered now, and not looked at.
@@ -305,6 +306,7 @@ pub(super) fn storm(stage: &mut Stage<'_>) -> Result<()> {
         stage.hold(ballast(*node, LEAVE_MIB / nodes.len().max(1) as u64)?);
     }
     stage.because(&[], &[HUGE_PAGES, FOLLOWS, "restart_loop"]);
+    stage.overloads();
     stage.look()?;
     let counted = vmstat_kills()?;
     let since = boottime_ns();

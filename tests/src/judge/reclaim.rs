@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const EDGE_US: u64 = 100;
 /// So long a VM's processor may stand still between the two looks, since its host has other work. Whoever needs that is counted.
 const STALL_US: u64 = 5_000;
+/// The same where a case overloads the VM.
+const OVERLOADED_US: u64 = 1_000_000;
 /// Times are compared less exactly: between the two looks at the clock the host of an emulated CPU may do something else.
 /// So much for each round, a twentieth, and this.
 const ROUND_NS: u64 = 100_000;
@@ -216,7 +218,7 @@ pub(super) fn compare(truth: &Truth, trace: &Trace, incident: &Value, findings: 
             (check.findings.sums_compared, check.findings.sums_at_edge) = (compared, at_edge);
             check.findings.windows_stalled += 1;
             let edge_us = check.edge_us;
-            check.edge_us = edge_us.max(STALL_US);
+            check.edge_us = edge_us.max(if truth.why.overloads { OVERLOADED_US } else { STALL_US });
             check.window(name, entry_ns, cgroup);
             check.edge_us = edge_us;
         }

@@ -88,6 +88,9 @@ pub struct Why {
     /// Name of the agent that could see `first`. Absent: the one that traces all cases.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub agent: Option<String>,
+    /// The case overloads the machine: between two looks at the clock long may pass.
+    #[serde(default)]
+    pub overloads: bool,
 }
 
 /// A memory cgroup, from its files. Absent: no limit, or no such file.

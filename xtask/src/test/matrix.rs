@@ -32,7 +32,7 @@ const FALLBACKS_ON: &str = "6.1";
 const STORM_ON: &str = "6.12";
 /// The kernel on which everything around the agent goes wrong.
 const HARD_ON: &str = "6.12";
-/// Those of them that take minutes, each in a VM of its own.
+/// Those of them that take minutes and overload the VM: with `--only` alone.
 const LONG: [&str; 2] = ["daemon_killed", "daemon_storm"];
 /// The kernels on which the cases that mostly wait are run.
 const SLOW_ON: [&str; 3] = ["5.10", "6.12", "newest"];
@@ -163,9 +163,6 @@ fn runs(kernels: &[Wanted], only: &[String], all: bool) -> Vec<Run> {
         if name == HARD_ON {
             let hard: Vec<&str> = oom_tests::cases::hard().filter(|case| !LONG.contains(case)).collect();
             runs.push(run(format!("Linux {name}, bad input"), Cgroup::V2, "", &hard));
-            for case in LONG {
-                runs.push(run(format!("Linux {name}, {case}"), Cgroup::V2, "", &[case]));
-            }
         }
     }
     runs
