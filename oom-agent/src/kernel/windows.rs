@@ -131,12 +131,13 @@ impl Windows {
         let round = |kind: &str| {
             ["begin", "end"].iter().all(|edge| used(&format!("mm_vmscan_{kind}_reclaim_{edge}")))
         };
-        // Not every hook has seen what is there by now. Who adds meanwhile to what is removed makes it anew.
-        for bucket in machine.keys().flatten().collect::<Vec<_>>() {
-            let _ = machine.remove(&bucket);
-        }
+        // Not every hook has seen what is there by now. Who adds meanwhile to what is removed makes it anew. The machine's few
+        // last, right before the time is taken from which on they count.
         for bucket in cgroups.keys().flatten().collect::<Vec<_>>() {
             let _ = cgroups.remove(&bucket);
+        }
+        for bucket in machine.keys().flatten().collect::<Vec<_>>() {
+            let _ = machine.remove(&bucket);
         }
         let view = View {
             since_ns: clock::boottime_ns(),
