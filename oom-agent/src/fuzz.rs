@@ -2,6 +2,7 @@
 //! test that feeds them what was found once. Each panics where something does not hold.
 
 use crate::{
+    backoff::Backoff,
     identity,
     incident::{
         assembler::{Assembler, Config},
@@ -10,7 +11,7 @@ use crate::{
     },
     kernel::{btf, decode::Decoder, fields},
     logs,
-    otlp::{answer, backoff::Backoff},
+    otlp::answer,
     page::{self, About},
     report::{line::Record, parser::Parser},
     run::fuzz as run,

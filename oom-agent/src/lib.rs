@@ -14,8 +14,8 @@
 //! - [`sink`]: an incident as text or JSON.
 //! - [`store`]: incidents on disk.
 //! - [`page`]: PURE. What a browser shows.
-//! - [`web`]: the only place that serves HTTP. [`otlp`]: sends incidents to a collector of OpenTelemetry. [`grpc`]: calls. [`tls`]:
-//!   what they share of it.
+//! - [`web`]: the only place that serves HTTP. [`otlp`]: sends incidents to a collector of OpenTelemetry. [`grpc`]: calls. [`tls`],
+//!   [`backoff`]: what they share.
 //! - [`trace`], [`run`], [`explain`], [`incidents`], [`rank`], [`doctor`]: the commands.
 //! - [`startup`]: what those that follow the running kernel share.
 //! - [`filter`], [`print`](mod@print): what those that show incidents share.
@@ -23,6 +23,7 @@
 //! - [`files`]: files that the configuration names.
 //! - [`units`]: PURE. Quantities as people read them.
 
+pub mod backoff;
 pub mod clock;
 pub mod doctor;
 pub mod explain;

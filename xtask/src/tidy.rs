@@ -34,6 +34,7 @@ const BORDERS: &[Border] = &[
     Border {
         within: &[
             "oom-agent/src/identity/path",
+            "oom-agent/src/backoff",
             "oom-agent/src/identity/names",
             "oom-agent/src/identity/fill",
             "oom-agent/src/incident/",
@@ -47,7 +48,6 @@ const BORDERS: &[Border] = &[
             "oom-agent/src/kube/workload",
             "oom-agent/src/logs/",
             "oom-agent/src/otlp/answer",
-            "oom-agent/src/otlp/backoff",
             "oom-agent/src/otlp/messages",
             "oom-agent/src/otlp/record",
             "oom-agent/src/page/",

@@ -8,15 +8,16 @@ use crate::tls::{self, Pem};
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http_body_util::BodyExt as _;
 use hyper::{
-    body::{Body as _, Incoming},
+    body::Incoming,
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
 use rustls::{ClientConfig, pki_types::ServerName};
 use serde::Deserialize;
-use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
@@ -98,7 +99,7 @@ impl Client {
         let request = self.request(method, path, body);
         let request = request.map_err(|error| Failure::Unreachable(format!("{error:#}")))?;
         let answer = async {
-            poll_fn(|context| connection.0.poll_ready(context)).await?;
+            connection.0.ready().await?;
             connection.0.send_request(request).await
         };
         let answer = timeout(PATIENCE, answer).await.map_err(|_| Failure::Silent)?;
@@ -144,17 +145,14 @@ impl Client {
 /// # Errors
 /// It broke off.
 pub(super) async fn more(answer: &mut Response<Incoming>) -> Result<Option<Bytes>, Failure> {
-    loop {
-        let body = answer.body_mut();
-        let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await else {
-            return Ok(None);
-        };
+    while let Some(frame) = answer.body_mut().frame().await {
         let frame = frame.map_err(|error| Failure::Unreachable(format!("it broke off: {error}")))?;
         // What is no data is a trailer.
         if let Ok(bytes) = frame.into_data() {
             return Ok(Some(bytes));
         }
     }
+    Ok(None)
 }
 
 /// All of an answer.

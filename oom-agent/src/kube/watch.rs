@@ -8,15 +8,14 @@ use super::{
     failure::Failure,
     pod::{Metadata, Pod, Seen},
 };
+use crate::backoff;
 use serde::Deserialize;
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
-/// A failure waits so long, the next twice as long, and so on.
-const FIRST_NS: u64 = 1_000_000_000;
-/// But no longer than this.
-const LONGEST_NS: u64 = 60_000_000_000;
+/// The API server may not ask for a longer wait.
+const ASKED: Duration = Duration::from_mins(1);
 /// Who may not is not asked more often than this: the permission may be given later.
-const FORBIDDEN_NS: u64 = 600_000_000_000;
+const FORBIDDEN: Duration = Duration::from_mins(10);
 /// A watch that was open for so long was one.
 const SHORT_NS: u64 = 5_000_000_000;
 /// A watch ends after so many seconds and up to as many more, so that not all nodes come at once.
@@ -217,15 +216,15 @@ impl Watch {
         if failure == Failure::Gone {
             self.version = None;
         }
-        let wait = (FIRST_NS << self.failures.min(6)).min(LONGEST_NS);
+        let wait = backoff::longest(self.failures);
         self.failures += 1;
         let wait = match failure {
-            Failure::Forbidden(_) => FORBIDDEN_NS,
-            Failure::Busy(Some(seconds)) => wait.max(seconds.saturating_mul(1_000_000_000).min(LONGEST_NS)),
+            Failure::Forbidden(_) => FORBIDDEN,
+            Failure::Busy(Some(seconds)) => wait.max(Duration::from_secs(seconds).min(ASKED)),
             _ => wait,
         };
         // Nodes that failed together do not come again together.
-        self.due_ns = now_ns.saturating_add(wait / 2 + (random * (wait / 2) as f64) as u64);
+        self.due_ns = now_ns.saturating_add(backoff::spread(wait, random).as_nanos() as u64);
         let watched = if matches!(failure, Failure::Forbidden(_)) { None } else { Some(false) };
         Some((failure, Update::Watched(watched)))
     }

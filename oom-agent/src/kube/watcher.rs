@@ -8,13 +8,13 @@ use super::{
     watch::{Step, Update, Watch},
 };
 use crate::{
+    backoff::{part, random},
     clock,
     identity::names::Names,
     note::{note, warn},
 };
 use http::Method;
 use std::{
-    hash::{BuildHasher as _, Hasher as _, RandomState},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -105,7 +105,7 @@ async fn follow(client: Arc<Client>, mut watch: Watch, updates: Sender<Update>, 
         return;
     }
     loop {
-        let (step, wait_ns) = watch.next(clock::boottime_ns(), random());
+        let (step, wait_ns) = watch.next(clock::boottime_ns(), part(random()));
         tokio::time::sleep(Duration::from_nanos(wait_ns)).await;
         let mut ok = || {
             stats.watching.store(true, Relaxed);
@@ -123,7 +123,9 @@ async fn follow(client: Arc<Client>, mut watch: Watch, updates: Sender<Update>, 
         let done = done.map_err(|_| Failure::Silent).flatten();
         stats.pods.store(watch.pods(), Relaxed);
         stats.odd.store(watch.odd(), Relaxed);
-        let Some((failure, update)) = watch.over(done, clock::boottime_ns(), random()) else { continue };
+        let Some((failure, update)) = watch.over(done, clock::boottime_ns(), part(random())) else {
+            continue;
+        };
         stats.watching.store(false, Relaxed);
         stats.failures.count(&failure);
         tracing::debug!("watching pods: the API server {failure}");
@@ -195,10 +197,4 @@ async fn send(updates: &Sender<Update>, found: Vec<Update>) {
     for update in found {
         let _ = updates.send(update).await;
     }
-}
-
-/// From 0 to 1, for what nodes should not do all at once. Not for secrets.
-fn random() -> f64 {
-    let bits = RandomState::new().build_hasher().finish();
-    (bits >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -4,13 +4,11 @@
 //! Each incident arrives at least once, with an id by which a second time can be told (`log.record.uid`).
 //!
 //! # Layout
-//! - [`record`], [`resource`], [`answer`], [`backoff`]: PURE. An incident as a record, where it is from, what an answer means,
-//!   when to try again. [`messages`]: what of OTLP is used.
+//! - [`record`], [`resource`], [`answer`]: PURE. An incident as a record, where it is from, what an answer means. [`messages`]: what of OTLP is used.
 //! - [`settings`]: flags; [`environment`]: OpenTelemetry's variables.
 //! - [`sender`]: the loop. [`client`]: a request and its answer. [`connect`], [`resolve`], [`tls`]: what it goes over.
 
 pub mod answer;
-pub mod backoff;
 pub mod client;
 pub mod connect;
 pub mod environment;

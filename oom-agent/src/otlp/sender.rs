@@ -6,18 +6,14 @@
 
 use super::{
     answer::{Answer, Failure, Reason},
-    backoff::Backoff,
     client::Client,
     connect::Target,
     messages::Resource,
     record::{Stored, record, request},
 };
+use crate::backoff::{Backoff, random};
 use anyhow::Result;
-use std::{
-    hash::{BuildHasher as _, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     task::JoinHandle,
@@ -226,9 +222,4 @@ impl Work {
             }
         }
     }
-}
-
-/// Good enough to spread agents over time.
-fn random() -> u64 {
-    RandomState::new().hash_one(0)
 }

@@ -1,7 +1,7 @@
 //! Ten thousand nodes at the end of a collector's outage: how many requests come when. With the agent's own waits, and no
 //! sockets: time is a number.
 
-use oom_agent::otlp::backoff::Backoff;
+use oom_agent::backoff::Backoff;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},

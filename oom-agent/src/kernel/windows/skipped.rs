@@ -89,11 +89,11 @@ impl Looks {
         looks
     }
 
-    /// How many there were by now. `None`: this kernel does not count them.
+    /// How many there were by now. `None`: this kernel does not count them, or does not say.
     pub(super) fn now(&self) -> Option<Skipped> {
         let mut count = Skipped::default();
         for Program { info, seen, .. } in &self.programs {
-            *seen(&mut count) += misses(info).unwrap_or(0);
+            *seen(&mut count) += misses(info)?;
         }
         (!self.programs.is_empty()).then_some(count)
     }

@@ -2,8 +2,8 @@
 //! short time. Pure and bounded.
 
 use super::event::{Draft, Key, again};
-use crate::kube::failure::Failure;
-use std::collections::HashMap;
+use crate::{backoff, kube::failure::Failure};
+use std::{collections::HashMap, time::Duration};
 
 /// Events that are remembered, with those that wait.
 const KEPT: usize = 256;
@@ -14,9 +14,8 @@ const REFILL_NS: u64 = 5_000_000_000;
 const REST_NS: u64 = 20_000_000_000;
 /// What has not happened for so long begins again: the API server has forgotten the Event by then (`--event-ttl`).
 const FORGET_NS: u64 = 3_000_000_000_000;
-/// A failure waits so long, the next twice as long, up to a minute.
-const FIRST_NS: u64 = 1_000_000_000;
-const LONGEST_NS: u64 = 60_000_000_000;
+/// The API server may not ask for a longer wait.
+const ASKED: Duration = Duration::from_mins(1);
 /// Who may not is not asked more often than this.
 const FORBIDDEN_NS: u64 = 600_000_000_000;
 
@@ -171,11 +170,11 @@ impl Pace {
             }
             Err(Failure::Forbidden(_)) => self.forbidden(now_ns),
             Err(failure) => {
-                let wait = (FIRST_NS << self.failures.min(6)).min(LONGEST_NS);
+                let wait = backoff::longest(self.failures);
                 self.failures += 1;
                 let asked = if let Failure::Busy(Some(seconds)) = failure { seconds } else { 0 };
-                let asked = asked.saturating_mul(1_000_000_000).min(LONGEST_NS);
-                self.paused_ns = now_ns.saturating_add(wait.max(asked));
+                let wait = wait.max(Duration::from_secs(asked).min(ASKED));
+                self.paused_ns = now_ns.saturating_add(wait.as_nanos() as u64);
             }
         }
     }

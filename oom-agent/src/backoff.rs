@@ -1,15 +1,39 @@
-//! How long to wait after a failure. Pure.
+//! How long to wait after a failure before another server is asked again. Pure, but for [`random`].
 
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    time::Duration,
+};
 
 /// After the first failure, at most.
 const FIRST: Duration = Duration::from_secs(1);
 /// After many, at most.
 const MOST: Duration = Duration::from_mins(1);
-/// Where the collector does not want this agent at all: somebody has to do something first.
+/// Where the server does not want this agent at all: somebody has to do something first.
 const REFUSED: Duration = Duration::from_mins(5);
-/// A collector may not ask for more.
+/// A server may not ask for more.
 const ASKED: Duration = Duration::from_hours(1);
+
+/// The longest wait after a failure before which there were so many in a row: twice as long each time, up to a minute.
+pub fn longest(before: u32) -> Duration {
+    FIRST.saturating_mul(1 << before.min(16)).min(MOST)
+}
+
+/// Between half and all of it: agents whose server comes back do not come at once. `part`: from 0 to 1.
+pub fn spread(longest: Duration, part: f64) -> Duration {
+    longest / 2 + (longest / 2).mul_f64(part)
+}
+
+/// A number as a part of 1.
+pub fn part(random: u64) -> f64 {
+    // The upper bits of what a hash gives are as good as the lower ones.
+    (random >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Any number: good enough to spread agents over time, not for secrets.
+pub fn random() -> u64 {
+    RandomState::new().hash_one(0)
+}
 
 /// Failures in a row.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,19 +47,15 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// It failed: how long to wait. Twice as long each time, and between half and all of it: ten thousand agents whose
-    /// collector comes back do not come at once. `random`: any number. `asked`: what the collector asked for, which is the
-    /// least. `refused`: it will not take anything until somebody changes something.
+    /// It failed: how long to wait. `random`: any number. `asked`: what the server asked for, which is the least. `refused`: it will not take anything until somebody changes something.
     pub fn failed(&mut self, asked: Option<Duration>, refused: bool, random: u64) -> Duration {
-        let most = FIRST.saturating_mul(1 << self.failures.min(16)).min(MOST);
+        let most = if refused { REFUSED } else { longest(self.failures) };
         self.failures = self.failures.saturating_add(1);
-        let most = if refused { REFUSED } else { most };
-        // The upper bits of what a hash gives are as good as the lower ones.
-        let part = (random >> 11) as f64 / (1_u64 << 53) as f64;
+        let part = part(random);
         match asked.map(|asked| asked.min(ASKED)) {
             // Later than asked for, never earlier.
             Some(asked) => asked + FIRST.mul_f64(part),
-            None => most / 2 + (most / 2).mul_f64(part),
+            None => spread(most, part),
         }
     }
 }
