@@ -12,10 +12,16 @@ mod peers;
 mod reclaim;
 mod sampler;
 
-use crate::{kernel::Wanted, process};
+use crate::{
+    kernel::Wanted,
+    process,
+    vm::{self, End, Request},
+};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use measure::{Measured, measure, spread};
+use serde::de::DeserializeOwned;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -171,4 +177,22 @@ fn complete(agent: &Path, input: &input::Input) -> Result<()> {
     ensure!(lines == expected, "{lines} incidents were told of {expected} in {}", input.path.display());
     println!("  all {lines} incidents told");
     Ok(())
+}
+
+/// Measures in a VM: the kernel's release, and what the guest wrote to `bench/NAME.json` among its results.
+fn in_vm<T: DeserializeOwned>(name: &str, request: Request) -> Result<(String, T)> {
+    let kernel = request.kernel.to_string();
+    let results = process::workspace().join(format!("target/bench/{name}-{kernel}"));
+    let _ = fs::remove_dir_all(&results);
+    let outcome = vm::run(&Request { results: Some(results.clone()), ..request })?;
+    ensure!(
+        matches!(outcome.end, End::Exited(0)),
+        "the VM of Linux {kernel} ended with {:?}; its console:\n{}",
+        outcome.end,
+        vm::console_tail(&outcome.console, 30)
+    );
+    let path = results.join("bench").join(name).with_extension("json");
+    let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    let measured = serde_json::from_slice(&bytes).with_context(|| format!("reading {}", path.display()))?;
+    Ok((outcome.kernel, measured))
 }

@@ -2,14 +2,13 @@
 //! task dump.
 
 use super::clock::{Clock, Kill};
-use super::programs::{self, Stats};
+use super::measured::{Cost, Stats};
+use super::programs;
 use super::scenarios::Crowd;
 use super::tool::{Tells, Tool};
 use crate::cases::machine::Setting;
 use anyhow::{Context, Result};
-use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -35,20 +34,6 @@ pub(super) struct Args {
     kills: usize,
 }
 
-#[derive(Debug, Default, Serialize)]
-struct Measured {
-    tasks: u32,
-    /// Microseconds inside `out_of_memory`, of the fastest kill, by what was on.
-    us: BTreeMap<&'static str, f64>,
-    /// Of the incidents: processes that the kernel looked at, and how many of them are missing.
-    evaluated: u64,
-    lost: u64,
-    listed: u64,
-    /// Run time of each program in one kill, nanoseconds, and how often it ran.
-    programs: BTreeMap<String, Stats>,
-    making_ms: f64,
-}
-
 /// Measures and writes `cost.json`.
 pub(super) fn run(args: &Args) -> Result<()> {
     for (path, value) in [("kernel/pid_max", "4194304"), ("kernel/threads-max", "300000")] {
@@ -69,15 +54,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn measure(args: &Args, clock: &Clock, tasks: u32) -> Result<Measured> {
+fn measure(args: &Args, clock: &Clock, tasks: u32) -> Result<Cost> {
     let begun = Instant::now();
     let crowd = Crowd::new(tasks)?;
-    let mut measured =
-        Measured { tasks, making_ms: begun.elapsed().as_secs_f64() * 1000.0, ..Measured::default() };
+    let mut measured = Cost { tasks, making_ms: begun.elapsed().as_secs_f64() * 1000.0, ..Cost::default() };
     let mut kills = |name: &'static str, dump: &str| -> Result<()> {
         let _dump = Setting::new("/proc/sys/vm/oom_dump_tasks", dump)?;
         std::thread::sleep(REPORTS);
-        measured.us.insert(name, time(clock, &crowd, args.kills)?);
+        measured.us.insert(name.to_owned(), time(clock, &crowd, args.kills)?);
         Ok(())
     };
     kills("nothing", "0")?;

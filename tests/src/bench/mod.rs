@@ -4,12 +4,14 @@
 //! - [`peers`]: the same kills for all tools. [`scenarios`]: which kills. [`tool`], [`tools`]: a tool that runs, and which
 //!   there are.
 //! - [`cost`]: time inside `out_of_memory` by number of candidates.
+//! - [`measured`]: what comes of both.
 //! - [`kmsg`]: a follower of the kernel's log in cadvisor's way, a peer.
 //! - [`clock`]: when the kernel killed, from ftrace. [`programs`]: what the kernel counts of BPF programs.
 
 mod clock;
 mod cost;
 mod kmsg;
+pub mod measured;
 mod peers;
 mod programs;
 mod scenarios;

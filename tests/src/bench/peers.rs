@@ -1,12 +1,12 @@
 //! The same kills for all tools: what each told of them, how soon, and what it cost.
 
 use super::clock::{Clock, Kill};
-use super::scenarios::{SCENARIOS, Scenario, Victim, burst};
+use super::measured::{Costs, Outcome, Peers, Score, Victim};
+use super::scenarios::{SCENARIOS, Scenario, burst};
 use super::tool::{Running, Told, Tool};
 use super::{median, tools};
 use crate::cases::agent::boottime_ns;
 use anyhow::{Context, Result};
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -43,62 +43,6 @@ pub(super) struct Args {
     only: Vec<String>,
 }
 
-#[derive(Debug, Default, Serialize)]
-struct Report {
-    kernel: String,
-    tools: Vec<Costs>,
-    scenarios: Vec<Outcome>,
-}
-
-/// What a tool costs, alone.
-#[derive(Debug, Default, Serialize)]
-struct Costs {
-    tool: &'static str,
-    /// Why it does not run here.
-    error: Option<String>,
-    cold_ms: f64,
-    warm_ms: f64,
-    attached_kib: u64,
-    end_kib: u64,
-    peak_kib: u64,
-    idle_us_per_s: f64,
-    us_per_kill: f64,
-    /// From `oom_kill_process` to the line: the middle one and the longest, of how many.
-    to_line_us: Option<[f64; 2]>,
-    timed: usize,
-    /// From there until the call had returned and the memory was back.
-    wait_us: Option<f64>,
-    /// From that moment to the line.
-    after_wait_us: Option<[f64; 2]>,
-}
-
-#[derive(Debug, Serialize)]
-struct Outcome {
-    scenario: &'static str,
-    /// Why it could not be made.
-    error: Option<String>,
-    truth: Vec<Victim>,
-    /// How much vmstat's `oom_kill` grew.
-    vmstat: u64,
-    tools: BTreeMap<&'static str, Score>,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Score {
-    /// True victims that were told.
-    found: usize,
-    /// Victims that were not.
-    false_ones: usize,
-    /// How often one was told again.
-    doubled: usize,
-    /// True victims with the right cgroup; absent if the tool names none at all.
-    placed: Option<usize>,
-    /// Where there is only a counter.
-    counted: Option<u64>,
-    /// Resident memory before and after.
-    resident_kib: [u64; 2],
-}
-
 /// Measures and writes `peers.json`.
 pub(super) fn run(args: &Args) -> Result<()> {
     fs::create_dir_all(&args.out).with_context(|| format!("creating {}", args.out.display()))?;
@@ -112,14 +56,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let mut all = tools::all(&args.agent)?;
     all.retain(|tool| wanted(&args.tool, tool.name));
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("reading the kernel's version")?;
-    let mut result = Report { kernel: release.trim().to_owned(), ..Report::default() };
-    let save = |result: &Report| {
+    let mut result = Peers { kernel: release.trim().to_owned(), ..Peers::default() };
+    let save = |result: &Peers| {
         fs::write(args.out.join("peers.json"), serde_json::to_vec_pretty(result)?)
             .context("writing peers.json")
     };
     for tool in &all {
         let costs = alone(tool, &clock).unwrap_or_else(|error| Costs {
-            tool: tool.name,
+            tool: tool.name.to_owned(),
             error: Some(format!("{error:#}")),
             ..Costs::default()
         });
@@ -139,7 +83,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         SCENARIOS.iter().filter(|it| wanted(&args.only, it.name) && (!it.long || !args.only.is_empty()))
     {
         let outcome = together(scenario, &mut running).unwrap_or_else(|error| Outcome {
-            scenario: scenario.name,
+            scenario: scenario.name.to_owned(),
             error: Some(format!("{error:#}")),
             truth: Vec::new(),
             vmstat: 0,
@@ -160,7 +104,7 @@ fn set(name: &str, value: &str) -> Result<()> {
 
 /// One tool, with nothing else that watches.
 fn alone(tool: &Tool, clock: &Clock) -> Result<Costs> {
-    let mut costs = Costs { tool: tool.name, ..Costs::default() };
+    let mut costs = Costs { tool: tool.name.to_owned(), ..Costs::default() };
     // The first start of a Python program compiles its modules, which an installed one has done.
     tool.start()?.stop()?;
     let start = |is_cold: bool| -> Result<f64> {
@@ -182,7 +126,7 @@ fn alone(tool: &Tool, clock: &Clock) -> Result<Costs> {
     costs.cold_ms = fastest(true)?;
     costs.warm_ms = fastest(false)?;
     let mut running = tool.start()?;
-    costs.attached_kib = running.resident_kib()?;
+    costs.attached_kib = Some(running.resident_kib()?).filter(|kib| *kib > 0);
 
     let before = running.cpu_ns()?;
     std::thread::sleep(IDLE);
@@ -246,9 +190,18 @@ fn together(scenario: &Scenario, running: &mut [Running<'_>]) -> Result<Outcome>
     for (tool, before) in running.iter_mut().zip(residents) {
         let counted = tool.grown().ok();
         let resident_kib = [before, resident(tool)];
-        scores.insert(tool.tool.name, Score { counted, resident_kib, ..score(&truth, &tool.take()) });
+        scores.insert(
+            tool.tool.name.to_owned(),
+            Score { counted, resident_kib, ..score(&truth, &tool.take()) },
+        );
     }
-    Ok(Outcome { scenario: scenario.name, error: None, truth, vmstat: vmstat()? - before, tools: scores })
+    Ok(Outcome {
+        scenario: scenario.name.to_owned(),
+        error: None,
+        truth,
+        vmstat: vmstat()? - before,
+        tools: scores,
+    })
 }
 
 fn score(truth: &[Victim], told: &[Told]) -> Score {

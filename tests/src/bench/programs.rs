@@ -1,15 +1,9 @@
 //! What the kernel counts of BPF programs while `kernel.bpf_stats_enabled` is 1.
 
+use super::measured::Stats;
 use crate::workload::sys;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
-
-/// Of programs of one name.
-#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
-pub(super) struct Stats {
-    pub(super) run_time_ns: u64,
-    pub(super) run_cnt: u64,
-}
 
 /// Of all programs that are loaded, by name (15 characters of it).
 pub(super) fn stats() -> Result<BTreeMap<String, Stats>> {

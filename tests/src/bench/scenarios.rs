@@ -1,5 +1,6 @@
 //! The kills: each says who really died, from waitpid and pidfds, and in which cgroup.
 
+use super::measured::Victim;
 use crate::cases::actor::{Actor, Script};
 use crate::cases::group::{Group, Hierarchy};
 use crate::cases::machine::Setting;
@@ -10,13 +11,6 @@ use std::path::Path;
 
 /// Processes in the cgroup of the crowded kills.
 const CROWD: u32 = 5000;
-
-/// Who died.
-#[derive(Clone, Debug, serde::Serialize)]
-pub(super) struct Victim {
-    pub(super) pid: u32,
-    pub(super) cgroup: String,
-}
 
 /// A scenario.
 pub(super) struct Scenario {

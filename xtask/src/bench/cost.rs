@@ -1,13 +1,10 @@
 //! `cargo xtask bench --cost`: what the agent adds to the time inside `out_of_memory`, next to what the kernel's own task
 //! dump adds, by number of candidates, in a VM of each kernel.
 
-use crate::{
-    kernel::Wanted,
-    process,
-    vm::{self, End, Request},
-};
-use anyhow::{Context as _, Result, ensure};
-use serde::{Deserialize, Serialize};
+use super::in_vm;
+use crate::{kernel::Wanted, process, vm::Request};
+use anyhow::{Context as _, Result};
+use oom_tests::bench::measured::{Cost, Stats};
 use std::{collections::BTreeMap, fmt::Write as _, fs, process::ExitCode, time::Duration};
 
 const LIMIT: Duration = Duration::from_mins(20);
@@ -15,22 +12,6 @@ const LIMIT: Duration = Duration::from_mins(20);
 const MEMORY_MIB: u32 = 8192;
 /// What the agent may add, as a part of what the kernel's own dump adds.
 const BAR: f64 = 0.25;
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Measured {
-    tasks: u32,
-    us: BTreeMap<String, f64>,
-    evaluated: u64,
-    lost: u64,
-    listed: u64,
-    programs: BTreeMap<String, Stats>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Stats {
-    run_time_ns: u64,
-    run_cnt: u64,
-}
 
 /// Measures and prints; the status says whether the bars hold.
 pub(super) fn main(kernels: &[Wanted], tasks: &[u32]) -> Result<ExitCode> {
@@ -54,28 +35,18 @@ pub(super) fn main(kernels: &[Wanted], tasks: &[u32]) -> Result<ExitCode> {
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn measure(kernel: &Wanted, tasks: &[u32]) -> Result<(String, Vec<Measured>)> {
-    let results = process::workspace().join(format!("target/bench/cost-{kernel}"));
-    let _ = fs::remove_dir_all(&results);
+fn measure(kernel: &Wanted, tasks: &[u32]) -> Result<(String, Vec<Cost>)> {
     let tasks: Vec<String> = tasks.iter().map(u32::to_string).collect();
     let command = ["oom-guest", "bench", "cost", "--out", "/results/bench", "--tasks", &tasks.join(",")];
-    let outcome = vm::run(&Request {
-        memory_mib: MEMORY_MIB,
-        append: "transparent_hugepage=never".into(),
-        timeout: LIMIT,
-        results: Some(results.clone()),
-        ..Request::new(kernel.clone(), command.map(str::to_owned).to_vec())
-    })?;
-    ensure!(
-        matches!(outcome.end, End::Exited(0)),
-        "the VM of Linux {kernel} ended with {:?}; its console:\n{}",
-        outcome.end,
-        vm::console_tail(&outcome.console, 30)
-    );
-    let path = results.join("bench/cost.json");
-    let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    let measured = serde_json::from_slice(&bytes).with_context(|| format!("reading {}", path.display()))?;
-    Ok((outcome.kernel, measured))
+    in_vm(
+        "cost",
+        Request {
+            memory_mib: MEMORY_MIB,
+            append: "transparent_hugepage=never".into(),
+            timeout: LIMIT,
+            ..Request::new(kernel.clone(), command.map(str::to_owned).to_vec())
+        },
+    )
 }
 
 /// A line `y = slope x + base` through the points, and how much of the variation it explains (R²).
@@ -91,7 +62,7 @@ fn fit(points: &[(f64, f64)]) -> Option<(f64, f64, f64)> {
     (points.len() > 2).then_some((slope, base, 1.0 - rest / all))
 }
 
-fn table(release: &str, all: &[Measured]) -> (String, bool) {
+fn table(release: &str, all: &[Cost]) -> (String, bool) {
     let mut text = format!("\nLinux {release}: milliseconds in `out_of_memory`, the fastest of 7 kills\n\n");
     text.push_str(
         "| processes | neither | kernel's dump | agent | both | dump adds | agent adds | part | candidates lost |\n\
@@ -99,7 +70,7 @@ fn table(release: &str, all: &[Measured]) -> (String, bool) {
     );
     let mut held = true;
     let (mut dumps, mut agents) = (Vec::new(), Vec::new());
-    for Measured { tasks, us, evaluated, lost, listed, .. } in all {
+    for Cost { tasks, us, evaluated, lost, listed, .. } in all {
         let ms = |name: &str| us.get(name).copied().unwrap_or(f64::NAN) / 1000.0;
         let [neither, dump, agent, both] = ["nothing", "dump", "agent", "agent and dump"].map(ms);
         let part = (agent - neither) / (dump - neither);

@@ -5,14 +5,15 @@
 mod table;
 mod userland;
 
+use super::in_vm;
 use crate::{
     kernel::{self, Wanted},
     process,
-    vm::{self, End, Request, guest},
+    vm::{Request, guest},
 };
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use std::{fs, process::ExitCode, time::Duration};
-use table::{Measured, Sized};
+use table::Sized;
 
 /// bcc compiles for half a minute at each of its four starts, where it starts.
 const LIMIT: Duration = Duration::from_mins(25);
@@ -38,32 +39,22 @@ pub(super) fn main(kernels: &[Wanted], tools: &[String], scenarios: &[String]) -
 
 fn measure(kernel: &Wanted, tools: &[String], scenarios: &[String]) -> Result<Sized> {
     let userland = userland::get(&kernel::get(kernel)?)?;
-    let results = process::workspace().join(format!("target/bench/peers-{kernel}"));
-    let _ = fs::remove_dir_all(&results);
     let mut command: Vec<String> =
         ["oom-guest", "bench", "peers", "--out", "/results/bench"].map(str::to_owned).into();
     for (flag, words) in [("--tool", tools), ("--only", scenarios)] {
         command.extend(words.iter().flat_map(|word| [flag.to_owned(), word.clone()]));
     }
-    let outcome = vm::run(&Request {
-        memory_mib: MEMORY_MIB,
-        disk: Some(userland.image),
-        // As large as it is where nobody asks for more.
-        append: "log_buf_len=128K".into(),
-        timeout: LIMIT,
-        results: Some(results.clone()),
-        ..Request::new(kernel.clone(), command)
-    })?;
-    ensure!(
-        matches!(outcome.end, End::Exited(0)),
-        "the VM of Linux {kernel} ended with {:?}; its console:\n{}",
-        outcome.end,
-        vm::console_tail(&outcome.console, 30)
-    );
-    let path = results.join("bench/peers.json");
-    let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    let measured: Measured =
-        serde_json::from_slice(&bytes).with_context(|| format!("reading {}", path.display()))?;
+    let (_, measured) = in_vm(
+        "peers",
+        Request {
+            memory_mib: MEMORY_MIB,
+            disk: Some(userland.image),
+            // As large as it is where nobody asks for more.
+            append: "log_buf_len=128K".into(),
+            timeout: LIMIT,
+            ..Request::new(kernel.clone(), command)
+        },
+    )?;
     let mut sizes = userland.sizes;
     let agent = guest::build(guest::Program::Agent)?;
     let bytes = fs::metadata(&agent).with_context(|| format!("looking at {}", agent.display()))?.len();

@@ -1,6 +1,7 @@
 //! What was measured, as Markdown, and whether the bars hold.
 
-use serde::{Deserialize, Serialize};
+use oom_tests::bench::measured::{Costs, Peers, Score};
+use serde::Serialize;
 use std::{collections::BTreeMap, fmt::Write as _};
 
 const AGENT: &str = "oom-agent";
@@ -11,60 +12,16 @@ const MIB: f64 = 1024.0;
 const STORM: usize = 10_000;
 const GROWTH_KIB: u64 = 1024;
 
-/// What the guest wrote.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Measured {
-    pub(super) kernel: String,
-    tools: Vec<Costs>,
-    scenarios: Vec<Outcome>,
-}
-
 /// With sizes on disk, in bytes.
 #[derive(Debug, Serialize)]
 pub(super) struct Sized {
-    pub(super) measured: Measured,
+    pub(super) measured: Peers,
     pub(super) sizes: BTreeMap<String, u64>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Costs {
-    tool: String,
-    error: Option<String>,
-    cold_ms: f64,
-    warm_ms: f64,
-    attached_kib: u64,
-    end_kib: u64,
-    peak_kib: u64,
-    idle_us_per_s: f64,
-    us_per_kill: f64,
-    to_line_us: Option<[f64; 2]>,
-    timed: usize,
-    wait_us: Option<f64>,
-    after_wait_us: Option<[f64; 2]>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Outcome {
-    scenario: String,
-    error: Option<String>,
-    truth: Vec<serde_json::Value>,
-    vmstat: u64,
-    tools: BTreeMap<String, Score>,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Score {
-    found: usize,
-    false_ones: usize,
-    doubled: usize,
-    placed: Option<usize>,
-    counted: Option<u64>,
-    resident_kib: [u64; 2],
 }
 
 /// The tables of one kernel.
 pub(super) fn of(sized: &Sized) -> String {
-    let Sized { measured: Measured { kernel, tools, scenarios }, sizes } = sized;
+    let Sized { measured: Peers { kernel, tools, scenarios }, sizes } = sized;
     let mut text = format!("\n### Linux {kernel}\n\n");
     row(&mut text, "victims told, of those who really died", tools.iter().map(|costs| costs.tool.clone()));
     rule(&mut text, tools.len());
@@ -92,7 +49,7 @@ pub(super) fn of(sized: &Sized) -> String {
         it.wait_us.filter(|_| it.tool == AGENT).map(|us| format!("{:.2}", us / 1000.0))
     });
     line("from there to the line, ms", &|it| it.after_wait_us.filter(|_| it.tool == AGENT).map(spread));
-    line("resident once attached, MiB", &|it| Some(format!("{:.1}", it.attached_kib as f64 / MIB)));
+    line("resident once attached, MiB", &|it| Some(format!("{:.1}", it.attached_kib? as f64 / MIB)));
     line("resident after 230 kills, MiB", &|it| Some(format!("{:.1}", it.end_kib as f64 / MIB)));
     line("peak, MiB", &|it| Some(format!("{:.1}", it.peak_kib as f64 / MIB)));
     line("processor while idle, ms a minute", &|it| Some(format!("{:.2}", it.idle_us_per_s * 0.06)));
@@ -120,7 +77,7 @@ pub(super) fn held(sized: &Sized) -> bool {
 
 /// What has to hold, with the figures.
 fn bars(sized: &Sized) -> Vec<(String, bool)> {
-    let Measured { tools, scenarios, .. } = &sized.measured;
+    let Peers { tools, scenarios, .. } = &sized.measured;
     let mut bars = Vec::new();
     for outcome in scenarios {
         if let Some(error) = &outcome.error {
@@ -151,14 +108,14 @@ fn bars(sized: &Sized) -> Vec<(String, bool)> {
         let text =
             format!("ready after {:.0} ms, twice libbpf-tools' {:.0} at most", ours.cold_ms, libbpf.cold_ms);
         bars.push((text, ours.cold_ms <= 2.0 * libbpf.cold_ms));
-        let (mine, theirs) = (ours.attached_kib as f64 / MIB, libbpf.attached_kib as f64 / MIB);
+        let [mine, theirs] = [ours, libbpf].map(attached);
         let peak = libbpf.peak_kib as f64 / MIB;
         let text =
             format!("{mine:.1} MiB attached, libbpf-tools' {theirs:.1} (peak {peak:.1}) and 4 at most");
         bars.push((text, mine <= theirs + 4.0));
     }
     if let Some(bpftrace) = tool(BPFTRACE) {
-        let (mine, theirs) = (ours.attached_kib as f64 / MIB, bpftrace.attached_kib as f64 / MIB);
+        let [mine, theirs] = [ours, bpftrace].map(attached);
         let text = format!("{mine:.1} MiB attached, a tenth of bpftrace's {theirs:.1} at most");
         bars.push((text, mine <= theirs / 10.0));
     }
@@ -171,6 +128,11 @@ fn bars(sized: &Sized) -> Vec<(String, bool)> {
         bars.push((text, mine <= fastest + 3.0));
     }
     bars
+}
+
+/// MiB. What is not known holds no bar.
+fn attached(costs: &Costs) -> f64 {
+    costs.attached_kib.map_or(f64::NAN, |kib| kib as f64 / MIB)
 }
 
 fn cell(score: &Score) -> String {
