@@ -52,7 +52,7 @@ unsafe extern "C" fn forget(
         let end = (base + header.p_vaddr + header.p_memsz) / page * page;
         if begin < end {
             // SAFETY: a private mapping of a file that was never written to: each page comes back as it was when it is next
-            // looked at. It fails for one that is locked, and nothing happens.
+            // looked at. For one that is locked it fails (`VM_LOCKED`, mm/madvise.c), and nothing happens.
             let _ = unsafe {
                 rustix::mm::madvise(
                     begin as *mut _,

@@ -6,6 +6,7 @@
 //! not seen until it goes on. The kernel counts that by program (`recursion_misses`, `bpf_prog_show_fdinfo`).
 
 use crate::incident::escalation::Skipped;
+use crate::kernel::probes::{HOOKS, Hook};
 use aya::Ebpf;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -15,35 +16,28 @@ use std::os::unix::fs::FileExt as _;
 /// Looks that are kept.
 const LOOKS: usize = 64;
 
-/// What a program sees, by its name.
+/// What a program sees, by the hook that it is for.
 fn seen_by(name: &str) -> Option<fn(&mut Skipped) -> &mut u64> {
-    Some(match name.strip_prefix("k_").unwrap_or(name) {
-        "direct_reclaim_begin"
-        | "direct_reclaim_end"
-        | "memcg_reclaim_begin"
-        | "memcg_reclaim_end"
-        | "enter_try_to_free_mem_cgroup_pages"
+    let is_for = |hook: &&Hook| hook.ways.iter().copied().flatten().any(|program| program.name == name);
+    Some(match HOOKS.iter().find(is_for)?.target {
+        "mm_vmscan_direct_reclaim_begin"
+        | "mm_vmscan_direct_reclaim_end"
+        | "mm_vmscan_memcg_reclaim_begin"
+        | "mm_vmscan_memcg_reclaim_end"
+        | "try_to_free_mem_cgroup_pages"
         | "reclaim_retry_zone"
         | "compact_retry" => |it| &mut it.rounds,
-        "lru_shrink_inactive" => |it| &mut it.scans,
-        "kswapd_wake" | "kswapd_sleep" => |it| &mut it.kswapd,
-        "throttled" => |it| &mut it.throttled,
-        "compaction_begin" | "compaction_end" => |it| &mut it.compactions,
+        "mm_vmscan_lru_shrink_inactive" => |it| &mut it.scans,
+        "mm_vmscan_kswapd_wake" | "mm_vmscan_kswapd_sleep" => |it| &mut it.kswapd,
+        "mm_vmscan_throttled" => |it| &mut it.throttled,
+        "mm_compaction_begin" | "mm_compaction_end" => |it| &mut it.compactions,
         "sched_process_exit"
-        | "enter_exit_mmap"
-        | "leave_exit_mmap"
+        | "exit_mmap"
         | "start_task_reaping"
         | "finish_task_reaping"
         | "skip_task_reaping" => |it| &mut it.exits,
-        "mark_victim"
-        | "signal_generate"
-        | "enter_out_of_memory"
-        | "leave_out_of_memory"
-        | "enter_oom_kill_process"
-        | "enter_oom_evaluate_task"
-        | "leave_oom_evaluate_task"
-        | "enter_oom_badness"
-        | "leave_oom_badness" => |it| &mut it.kills,
+        "mark_victim" | "signal_generate" | "out_of_memory" | "oom_kill_process" | "oom_evaluate_task"
+        | "oom_badness" => |it| &mut it.kills,
         _ => return None,
     })
 }
@@ -140,6 +134,14 @@ mod tests {
             looks.look(500 + time);
         }
         assert_eq!((looks.looks.len(), looks.since(600)), (LOOKS, count(0)));
+    }
+
+    #[test]
+    fn every_program_sees_something() {
+        for program in HOOKS.iter().flat_map(|hook| hook.ways.iter().copied().flatten()) {
+            assert!(seen_by(program.name).is_some(), "{}", program.name);
+        }
+        assert!(seen_by("another").is_none());
     }
 
     #[test]
