@@ -64,6 +64,8 @@ pub struct Live {
     position: Option<u64>,
     /// The last one that was said.
     said: u64,
+    /// When the sources were last read, `CLOCK_BOOTTIME` in nanoseconds.
+    read_ns: u64,
 }
 
 /// How it was started: what the operator is told.
@@ -180,6 +182,7 @@ impl Live {
             stamp,
             position: None,
             said: 0,
+            read_ns: 0,
         };
         live.take_log();
         live.said = live.position().unwrap_or(0);
@@ -202,7 +205,8 @@ impl Live {
                 self.said = position;
                 return Ok(None);
             }
-            if let Some(incident) = self.assembler.ready(now) {
+            // What came in while nobody looked is not missing: only what was read last says what is due.
+            if let Some(incident) = self.assembler.ready(self.read_ns) {
                 self.namer.hold(self.stamp.on(incident), now);
                 continue;
             }
@@ -341,6 +345,7 @@ impl Live {
     /// Reads everything that is there, BPF first: what it saw of a kill is there when the log has its line. The log
     /// is read without waiting for its wake-up, which comes with the kernel's next tick (`wake_up_klogd`).
     fn read_all(&mut self, log: Result<()>) -> Result<()> {
+        self.read_ns = clock::boottime_ns();
         let Self { rings, assembler, watch, .. } = self;
         if let Some(rings) = rings {
             rings.drain(|fact| {

@@ -26,7 +26,10 @@ pub(super) fn compare(kill: &Kill, cpus: u32, incident: &Value, findings: &mut F
             // The record may be among those.
             None if incident.pointer("/evidence/lost_records").and_then(Value::as_u64) > Some(0) => {}
             None if first.is_some_and(|first| back < first + WAIT_NS) => {
-                fail(format!("its memory was back at {back} ns, of which nothing is told: {:?}", at("")));
+                fail(format!(
+                    "its memory was back at {back} ns, of which nothing is told: {:?}",
+                    incident.get("recovery")
+                ));
             }
             None => {}
         }
