@@ -30,6 +30,15 @@ pub(crate) struct Archive {
 impl Archive {
     /// Sets up the configuration in `<cache>/apt/<name>`. Does not touch the network.
     pub(crate) fn new(name: &str, mirror: &Mirror, suites: &[&str]) -> Result<Self> {
+        Self::of_kinds(name, mirror, suites, &["deb"])
+    }
+
+    /// The same with source packages.
+    pub(crate) fn with_sources(name: &str, mirror: &Mirror, suites: &[&str]) -> Result<Self> {
+        Self::of_kinds(name, mirror, suites, &["deb", "deb-src"])
+    }
+
+    fn of_kinds(name: &str, mirror: &Mirror, suites: &[&str], kinds: &[&str]) -> Result<Self> {
         if !Path::new(KEYRING).exists() {
             bail!(
                 "{KEYRING} is missing, so packages could not be verified: apt-get install debian-archive-keyring"
@@ -42,7 +51,9 @@ impl Archive {
         let mut sources = String::new();
         for suite in suites {
             let uri = mirror.of(suite);
-            let _ = writeln!(sources, "deb [arch=amd64 signed-by={KEYRING}] {uri} {suite} main");
+            for kind in kinds {
+                let _ = writeln!(sources, "{kind} [arch=amd64 signed-by={KEYRING}] {uri} {suite} main");
+            }
         }
         write(&directory.join("sources.list"), &sources)?;
         write(&directory.join("status"), "")?;
@@ -121,6 +132,15 @@ impl Archive {
         download.arg("download").args(specs).current_dir(into);
         process::capture(&mut download, DOWNLOAD_LIMIT)?.ok("downloading packages")?;
         eprintln!("            in {:.1} s", start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Downloads the files of a source package (verified by apt) into a directory.
+    pub(crate) fn download_source(&self, name: &str, into: &Path) -> Result<()> {
+        eprintln!("  download  source of {name}");
+        let mut source = self.apt("apt-get");
+        source.args(["source", "--download-only", name]).current_dir(into);
+        process::capture(&mut source, DOWNLOAD_LIMIT)?.ok(&format!("downloading the source of {name}"))?;
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 mod archive;
 mod mirror;
 mod package;
+pub(crate) mod root;
 pub(crate) mod version;
 
 pub(crate) use self::{archive::Archive, mirror::Mirror, package::Package};

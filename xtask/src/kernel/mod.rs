@@ -7,7 +7,7 @@ mod store;
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 pub(crate) use self::choice::Wanted;
 use crate::{
     cache,
-    debian::{Archive, FULL_SUITES, Mirror, Package, SMALL_SUITES, version},
+    debian::{Archive, FULL_SUITES, Mirror, Package, SMALL_SUITES, root, version},
     process,
 };
 
@@ -36,6 +36,36 @@ impl Kernel {
         let path = self.vmlinux.with_file_name("package");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         Ok(text.split(' ').next().unwrap_or_default().to_owned())
+    }
+
+    /// Copies its modules of these names into `directory`. False: its package has not all of them.
+    pub(crate) fn modules(&self, names: &[&str], directory: &Path) -> Result<bool> {
+        let package = self.package()?;
+        let mirror = Mirror::of_this_machine()?;
+        for (name, suites) in [("small", SMALL_SUITES), ("full", FULL_SUITES)] {
+            let archive = Archive::new(name, &mirror, suites)?;
+            let all = archive.packages(|name| name == package)?;
+            let Some(found) = all.iter().find(|it| version::upstream(&it.version) == self.version) else {
+                continue;
+            };
+            let deb = archive.download(found)?;
+            let _lock = cache::lock("kernels")?;
+            let scratch = store::scratch()?;
+            root::unpack(&deb, &scratch)?;
+            let mut copied = 0;
+            for name in names {
+                let begin = format!("{name}.ko");
+                if let Some(module) = image::find(&scratch, &begin)? {
+                    let to = directory.join(module.file_name().unwrap_or_default());
+                    fs::copy(&module, &to).with_context(|| format!("copying {}", module.display()))?;
+                    copied += 1;
+                }
+            }
+            fs::remove_dir_all(&scratch).with_context(|| format!("removing {}", scratch.display()))?;
+            fs::remove_file(&deb).with_context(|| format!("removing {}", deb.display()))?;
+            return Ok(copied == names.len());
+        }
+        Ok(false)
     }
 }
 
@@ -84,8 +114,8 @@ fn unpack(archive: &Archive, package: &Package, wanted: &Wanted) -> Result<Kerne
     let scratch = store::scratch()?;
     process::capture(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&scratch), Duration::from_mins(2))?
         .ok("unpacking the package")?;
-    let packed =
-        image::find(&scratch)?.ok_or_else(|| anyhow!("{} {version} holds no vmlinuz", package.name))?;
+    let packed = image::find(&scratch, "vmlinuz")?
+        .ok_or_else(|| anyhow!("{} {version} holds no vmlinuz", package.name))?;
     let bytes = fs::read(&packed).with_context(|| format!("reading {}", packed.display()))?;
     let vmlinux = image::uncompressed(&bytes).with_context(|| format!("unpacking {}", packed.display()))?;
     let kernel = store::keep(version, &vmlinux, package)?;

@@ -9,6 +9,7 @@
 mod checks;
 mod collectors;
 mod matrix;
+mod node;
 mod page;
 mod pods;
 
@@ -27,7 +28,7 @@ Examples:
   cargo xtask test                      everything: checks, this machine, every kernel of the matrix
   cargo xtask test --quick              checks and this machine only
   cargo xtask test --kernel 6.12        checks, this machine and one kernel
-  cargo xtask test --kubernetes         kills in pods, where containerd and runc are installed
+  cargo xtask test --kubernetes         kills in pods, where containerd and runc are installed, and in VMs
   cargo xtask test --otlp               incidents for OpenTelemetry's own collector and rotel, over an outage of a minute
   cargo xtask test --kernel 6.1 --only shared --only headless
 
@@ -36,8 +37,9 @@ pub(crate) struct TestArgs {
     /// A kernel of the matrix: a series (6.1), a version (5.10.218) or newest; may be repeated.
     #[arg(long, value_name = "X")]
     kernel: Vec<Wanted>,
-    /// Only kills in 100 pods that a real containerd makes and deletes.
-    #[arg(long, conflicts_with_all = ["kernel", "quick", "only"])]
+    /// Only kills in 100 pods that a real containerd makes and deletes (--only here), the same in VMs with systemd (vm), and
+    /// those of a kubelet's pods there (cluster).
+    #[arg(long, conflicts_with_all = ["kernel", "quick"])]
     kubernetes: bool,
     /// Only incidents that real collectors receive, which are fetched and built for it.
     #[arg(long, conflicts_with_all = ["kernel", "quick", "only", "kubernetes"])]
@@ -76,7 +78,10 @@ pub(crate) fn main(args: &TestArgs) -> Result<ExitCode> {
     setup::ensure(Need::Bpf)?;
     let mut count = Count::default();
     if args.kubernetes {
-        count.add(pods::run());
+        if args.only.is_empty() || args.only.iter().any(|only| only == "here") {
+            count.add(pods::run());
+        }
+        count.add(node::run(&pods::number(), &args.only)?);
     } else if args.otlp {
         count.add(collectors::run());
     } else {

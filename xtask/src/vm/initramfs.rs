@@ -44,7 +44,7 @@ fn pack<W: Write>(into: W, request: &Request) -> Result<W> {
     for applet in busybox.applets.iter().filter(|applet| *applet != "busybox") {
         cpio.symlink(&format!("/bin/{applet}"), "busybox")?;
     }
-    let Request { command, files, swap_mib, cgroup, quiet, .. } = request;
+    let Request { command, files, swap_mib, cgroup, quiet, systemd, .. } = request;
     let mut made = BTreeSet::new();
     for (to, from) in files {
         for parent in parents(to) {
@@ -58,6 +58,7 @@ fn pack<W: Write>(into: W, request: &Request) -> Result<W> {
         command: command.clone(),
         cgroup_v1: *cgroup == Cgroup::V1,
         swap: *swap_mib > 0,
+        systemd: systemd.then(|| files.iter().map(|(to, _)| to.clone()).collect()),
         stream: !quiet,
     };
     cpio.file(JOB, &serde_json::to_vec(&job)?)?;
