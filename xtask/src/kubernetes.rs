@@ -125,7 +125,8 @@ struct Go {
 
 impl Go {
     fn build(&self, program: &Path, package: &str) -> Result<()> {
-        let version = "k8s.io/component-base/version";
+        // As the compiler calls what is vendored.
+        let version = "k8s.io/kubernetes/vendor/k8s.io/component-base/version";
         let [major, minor] = ["1", "20"];
         let flags = format!(
             "-s -w -X {version}.gitVersion={VERSION} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
