@@ -1,6 +1,10 @@
 //! Static programs of this workspace: for VMs without libraries, and for an image with nothing else in it.
 
-use crate::process;
+use crate::{
+    machine::Machine,
+    process,
+    setup::{self, Need},
+};
 use anyhow::{Context as _, Result, bail};
 use std::{
     env,
@@ -9,52 +13,15 @@ use std::{
     process::Stdio,
 };
 
-/// What it is to run on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Machine {
-    /// `x86_64`.
-    Amd64,
-    /// `aarch64`.
-    Arm64,
-}
-
-impl Machine {
-    /// Rust's name of it.
-    pub(crate) const fn target(self) -> &'static str {
-        match self {
-            Self::Amd64 => "x86_64-unknown-linux-gnu",
-            Self::Arm64 => "aarch64-unknown-linux-gnu",
-        }
-    }
-
-    /// The name that images have for it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Amd64 => "amd64",
-            Self::Arm64 => "arm64",
-        }
-    }
-
-    /// Debian's compiler for it, where this machine is another.
-    pub(crate) const fn cross_compiler(self) -> &'static str {
-        match self {
-            Self::Amd64 => "x86_64-linux-gnu-gcc",
-            Self::Arm64 => "aarch64-linux-gnu-gcc",
-        }
-    }
-
-    /// Whether this program runs on it.
-    pub(crate) fn is_this(self) -> bool {
-        self.target().split('-').next() == Some(env::consts::ARCH)
-    }
-}
-
 /// Builds `name` of `package`, optimised and static, below `target`, and gives its path.
 ///
 /// Its own part holds no path of this machine. The programs for the kernel do, in their BTF: `aya-build` passes no flags
 /// on. So it is the same where it is built with the same compilers in the same directories.
 pub(crate) fn build(package: &str, name: &str, machine: Machine, target: &Path) -> Result<PathBuf> {
     let triple = machine.target();
+    if !machine.is_this() {
+        setup::ensure(Need::Cross(machine))?;
+    }
     let mut cargo = process::cargo();
     cargo
         .args(["build", "--release", "--locked", "--target", triple, "--package", package, "--bin", name])
@@ -80,13 +47,10 @@ pub(crate) fn build(package: &str, name: &str, machine: Machine, target: &Path) 
     }
     let status = child.wait().context("waiting for cargo")?;
     if !status.success() {
-        bail!("building {name} for {triple} failed{}", if machine.is_this() { "" } else { CROSS });
+        bail!("building {name} for {triple} failed");
     }
     Ok(target.join(triple).join("release").join(name))
 }
-
-const CROSS: &str = "; for another machine than this one it takes `rustup target add` and a linker \
-                     (Debian: gcc-aarch64-linux-gnu and libc6-dev-arm64-cross)";
 
 fn flags() -> Vec<String> {
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];

@@ -24,9 +24,9 @@ pub struct Job {
     pub cgroup_v1: bool,
     /// Use the disk of serial number [`SWAP_SERIAL`] as swap space.
     pub swap: bool,
-    /// Pass what the command writes on to the second (stdout) and third (stderr) serial port as it comes. It is kept
-    /// in the results either way.
-    pub stream: bool,
+    /// Pass what the command writes on to these serial ports, stdout and stderr, as it comes. It is kept in the results
+    /// either way.
+    pub stream: Option<[String; 2]>,
 }
 
 /// How the command ended.

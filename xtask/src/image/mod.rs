@@ -6,9 +6,11 @@
 mod sbom;
 
 use crate::{
-    cache, process,
+    cache,
+    machine::Machine,
+    process,
     setup::{self, Need},
-    static_build::{self, Machine},
+    static_build,
     vm::guest,
 };
 use anyhow::{Context as _, Result, bail, ensure};

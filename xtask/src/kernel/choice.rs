@@ -2,7 +2,10 @@
 
 use std::{cmp::Ordering, fmt, str::FromStr};
 
-use crate::debian::{Package, version};
+use crate::{
+    debian::{Package, version},
+    machine::Machine,
+};
 
 /// Packages that are smaller only depend on the one that holds the image.
 const IMAGE_BYTES: u64 = 1 << 20;
@@ -57,12 +60,13 @@ impl fmt::Display for Wanted {
 }
 
 /// Whether a package of this name may hold a cloud kernel: `linux-image-*` up to 6.18, `linux-binary-*` from 6.19 on.
-pub(crate) fn is_cloud_image(name: &str) -> bool {
-    (name.starts_with("linux-image-") || name.starts_with("linux-binary-"))
-        && (name.ends_with("-cloud-amd64") || name.ends_with("-cloud-amd64-unsigned"))
+pub(crate) fn is_cloud_image(machine: Machine, name: &str) -> bool {
+    let name = name.strip_suffix("-unsigned").unwrap_or(name);
+    let flavour = name.strip_suffix(machine.name()).is_some_and(|rest| rest.ends_with("-cloud-"));
+    flavour && (name.starts_with("linux-image-") || name.starts_with("linux-binary-"))
 }
 
-/// The package with the newest kernel that is `wanted`; of equal ones the signed one, which is always kept longest.
+/// Of packages that [`is_cloud_image`] lets through, the one with the newest kernel that is `wanted`; of equal ones the signed one, which is always kept longest.
 pub(crate) fn newest<'a>(packages: &'a [Package], wanted: &Wanted) -> Option<&'a Package> {
     images(packages)
         .filter(|package| wanted.matches(version::upstream(&package.version)))
@@ -86,7 +90,7 @@ fn series_of(upstream: &str) -> &str {
 }
 
 fn images(packages: &[Package]) -> impl Iterator<Item = &Package> {
-    packages.iter().filter(|package| is_cloud_image(&package.name) && package.bytes >= IMAGE_BYTES)
+    packages.iter().filter(|package| package.bytes >= IMAGE_BYTES)
 }
 
 fn order(a: &Package, b: &Package) -> Ordering {
@@ -164,8 +168,12 @@ mod tests {
 
     #[test]
     fn debug_symbols_and_other_flavours_are_not_images() {
-        assert!(!is_cloud_image("linux-image-6.1.0-56-cloud-amd64-dbg"));
-        assert!(!is_cloud_image("linux-image-6.1.0-56-amd64"));
-        assert!(!is_cloud_image("linux-headers-6.1.0-56-cloud-amd64"));
+        let is_image = |name| is_cloud_image(Machine::Amd64, name);
+        assert!(is_image("linux-image-6.1.0-56-cloud-amd64-unsigned"));
+        assert!(!is_image("linux-image-6.1.0-56-cloud-amd64-dbg"));
+        assert!(!is_image("linux-image-6.1.0-56-amd64"));
+        assert!(!is_image("linux-headers-6.1.0-56-cloud-amd64"));
+        assert!(!is_image("linux-image-6.1.0-56-cloud-arm64"));
+        assert!(is_cloud_image(Machine::Arm64, "linux-binary-7.2.12+deb13-cloud-arm64"));
     }
 }

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, anyhow};
 use crate::{
     cache,
     debian::{Archive, FULL_SUITES, Mirror, version},
+    machine::Machine,
     process,
 };
 
@@ -26,13 +27,31 @@ pub(super) struct Busybox {
     pub(super) applets: Vec<String>,
 }
 
-/// Gives busybox from the cache, or fetches it.
-pub(super) fn get() -> Result<Busybox> {
+/// Gives busybox for `machine` from the cache, or fetches it.
+pub(super) fn get(machine: Machine) -> Result<Busybox> {
     let _lock = cache::lock("busybox")?;
+    let own = own()?;
+    if machine.is_this() {
+        return Ok(own);
+    }
+    // The package is configured alike on every machine.
+    let Busybox { path: _, applets } = own;
+    let directory = cache::directory(&cache::root()?.join(format!("busybox-{}", machine.name())))?;
+    let path = directory.join("busybox");
+    if !path.exists() {
+        unpack(&from_archive(machine)?, &path)?;
+    }
+    Ok(Busybox { path, applets })
+}
+
+/// The one that runs here, which can be asked what it can do.
+fn own() -> Result<Busybox> {
     let directory = cache::directory(&cache::root()?.join("busybox"))?;
     let (path, list) = (directory.join("busybox"), directory.join("applets"));
     if !list.exists() {
-        fetch(&path)?;
+        // The lists of apt's own sources may never have been fetched.
+        let deb = from_own_sources(&path).or_else(|_| from_archive(Machine::this()))?;
+        unpack(&deb, &path)?;
         let applets = process::capture(Command::new(&path).arg("--list"), Duration::from_secs(10))?;
         fs::write(&list, applets.ok("asking busybox what it can do")?)
             .with_context(|| format!("writing {}", list.display()))?;
@@ -41,14 +60,9 @@ pub(super) fn get() -> Result<Busybox> {
     Ok(Busybox { path, applets: applets.lines().map(str::to_owned).collect() })
 }
 
-fn fetch(path: &Path) -> Result<()> {
-    let deb = match from_own_sources(path) {
-        Ok(deb) => deb,
-        // Its lists may never have been fetched.
-        Err(_) => from_archive()?,
-    };
+fn unpack(deb: &Path, path: &Path) -> Result<()> {
     let unpacked = path.with_extension("unpacked");
-    process::capture(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&unpacked), Duration::from_secs(30))?
+    process::capture(Command::new("dpkg-deb").arg("-x").arg(deb).arg(&unpacked), Duration::from_secs(30))?
         .ok("unpacking the package")?;
     // Releases before the merge of /usr have it in /bin.
     let found =
@@ -56,7 +70,7 @@ fn fetch(path: &Path) -> Result<()> {
     let found = found.ok_or_else(|| anyhow!("{PACKAGE} holds no busybox"))?;
     fs::rename(&found, path).with_context(|| format!("naming {}", path.display()))?;
     fs::remove_dir_all(&unpacked).with_context(|| format!("removing {}", unpacked.display()))?;
-    fs::remove_file(&deb).with_context(|| format!("removing {}", deb.display()))
+    fs::remove_file(deb).with_context(|| format!("removing {}", deb.display()))
 }
 
 /// Downloads it as the machine's own apt offers it.
@@ -70,8 +84,8 @@ fn from_own_sources(path: &Path) -> Result<PathBuf> {
     deb.ok_or_else(|| anyhow!("apt left no {PACKAGE} in {}", into.display()))
 }
 
-fn from_archive() -> Result<PathBuf> {
-    let archive = Archive::new("full", &Mirror::of_this_machine()?, FULL_SUITES)?;
+fn from_archive(machine: Machine) -> Result<PathBuf> {
+    let archive = Archive::of(machine, "full", &Mirror::of_this_machine()?, FULL_SUITES)?;
     let mut packages = archive.packages(|name| name == PACKAGE)?;
     if packages.is_empty() {
         archive.update()?;

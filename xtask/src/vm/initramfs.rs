@@ -14,6 +14,7 @@ use super::{
     Cgroup, Request, busybox, cpio,
     guest::{self, Program},
     job::{JOB, Job},
+    qemu,
 };
 
 /// Where `oom-guest` is, under the name that the kernel starts and the one that commands use.
@@ -34,12 +35,12 @@ fn pack<W: Write>(into: W, request: &Request) -> Result<W> {
         cpio.directory(directory)?;
     }
     cpio.character_device("/dev/console", 5, 1)?;
-    cpio.file(INIT, &read(&guest::build(Program::Guest)?)?)?;
+    cpio.file(INIT, &read(&guest::build_for(request.machine, Program::Guest)?)?)?;
     cpio.symlink("/bin/oom-guest", INIT)?;
     if request.agent {
-        cpio.file("/bin/oom-agent", &read(&guest::build(Program::Agent)?)?)?;
+        cpio.file("/bin/oom-agent", &read(&guest::build_for(request.machine, Program::Agent)?)?)?;
     }
-    let busybox = busybox::get()?;
+    let busybox = busybox::get(request.machine)?;
     cpio.file("/bin/busybox", &read(&busybox.path)?)?;
     for applet in busybox.applets.iter().filter(|applet| *applet != "busybox") {
         cpio.symlink(&format!("/bin/{applet}"), "busybox")?;
@@ -58,7 +59,7 @@ fn pack<W: Write>(into: W, request: &Request) -> Result<W> {
         command: command.clone(),
         cgroup_v1: *cgroup == Cgroup::V1,
         swap: *swap_mib > 0,
-        stream: !quiet,
+        stream: (!quiet).then(|| qemu::ports(request.machine).map(str::to_owned)),
     };
     cpio.file(JOB, &serde_json::to_vec(&job)?)?;
     Ok(cpio.finish()?)
