@@ -7,7 +7,6 @@ use crate::{
 };
 use anyhow::{Context as _, Result, bail};
 use std::{
-    env,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::Stdio,
@@ -15,9 +14,20 @@ use std::{
 
 /// Builds `name` of `package`, optimised and static, below `target`, and gives its path.
 ///
-/// Its own part holds no path of this machine. The programs for the kernel do, in their BTF: `aya-build` passes no flags
-/// on. So it is the same where it is built with the same compilers in the same directories.
+/// It holds no path of this machine, also not in the programs for the kernel (`oom-agent/build/remap.rs`): so it is the same
+/// wherever it is built with the same compilers.
 pub(crate) fn build(package: &str, name: &str, machine: Machine, target: &Path) -> Result<PathBuf> {
+    build_in(&process::workspace(), package, name, machine, target)
+}
+
+/// [`build`] of the sources in another directory.
+pub(crate) fn build_in(
+    workspace: &Path,
+    package: &str,
+    name: &str,
+    machine: Machine,
+    target: &Path,
+) -> Result<PathBuf> {
     let triple = machine.target();
     if !machine.is_this() {
         setup::ensure(Need::Cross(machine))?;
@@ -27,8 +37,8 @@ pub(crate) fn build(package: &str, name: &str, machine: Machine, target: &Path) 
         .args(["build", "--release", "--locked", "--target", triple, "--package", package, "--bin", name])
         .arg("--target-dir")
         .arg(target)
-        .current_dir(process::workspace())
-        .env("CARGO_ENCODED_RUSTFLAGS", flags().join("\u{1f}"))
+        .current_dir(workspace)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace).join("\u{1f}"))
         .env_remove("RUSTFLAGS")
         .stdin(Stdio::null())
         .stderr(Stdio::piped());
@@ -52,13 +62,11 @@ pub(crate) fn build(package: &str, name: &str, machine: Machine, target: &Path) 
     Ok(target.join(triple).join("release").join(name))
 }
 
-fn flags() -> Vec<String> {
+fn flags(workspace: &Path) -> Vec<String> {
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
-    if let Some(home) = home {
+    if let Some(home) = setup::cargo_home() {
         flags.push(format!("--remap-path-prefix={}=/cargo", home.display()));
     }
-    flags.push(format!("--remap-path-prefix={}=/oom-agent", process::workspace().display()));
+    flags.push(format!("--remap-path-prefix={}=/oom-agent", workspace.display()));
     flags
 }

@@ -143,6 +143,11 @@ fn unusable(machine: &Machine) -> String {
     }
 }
 
+/// Where cargo keeps the sources of crates.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
+    Machine::here().cargo_home
+}
+
 /// Where the output of installations is kept.
 fn log(name: &str) -> PathBuf {
     process::workspace().join("target/setup").join(format!("{name}.log"))
