@@ -20,6 +20,8 @@ pub const REPORT: &str = "report.json";
 pub struct Job {
     /// The program, looked up in `PATH`, and its arguments.
     pub command: Vec<String>,
+    /// Kernel modules to load first, in this order: files, packed as the distribution packs them.
+    pub modules: Vec<String>,
     /// Mount the memory controller as cgroup v1, at `/sys/fs/cgroup/memory`, instead of cgroup v2.
     pub cgroup_v1: bool,
     /// Use the disk of serial number [`SWAP_SERIAL`] as swap space.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{choice, store};
+use super::{Wanted, choice, store};
 use crate::{
     cache,
     debian::{Archive, FULL_SUITES, Mirror, SMALL_SUITES},
@@ -30,11 +30,12 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     }
     if args.available {
         let mirror = Mirror::of_this_machine()?;
+        let wanted: Wanted = "newest".parse().map_err(anyhow::Error::msg)?;
         let mut packages = Vec::new();
         for (name, suites) in [("small", SMALL_SUITES), ("full", FULL_SUITES)] {
             let archive = Archive::of(args.arch, name, &mirror, suites)?;
             archive.update()?;
-            packages.extend(archive.packages(|name| choice::is_cloud_image(args.arch, name))?);
+            packages.extend(archive.packages(|name| wanted.is_image(args.arch, name))?);
         }
         for version in choice::series(&packages) {
             println!("{version}  available");

@@ -30,8 +30,9 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 /// The most that a block of the legacy LZ4 format unpacks to.
 const LZ4_BLOCK: usize = 8 << 20;
 
-/// Finds the `vmlinuz*` below `root`: under `boot/`, in some packages from 7.x on under `usr/lib/modules/`.
-pub(super) fn find(root: &Path) -> Result<Option<PathBuf>> {
+/// Finds a file by its name below `root`. The image is under `boot/`, in some packages from 7.x on under
+/// `usr/lib/modules/`.
+pub(super) fn find(root: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Option<PathBuf>> {
     let mut pending = vec![root.to_path_buf()];
     while let Some(directory) = pending.pop() {
         for entry in fs::read_dir(&directory).with_context(|| format!("reading {}", directory.display()))? {
@@ -39,7 +40,7 @@ pub(super) fn find(root: &Path) -> Result<Option<PathBuf>> {
             let kind = entry.file_type().with_context(|| format!("looking at {}", entry.path().display()))?;
             if kind.is_dir() {
                 pending.push(entry.path());
-            } else if kind.is_file() && entry.file_name().to_string_lossy().starts_with("vmlinuz") {
+            } else if kind.is_file() && is_wanted(&entry.file_name().to_string_lossy()) {
                 return Ok(Some(entry.path()));
             }
         }

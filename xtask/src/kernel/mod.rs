@@ -22,13 +22,18 @@ use crate::{
     process,
 };
 
+/// Modules for NVMe, which the clouds' kernels have built in, each after those that it needs.
+const MODULES: [&str; 3] = ["nvme-auth", "nvme-core", "nvme"];
+
 /// A kernel that can be booted.
 #[derive(Debug, Clone)]
 pub(crate) struct Kernel {
-    /// Its upstream version, such as `6.1.192`.
+    /// Its upstream version, such as `6.1.192`, or `6.12.118-16k` with large pages.
     pub(crate) version: String,
     /// The uncompressed image: on x86-64 ELF, booted through its PVH entry, on arm64 what its boot protocol calls `Image`.
     pub(crate) vmlinux: PathBuf,
+    /// What it takes to see NVMe disks, where that is not built in, in the order of loading.
+    pub(crate) modules: Vec<PathBuf>,
 }
 
 impl Kernel {
@@ -65,7 +70,7 @@ fn fetch(machine: Machine, wanted: &Wanted) -> Result<Kernel> {
     for (name, suites) in [("small", SMALL_SUITES), ("full", FULL_SUITES)] {
         let archive = Archive::of(machine, name, &mirror, suites)?;
         archive.update()?;
-        let packages = archive.packages(|name| choice::is_cloud_image(machine, name))?;
+        let packages = archive.packages(|name| wanted.is_image(machine, name))?;
         if let Some(package) = choice::newest(&packages, wanted) {
             return unpack(machine, &archive, package, wanted);
         }
@@ -75,7 +80,7 @@ fn fetch(machine: Machine, wanted: &Wanted) -> Result<Kernel> {
 }
 
 fn unpack(machine: Machine, archive: &Archive, package: &Package, wanted: &Wanted) -> Result<Kernel> {
-    let version = version::upstream(&package.version);
+    let version = &wanted.name(version::upstream(&package.version));
     if let Some(kernel) = store::kept(machine, version)? {
         store::remember(machine, wanted, version)?;
         return Ok(kernel);
@@ -85,12 +90,16 @@ fn unpack(machine: Machine, archive: &Archive, package: &Package, wanted: &Wante
     let scratch = store::scratch(machine)?;
     process::capture(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&scratch), Duration::from_mins(2))?
         .ok("unpacking the package")?;
-    let packed =
-        image::find(&scratch)?.ok_or_else(|| anyhow!("{} {version} holds no vmlinuz", package.name))?;
+    let packed = image::find(&scratch, |name| name.starts_with("vmlinuz"))?
+        .ok_or_else(|| anyhow!("{} {version} holds no vmlinuz", package.name))?;
     let bytes = fs::read(&packed).with_context(|| format!("reading {}", packed.display()))?;
     let vmlinux =
         image::uncompressed(machine, &bytes).with_context(|| format!("unpacking {}", packed.display()))?;
-    let kernel = store::keep(machine, version, &vmlinux, package)?;
+    let mut modules = Vec::new();
+    for name in MODULES {
+        modules.extend(image::find(&scratch, |file| file.strip_prefix(name) == Some(".ko.xz"))?);
+    }
+    let kernel = store::keep(machine, version, &vmlinux, &modules, package)?;
     fs::remove_dir_all(&scratch).with_context(|| format!("removing {}", scratch.display()))?;
     fs::remove_file(&deb).with_context(|| format!("removing {}", deb.display()))?;
     store::remember(machine, wanted, version)?;

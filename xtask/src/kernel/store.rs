@@ -22,6 +22,9 @@ use crate::{
 /// How long a series keeps meaning the version that it was resolved to.
 const RESOLVED_FOR_SECONDS: u64 = 7 * 24 * 3600;
 
+/// Below a kernel's directory.
+const MODULES: &str = "modules";
+
 /// What a series was resolved to.
 #[derive(Debug, Serialize, Deserialize)]
 struct Resolved {
@@ -33,10 +36,8 @@ type Resolutions = BTreeMap<String, Resolved>;
 
 /// The kept kernel that `wanted` means, unless it has to be asked for (again).
 pub(super) fn resolved(machine: Machine, wanted: &Wanted) -> Result<Option<Kernel>> {
-    if let Wanted::Version(version) = wanted
-        && version.split('.').count() == 3
-    {
-        return kept(machine, version);
+    if let Some(version) = wanted.exact() {
+        return kept(machine, &version);
     }
     match resolutions(machine)?.get(&wanted.to_string()) {
         Some(known) if now().saturating_sub(known.unix_seconds) < RESOLVED_FOR_SECONDS => {
@@ -57,13 +58,22 @@ pub(super) fn remember(machine: Machine, wanted: &Wanted, version: &str) -> Resu
 
 /// The kernel of this version, if it is kept.
 pub(super) fn kept(machine: Machine, version: &str) -> Result<Option<Kernel>> {
-    let vmlinux = directory(machine)?.join(version).join("vmlinux");
-    Ok(vmlinux.exists().then(|| Kernel { version: version.to_owned(), vmlinux }))
+    let directory = directory(machine)?.join(version);
+    let vmlinux = directory.join("vmlinux");
+    if !vmlinux.exists() {
+        return Ok(None);
+    }
+    let mut modules: Vec<PathBuf> = match fs::read_dir(directory.join(MODULES)) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+        Err(_) => Vec::new(),
+    };
+    modules.sort();
+    Ok(Some(Kernel { version: version.to_owned(), vmlinux, modules }))
 }
 
 /// The newest kernel that is kept and `wanted`.
 pub(super) fn newest_kept(machine: Machine, wanted: &Wanted) -> Result<Option<Kernel>> {
-    Ok(all(machine)?.into_iter().rfind(|kernel| wanted.matches(&kernel.version)))
+    Ok(all(machine)?.into_iter().rfind(|kernel| wanted.is_called(&kernel.version)))
 }
 
 /// Every kernel that is kept, oldest version first.
@@ -76,15 +86,26 @@ pub(super) fn all(machine: Machine) -> Result<Vec<Kernel>> {
     Ok(kernels)
 }
 
-/// Keeps a kernel's image.
-pub(super) fn keep(machine: Machine, version: &str, vmlinux: &[u8], package: &Package) -> Result<Kernel> {
+/// Keeps a kernel's image and modules, in the order in which they are to be loaded.
+pub(super) fn keep(
+    machine: Machine,
+    version: &str,
+    vmlinux: &[u8],
+    modules: &[PathBuf],
+    package: &Package,
+) -> Result<Kernel> {
     let into = cache::directory(&directory(machine)?.join(version))?;
     let (temporary, path) = (into.join("vmlinux.new"), into.join("vmlinux"));
     fs::write(into.join("package"), format!("{} {}\n", package.name, package.version))
         .context("noting the package")?;
+    for (at, module) in modules.iter().enumerate() {
+        let name = module.file_name().unwrap_or_default().to_string_lossy();
+        let to = cache::directory(&into.join(MODULES))?.join(format!("{at}-{name}"));
+        fs::copy(module, &to).with_context(|| format!("keeping {}", module.display()))?;
+    }
     fs::write(&temporary, vmlinux).with_context(|| format!("writing {}", temporary.display()))?;
     fs::rename(&temporary, &path).with_context(|| format!("naming {}", path.display()))?;
-    Ok(Kernel { version: version.to_owned(), vmlinux: path })
+    kept(machine, version)?.with_context(|| format!("{} is gone", path.display()))
 }
 
 /// An empty directory to unpack into; the kernels' lock makes it one command's own.

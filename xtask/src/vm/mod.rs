@@ -152,7 +152,7 @@ pub(crate) fn run(request: &Request) -> Result<Outcome> {
     let console = run.path("console.log");
 
     let initramfs = run.path("initramfs.gz");
-    initramfs::write(&initramfs, request)?;
+    initramfs::write(&initramfs, request, &kernel)?;
     let results_disk = run.path("results.raw");
     disk::results(&results_disk)?;
     let swap_disk = (request.swap_mib > 0).then(|| run.path("swap.raw"));
