@@ -46,6 +46,11 @@ impl Wanted {
         upstream.is_some() == self.large_pages && self.matches(upstream.unwrap_or(name))
     }
 
+    /// Bytes of its pages.
+    pub(crate) fn page_bytes(&self) -> u64 {
+        if self.large_pages { 16 << 10 } else { 4 << 10 }
+    }
+
     /// The one kernel that it can mean.
     pub(crate) fn exact(&self) -> Option<String> {
         let numbers = self.numbers.as_ref().filter(|numbers| numbers.split('.').count() == 3)?;

@@ -23,14 +23,16 @@ use std::{
 
 /// The kernels: the oldest that is supported in both shapes of `mark_victim`, the long-term ones, the newest.
 const KERNELS: [&str; 5] = ["5.10.218", "5.10", "6.1", "6.12", "newest"];
-/// Those of arm64: without trampolines (6.1), with them, the newest.
-const ARM64_KERNELS: [&str; 3] = ["6.1", "6.12", "newest"];
+/// Those of arm64: without trampolines (6.1), with them, with pages of 16 KiB, the newest.
+const ARM64_KERNELS: [&str; 4] = ["6.1", "6.12", "6.12-16k", "newest"];
 /// It is tested while the mirror has it: only there `mark_victim` hands over no more than a pid.
 const WHILE_IT_LASTS: &str = "5.10.218";
 /// Series that still have the memory controller of cgroup v1.
 const WITH_V1: [&str; 2] = ["5.10", "6.1"];
 /// The kernel on which the ways that others need are tested too: kprobes, tracepoints only, the log only.
 const FALLBACKS_ON: &str = "6.1";
+/// The same of arm64, where 6.1 has nothing but kprobes.
+const ARM64_FALLBACKS_ON: &str = "6.12";
 /// The kernel that takes the long storm.
 const STORM_ON: &str = "6.12";
 /// The kernel on which everything around the agent goes wrong.
@@ -121,6 +123,10 @@ pub(super) fn kernels(machine: Machine, wanted: &[Wanted], only: &[String]) -> R
 }
 
 fn runs(machine: Machine, kernels: &[Wanted], only: &[String], all: bool) -> Vec<Run> {
+    let fallbacks_on = match machine {
+        Machine::Amd64 => FALLBACKS_ON,
+        Machine::Arm64 => ARM64_FALLBACKS_ON,
+    };
     let mut runs = Vec::new();
     for kernel in kernels {
         let name = kernel.to_string();
@@ -146,7 +152,7 @@ fn runs(machine: Machine, kernels: &[Wanted], only: &[String], all: bool) -> Vec
         if WITH_V1.contains(&name.as_str()) {
             runs.push(run(format!("{linux}, cgroup v1"), Cgroup::V1, "", &["memcg_v1", "nested", "removed"]));
         }
-        if name == FALLBACKS_ON {
+        if name == fallbacks_on {
             let basic = ["memcg_v2", "nested", "group_kill", "headless", "shared", "removed"];
             runs.push(run(format!("{linux}, kprobes"), Cgroup::V2, "--no-trampolines", &basic));
             let more =
@@ -158,7 +164,8 @@ fn runs(machine: Machine, kernels: &[Wanted], only: &[String], all: bool) -> Vec
         if all && name == STORM_ON {
             runs.push(run(format!("{linux}, 1,000 kills"), Cgroup::V2, "", &["burst1000"]));
         }
-        if SLOW_ON.contains(&name.as_str()) {
+        // They are about what led to a kill, which is the same on every machine.
+        if machine == Machine::Amd64 && SLOW_ON.contains(&name.as_str()) {
             let slow: Vec<&str> = oom_tests::cases::slow().collect();
             let run = run(format!("{linux}, slow cases"), Cgroup::V2, "", &slow);
             runs.push(Run { is_slow: true, ..run });

@@ -157,7 +157,7 @@ pub(crate) fn run(request: &Request) -> Result<Outcome> {
     disk::results(&results_disk)?;
     let swap_disk = (request.swap_mib > 0).then(|| run.path("swap.raw"));
     if let Some(path) = &swap_disk {
-        disk::swap(path, request.swap_mib)?;
+        disk::swap(path, request.swap_mib, request.kernel.page_bytes())?;
     }
     let parts = qemu::Parts {
         accel: accel::choose(request.machine, &kernel)?,
