@@ -22,7 +22,7 @@ use crate::{
     process,
 };
 
-/// Modules for NVMe, which the clouds' kernels have built in, each after those that it needs.
+/// Modules for disks, which the clouds' kernels have built in, each after those that it needs.
 const MODULES: [&str; 3] = ["nvme-auth", "nvme-core", "nvme"];
 
 /// A kernel that can be booted.
@@ -32,7 +32,7 @@ pub(crate) struct Kernel {
     pub(crate) version: String,
     /// The uncompressed image: on x86-64 ELF, booted through its PVH entry, on arm64 what its boot protocol calls `Image`.
     pub(crate) vmlinux: PathBuf,
-    /// What it takes to see NVMe disks, where that is not built in, in the order of loading.
+    /// What it takes to see disks, where that is not built in, in the order of loading.
     pub(crate) modules: Vec<PathBuf>,
 }
 
