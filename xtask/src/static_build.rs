@@ -43,8 +43,7 @@ pub(crate) fn build_in(
         .stdin(Stdio::null())
         .stderr(Stdio::piped());
     if !machine.is_this() {
-        let upper = triple.to_uppercase().replace('-', "_");
-        cargo.env(format!("CARGO_TARGET_{upper}_LINKER"), machine.cross_compiler());
+        cargo.env(variable(machine, "LINKER"), machine.cross_compiler());
     }
     let mut child = cargo.spawn().context("starting cargo")?;
     if let Some(stderr) = child.stderr.take() {
@@ -62,8 +61,16 @@ pub(crate) fn build_in(
     Ok(target.join(triple).join("release").join(name))
 }
 
+/// The compiler's flag for a program that needs no libraries.
+pub(crate) const STATIC: &str = "-Ctarget-feature=+crt-static";
+
+/// Cargo's variable for one of its settings of a target.
+pub(crate) fn variable(machine: Machine, setting: &str) -> String {
+    format!("CARGO_TARGET_{}_{setting}", machine.target().to_uppercase().replace('-', "_"))
+}
+
 fn flags(workspace: &Path) -> Vec<String> {
-    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    let mut flags = vec![STATIC.to_owned()];
     if let Some(home) = setup::cargo_home() {
         flags.push(format!("--remap-path-prefix={}=/cargo", home.display()));
     }
