@@ -3,7 +3,10 @@
 use super::group::Hierarchy;
 use super::machine::{Swap, is_throwaway, may_lower_adj, memory_nodes};
 use super::stage::{Machine, Stage};
-use super::{again, hard, hard_input, least, memcg, rank, since_boot, survive, totals, why, wide};
+use super::{
+    again, enclosed, faults, hard, hard_input, least, memcg, rank, since_boot, strained, survive, totals,
+    why, wide,
+};
 use anyhow::Result;
 
 /// What a case needs.
@@ -100,6 +103,9 @@ pub(crate) const CASES: &[Case] = &[
     case("why_fork_bomb", &[Need::LowAdj], why::fork_bomb),
     case("why_group", &[Need::V2], why::group),
     case("totals", &[Need::Throwaway], totals::totals),
+    case("hundred", &[Need::V2, Need::Throwaway], faults::hundred),
+    case("pid_reuse", &[Need::Throwaway], faults::pid_reuse),
+    case("namespaces", &[Need::V2, Need::Throwaway], enclosed::namespaces),
     slow("why_leak", &[], why::leak),
     slow("why_burst", &[], why::burst),
     Case { name: "burst1000", needs: &[], heavy: true, hard: false, slow: false, run: memcg::burst1000 },
@@ -118,5 +124,8 @@ pub(crate) const CASES: &[Case] = &[
     about_agent("many", &[Need::Throwaway], hard::many),
     about_agent("stdout_full", &[], hard::stdout_full),
     about_agent("stdout_closed", &[], hard_input::stdout_closed),
+    about_agent("stopped", &[Need::Throwaway], faults::stopped),
+    about_agent("log_wrapped", &[Need::Throwaway], strained::log_wrapped),
+    about_agent("cpu_limit", &[Need::V2, Need::Throwaway], strained::slow),
     about_agent("ring_full", &[Need::Throwaway], hard::ring_full),
 ];

@@ -157,6 +157,13 @@ pub enum Expect {
         /// Of the others too.
         log: bool,
     },
+    /// All kills; of those from `from` up to `to` the kernel's log had gone before the agent read it.
+    LogGap {
+        /// The first.
+        from: usize,
+        /// The one after the last.
+        to: usize,
+    },
     /// Records were lost: nothing untrue, what is lost is said, and all kills from this one on are told fully.
     LossyUntil(usize),
 }
@@ -185,6 +192,9 @@ pub struct Kill {
     /// The rest of the kernel's report. Absent where it printed none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub report: Option<Report>,
+    /// It was printed, and gone before the agent read it.
+    #[serde(default)]
+    pub log_gone: bool,
     /// When the last victim's memory was given back (return from `exit_mmap`), nanoseconds since boot.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub memory_back_ns: Option<u64>,
