@@ -25,10 +25,10 @@ pub(super) fn namespaces(stage: &mut Stage<'_>) -> Result<()> {
     for home in [&one, &other] {
         fs::create_dir(home).with_context(|| format!("creating {}", home.display()))?;
     }
-    let state = State::new("enclosed");
+    let store = State::new("enclosed");
     let binary = stage.binary()?.clone();
     let agent = Agent::start(enclosed(&root, &one, &binary.trace()), Out::Read)?;
-    let daemon = Daemon::spawn_as(|command| enclosed(&root, &other, &command), &binary, &state.0, &[])?;
+    let daemon = Daemon::spawn_as(|command| enclosed(&root, &other, &command), &binary, &store.0, &[])?;
     let address = daemon.listens()?;
     // Nobody is in the root itself any more, so it may hand its controllers down.
     stage.group("root/oomcases")?;
@@ -43,7 +43,7 @@ pub(super) fn namespaces(stage: &mut Stage<'_>) -> Result<()> {
     stage.provoke(victim)?;
     agent.wait(1, TELL);
     stage.judge("enclosed", Expect::All, agent)?;
-    settled(stage, address, 1.0, TELL)?;
+    settled(stage, address, 1, TELL)?;
     let (samples, _) = scrape(address)?;
     let next: Vec<&String> = samples.keys().filter(|name| name.starts_with("oom_next_victim")).collect();
     stage.check(

@@ -7,7 +7,7 @@
 //! - [`why`]: what leads to a kill, one function a case.
 //! - [`totals`]: the daemon's metrics of reclaim.
 //! - [`hard`], [`hard_input`]: what goes wrong around the agent. [`since_boot`]: what was before it.
-//! - [`faults`]: what comes at a bad moment. [`strained`]: too little of something. [`enclosed`]: namespaces. [`survive`]: what the daemon has to survive. [`daemon`]: one as a case holds it.
+//! - [`faults`]: what comes at a bad moment. [`strained`]: too little of something. [`enclosed`]: namespaces. [`suspend`]: sleep. [`survive`]: what the daemon has to survive. [`daemon`]: one as a case holds it.
 //! - [`latency`]: how long incidents take to be told.
 //! - [`stage`]: what one case plays on.
 //! - [`actor`], [`agent`], [`group`], [`machine`]: its parts.
@@ -32,6 +32,7 @@ mod since_boot;
 mod stage;
 mod strained;
 mod survive;
+mod suspend;
 mod table;
 mod totals;
 mod why;

@@ -104,7 +104,7 @@ pub(super) fn slow(stage: &mut Stage<'_>) -> Result<()> {
     own.set("cpu.max", "5000 100000")?;
     stage.actor(storm)?.go()?;
     let killed = children_for(stage, storm, STORM)?;
-    settled(stage, address, killed.len() as f64, LATE)?;
+    settled(stage, address, killed.len() as u64, LATE)?;
     let throttled = own.read("cpu.stat")?;
     let throttled =
         throttled.lines().find_map(|line| line.strip_prefix("nr_throttled ")?.parse::<u64>().ok());

@@ -4,8 +4,8 @@ use super::group::Hierarchy;
 use super::machine::{Swap, is_throwaway, may_lower_adj, memory_nodes};
 use super::stage::{Machine, Stage};
 use super::{
-    again, enclosed, faults, hard, hard_input, least, memcg, rank, since_boot, strained, survive, totals,
-    why, wide,
+    again, enclosed, faults, hard, hard_input, least, memcg, rank, since_boot, strained, survive, suspend,
+    totals, why, wide,
 };
 use anyhow::Result;
 
@@ -24,6 +24,8 @@ pub(crate) enum Need {
     Swap,
     /// `oom_score_adj` below 0.
     LowAdj,
+    /// Suspend to memory, and an alarm that ends it.
+    Sleep,
 }
 
 impl Need {
@@ -39,6 +41,7 @@ impl Need {
             }
             Self::LowAdj => (!may_lower_adj())
                 .then_some("oom_score_adj may not be lowered here: CAP_SYS_RESOURCE is missing"),
+            Self::Sleep => (!suspend::can_sleep()).then_some("it cannot be suspended and wake up by itself"),
             Self::Swap => Swap::disk().is_none().then_some("no disk with the serial number swap"),
         }
     }
@@ -108,6 +111,10 @@ pub(crate) const CASES: &[Case] = &[
     case("namespaces", &[Need::V2, Need::Throwaway], enclosed::namespaces),
     slow("why_leak", &[], why::leak),
     slow("why_burst", &[], why::burst),
+    slow("stopped", &[Need::Throwaway], faults::stopped),
+    slow("suspended", &[Need::Throwaway, Need::Sleep], suspend::suspended),
+    slow("log_wrapped", &[Need::Throwaway], strained::log_wrapped),
+    slow("cpu_limit", &[Need::V2, Need::Throwaway], strained::slow),
     Case { name: "burst1000", needs: &[], heavy: true, hard: false, slow: false, run: memcg::burst1000 },
     about_agent("idle", &[Need::Throwaway], hard::idle),
     about_agent("since_boot", &[Need::Throwaway], since_boot::since_boot),
@@ -124,8 +131,5 @@ pub(crate) const CASES: &[Case] = &[
     about_agent("many", &[Need::Throwaway], hard::many),
     about_agent("stdout_full", &[], hard::stdout_full),
     about_agent("stdout_closed", &[], hard_input::stdout_closed),
-    about_agent("stopped", &[Need::Throwaway], faults::stopped),
-    about_agent("log_wrapped", &[Need::Throwaway], strained::log_wrapped),
-    about_agent("cpu_limit", &[Need::V2, Need::Throwaway], strained::slow),
     about_agent("ring_full", &[Need::Throwaway], hard::ring_full),
 ];

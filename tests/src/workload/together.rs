@@ -46,11 +46,12 @@ impl Together {
                 if there {
                     let _ = (&tell).write_all(b".");
                     let _ = (&reader).read(&mut [0]);
-                    for _ in 0..if grows { self.mib } else { 0 } {
-                        std::mem::forget(black_box(vec![1_u8; 1 << 20]));
-                    }
-                    while !grows {
-                        std::thread::park();
+                    if grows {
+                        (0..self.mib).for_each(|_| std::mem::forget(black_box(vec![1_u8; 1 << 20])));
+                    } else {
+                        loop {
+                            std::thread::park();
+                        }
                     }
                 }
                 std::process::exit(1);
