@@ -384,8 +384,9 @@ impl Assembler {
         if self.only_marked_again(now_ns, &pending) {
             return None;
         }
-        // What the log says of a call is printed before its end.
-        let over = pending.end.is_some();
+        // What the log says of a call is printed before its end. Who has no company has one line.
+        let company = pending.logged.group || pending.victims.iter().any(Marked::may_have_company);
+        let over = pending.end.is_some() || !company;
         let lined = over && pending.victims.iter().any(|victim| victim.line.is_some());
         if let Some(decision) = &pending.decision {
             self.told.process(now_ns, Process::of(&decision.chosen), lined);
