@@ -3,7 +3,7 @@
 use super::actor::Script;
 use super::agent::{Agent, Out};
 use super::daemon::{Daemon, State, scrape};
-use super::faults::settled;
+use super::faults::{settled, taken};
 use super::stage::Stage;
 use crate::truth::model::Expect;
 use anyhow::{Context, Result};
@@ -42,7 +42,8 @@ pub(super) fn namespaces(stage: &mut Stage<'_>) -> Result<()> {
     stage.intend(victim, "selected");
     stage.provoke(victim)?;
     agent.wait(1, TELL);
-    stage.judge("enclosed", Expect::All, agent)?;
+    let (lines, stderr) = taken(stage, agent)?;
+    stage.tell("enclosed", Expect::Enclosed, lines.clone(), stderr);
     settled(stage, address, 1, TELL)?;
     let (samples, _) = scrape(address)?;
     let next: Vec<&String> = samples.keys().filter(|name| name.starts_with("oom_next_victim")).collect();
@@ -55,6 +56,12 @@ pub(super) fn namespaces(stage: &mut Stage<'_>) -> Result<()> {
     stage.check("what the kernel counted is explained", unexplained == Some(0.0), format!("{unexplained:?}"));
     let differing = samples.get("oom_kernel_kills_differing_cgroups").copied();
     stage.check("no cgroup is taken for another", differing == Some(0.0), format!("{differing:?}"));
+    let series =
+        |name: &&String| name.starts_with("oom_cgroup_memory_limit") && name.contains("/oomcases/apart");
+    let limits: Vec<_> = samples.iter().filter(|(name, _)| series(name)).collect();
+    stage.check("its limit is not that of the other one", limits.is_empty(), format!("{limits:?}"));
+    let growth = lines.iter().filter(|line| line.contains("\"growth\"")).count();
+    stage.check("nor is what it used", growth == 0, growth);
     daemon.end()?;
     for home in [one, other] {
         fs::remove_dir(&home).with_context(|| format!("removing {}", home.display()))?;

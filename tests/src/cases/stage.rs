@@ -324,6 +324,7 @@ impl<'a> Stage<'a> {
             checks: std::mem::take(&mut self.checks),
             levels: std::mem::take(&mut self.levels),
             meminfo: std::mem::take(&mut self.meminfo),
+            enclosed: false,
             tellings: self.told.iter().map(|words| words.telling.clone()).collect(),
             why: std::mem::take(&mut self.why),
             totals: self.totals.take(),

@@ -159,7 +159,15 @@ fn levels(cgroup: &str, full: bool, check: &mut Check<'_>) {
             check.fail(&format!("{path} uses {usage}, what is in it {below}"));
         }
         below = usage;
-        if index > 0 && full && !check.without_files() && check.text(&at("memory_source")) != Some("files") {
+        if check.truth.enclosed {
+            if check.text(&at("memory_source")).is_some() {
+                check.fail(&format!("{path} has a break-down, and its files cannot be seen"));
+            }
+        } else if index > 0
+            && full
+            && !check.without_files()
+            && check.text(&at("memory_source")) != Some("files")
+        {
             check.fail(&format!("{path} has no break-down from its files"));
         }
     }

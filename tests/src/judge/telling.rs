@@ -25,6 +25,7 @@ pub(super) fn compare(
             let kills = truth.kills.iter().take(count).cloned().collect();
             told(&Truth { kills, ..truth.clone() }, incidents, &mut findings);
         }
+        Expect::Enclosed => told(&Truth { enclosed: true, ..truth.clone() }, incidents, &mut findings),
         Expect::LogGap { from, to } => told(&without_log(truth, from, to), incidents, &mut findings),
         Expect::Log => told(&logged(truth), incidents, &mut findings),
         Expect::SinceBoot { before, log } => since_boot(truth, before, log, incidents, &mut findings),

@@ -47,6 +47,9 @@ pub struct Truth {
     /// `/proc/meminfo` at that time, bytes.
     #[serde(default)]
     pub meminfo: BTreeMap<String, u64>,
+    /// Files of the machine's cgroups cannot be seen.
+    #[serde(default)]
+    pub enclosed: bool,
     /// More agents that saw the same, each with files of its own.
     #[serde(default)]
     pub tellings: Vec<Telling>,
@@ -147,6 +150,8 @@ pub enum Expect {
     All,
     /// The first so many kills, fully, and no more.
     First(usize),
+    /// All kills, fully but for what files of the machine's cgroups say.
+    Enclosed,
     /// All kills, as far as the kernel's log tells of them.
     Log,
     /// All kills; of the first so many the agent has only the kernel's log, as it was not there yet. Whatever else the log
