@@ -19,7 +19,7 @@ const STATE: &str = "/sys/power/state";
 
 /// Whether this machine can be suspended, and wakes up by itself.
 pub(super) fn can_sleep() -> bool {
-    fs::read_to_string(STATE).is_ok_and(|states| states.contains("mem")) && fs::metadata(ALARM).is_ok()
+    fs::read_to_string(STATE).is_ok_and(|states| states.contains("freeze")) && fs::metadata(ALARM).is_ok()
 }
 
 /// Time that the machine was suspended for, nanoseconds.
@@ -29,12 +29,12 @@ fn suspended_ns() -> u64 {
         .saturating_sub(monotonic.tv_sec.cast_unsigned() * 1_000_000_000 + monotonic.tv_nsec.cast_unsigned())
 }
 
-/// Suspends the machine to memory for some seconds.
+/// Suspends the machine for some seconds (to idle: emulated ones do not come back from more).
 fn sleep(seconds: u32) -> Result<()> {
     fs::write(ALARM, "0")
         .and_then(|()| fs::write(ALARM, format!("+{seconds}")))
         .with_context(|| format!("writing {ALARM}"))?;
-    fs::write(STATE, "mem").with_context(|| format!("suspending by {STATE}"))
+    fs::write(STATE, "freeze").with_context(|| format!("suspending by {STATE}"))
 }
 
 /// Kills before, right before and after the machine was suspended: `CLOCK_BOOTTIME` goes on meanwhile, the log's clock does not.

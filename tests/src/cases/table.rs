@@ -24,7 +24,7 @@ pub(crate) enum Need {
     Swap,
     /// `oom_score_adj` below 0.
     LowAdj,
-    /// Suspend to memory, and an alarm that ends it.
+    /// Suspend to idle, and an alarm that ends it.
     Sleep,
 }
 
