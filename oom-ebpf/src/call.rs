@@ -132,7 +132,7 @@ pub(crate) fn announce(state: &mut State) {
 
 /// `out_of_memory` returned.
 #[inline(always)]
-pub(crate) fn leave(result: u32) {
+pub(crate) fn leave<W: levels::Walk>(result: u32) {
     let Some(state) = inside() else { return };
     state.active = 0;
     let oc = state.oc;
@@ -158,7 +158,7 @@ pub(crate) fn leave(result: u32) {
         state.quiet_ns = now;
         repeats = state.repeats;
         announce(state);
-        levels::send(state);
+        levels::send::<W>(state);
     }
     let Some(mut entry) = reserve_event::<End>() else { return };
     let record = entry.as_mut_ptr();

@@ -244,6 +244,8 @@ impl<'a> Attempt<'a> {
                 Ok(mut links) => {
                     self.links.append(&mut links);
                     status.used = Some(kind);
+                    // A program that this kernel does not take has a stand-in of its kind: nothing is lost by it.
+                    status.refused.retain(|refusal| refusal.kind != kind);
                     break;
                 }
                 Err(error) => status.refused.push(Refusal { kind, error: format!("{error:#}") }),
