@@ -3,7 +3,8 @@
 //! Read as the kernel decides, before anything is killed. Nothing is locked: a child that comes or goes meanwhile is
 //! seen or not (programs run within an RCU read section, so that what was in the list can still be read).
 
-use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
+use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, helpers::generated::bpf_loop};
+use core::ffi::c_void;
 use oom_ebpf::{ABSENT, CHILDREN, Child, Kind, LEVELS, Level, UNKNOWN_U32, UNKNOWN_U64};
 
 use crate::{
@@ -13,13 +14,59 @@ use crate::{
         CSS_CHILDREN, CSS_PARENT, CSS_SIBLING, MEMCG_CSS, MEMCG_HIGH, MEMCG_MAX, MEMCG_OOM_GROUP,
         MEMCG_SWAP_MAX, MEMCG_SWAP_USAGE, MEMCG_USAGE, OC_MEMCG,
     },
-    maps::{State, reserve_bulk},
+    maps::{State, reserve_bulk, state},
     read::{at, current, field, pointer},
 };
 
+/// How a list is walked.
+pub(crate) trait Walk {
+    /// A round after the other, `MOST` of them, until one says that there are no more.
+    fn rounds<R: Round, const MOST: u32>(round: &mut R, state: &mut State);
+}
+
+/// What to walk along.
+pub(crate) trait Round {
+    /// Goes on by one. Whether there may be more.
+    fn next(&mut self, state: &mut State) -> bool;
+}
+
+/// By `bpf_loop` (from 5.17 on): the verifier looks at one round.
+pub(crate) struct Loop;
+
+/// By a loop of the program, of which the verifier looks at every round: most of the time that loading takes.
+pub(crate) struct Rounds;
+
+impl Walk for Loop {
+    #[inline(always)]
+    fn rounds<R: Round, const MOST: u32>(round: &mut R, _state: &mut State) {
+        let one: unsafe extern "C" fn(u32, *mut c_void) -> i64 = one::<R>;
+        // SAFETY: the helper calls `one` with `round` before it returns.
+        unsafe { bpf_loop(MOST, one as *mut c_void, (&raw mut *round).cast(), 0) };
+    }
+}
+
+/// One round of [`Loop`]. Not 0 ends it.
+unsafe extern "C" fn one<R: Round>(_index: u32, round: *mut c_void) -> i64 {
+    let Some(state) = state() else { return 1 };
+    // SAFETY: `bpf_loop` was given a pointer to one.
+    let round = unsafe { &mut *round.cast::<R>() };
+    i64::from(!round.next(state))
+}
+
+impl Walk for Rounds {
+    #[inline(always)]
+    fn rounds<R: Round, const MOST: u32>(round: &mut R, state: &mut State) {
+        for _ in 0..MOST {
+            if !round.next(state) {
+                break;
+            }
+        }
+    }
+}
+
 /// Tells how full everything is. The small ring's record that follows wakes the agent.
 #[inline(always)]
-pub(crate) fn send(state: &mut State) {
+pub(crate) fn send<W: Walk>(state: &mut State) {
     if MEMCG_CSS.load() == ABSENT || CSS_PARENT.load() == ABSENT {
         return;
     }
@@ -28,8 +75,8 @@ pub(crate) fn send(state: &mut State) {
     if css == 0 {
         return;
     }
-    let children = children(state, css);
-    levels(state, css, children);
+    let children = children::<W>(state, css);
+    W::rounds::<_, { LEVELS as u32 }>(&mut Upwards { css, depth: 0, children }, state);
 }
 
 /// The topmost `cgroup_subsys_state`; 0 if it is not within reach.
@@ -53,38 +100,57 @@ struct Seen {
     rest: u32,
 }
 
+/// A walk along the list of a cgroup's children.
+pub(crate) struct Children {
+    /// The list's head, and the node to look at next.
+    head: u64,
+    node: u64,
+    looked: u32,
+}
+
 /// Tells of every child that uses anything (`css_for_each_child`).
 #[inline(always)]
-fn children(state: &mut State, css: u64) -> Seen {
-    let mut seen = Seen { looked: 0, sent: 0, rest: 0 };
-    let (list, link) = (CSS_CHILDREN.load(), CSS_SIBLING.load());
-    if list == ABSENT || link == ABSENT {
-        return Seen { looked: UNKNOWN_U32, ..seen };
+fn children<W: Walk>(state: &mut State, css: u64) -> Seen {
+    let list = CSS_CHILDREN.load();
+    if list == ABSENT || CSS_SIBLING.load() == ABSENT {
+        return Seen { looked: UNKNOWN_U32, sent: 0, rest: 0 };
     }
     let head = css + u64::from(list);
     let sent = &raw mut state.children_sent;
-    // SAFETY: as below.
+    // SAFETY: a field of the state, through its own reference.
     unsafe { sent.write_volatile(0) };
     // `list_head.next` is its first word.
-    let mut node = at::<u64>(head);
-    for _ in 0..CHILDREN {
-        if node == head || node == 0 {
-            break;
+    let mut walk = Children { head, node: at(head), looked: 0 };
+    W::rounds::<_, { CHILDREN as u32 }>(&mut walk, state);
+    let Children { node, looked, .. } = walk;
+    // One that went away meanwhile may point to nothing.
+    let rest = u32::from(node != head && node != 0);
+    // SAFETY: as above.
+    Seen { looked, sent: unsafe { sent.read_volatile() }, rest }
+}
+
+impl Round for Children {
+    /// Tells of the next child, if it uses anything.
+    #[inline(always)]
+    fn next(&mut self, state: &mut State) -> bool {
+        if self.node == self.head || self.node == 0 {
+            return false;
         }
-        seen.looked += 1;
-        let child = node.wrapping_sub(u64::from(link));
+        self.looked += 1;
+        let child = self.node.wrapping_sub(u64::from(CSS_SIBLING.load()));
+        self.node = at(self.node);
         let memcg = cgroup::memcg(child);
         let usage = field(memcg, &MEMCG_USAGE, UNKNOWN_U64);
         let swap = field(memcg, &MEMCG_SWAP_USAGE, UNKNOWN_U64);
-        node = at(node);
         if usage == 0 && (swap == 0 || swap == UNKNOWN_U64) {
-            continue;
+            return true;
         }
+        let sent = &raw mut state.children_sent;
         // SAFETY: a field of the state, through its own reference.
         unsafe { sent.write_volatile(sent.read_volatile() + 1) };
         let Some(mut entry) = reserve_bulk::<Child>() else {
             state.levels_lost += 1;
-            continue;
+            return true;
         };
         let record = entry.as_mut_ptr();
         // SAFETY: the record is ours; every field is written.
@@ -97,20 +163,23 @@ fn children(state: &mut State, css: u64) -> Seen {
             cgroup::name(child, &raw mut (*record).name);
         }
         entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+        true
     }
-    // One that went away meanwhile may point to nothing.
-    seen.rest = u32::from(node != head && node != 0);
-    // SAFETY: as above.
-    seen.sent = unsafe { sent.read_volatile() };
-    seen
 }
 
-/// Tells of the cgroup and of those above it.
-#[inline(always)]
-fn levels(state: &mut State, css: u64, children: Seen) {
-    let mut css = css;
-    let mut children = children;
-    for depth in 0..LEVELS {
+/// The way from a cgroup up to the root.
+struct Upwards {
+    css: u64,
+    depth: u32,
+    /// Of the first one.
+    children: Seen,
+}
+
+impl Round for Upwards {
+    /// Tells of this cgroup, and goes to its parent.
+    #[inline(always)]
+    fn next(&mut self, state: &mut State) -> bool {
+        let css = self.css;
         let parent = pointer(css, &CSS_PARENT);
         let memcg = cgroup::memcg(css);
         if let Some(mut entry) = reserve_bulk::<Level>() {
@@ -124,24 +193,23 @@ fn levels(state: &mut State, css: u64, children: Seen) {
                 (*record).high_pages = field(memcg, &MEMCG_HIGH, UNKNOWN_U64);
                 (*record).swap_usage_pages = field(memcg, &MEMCG_SWAP_USAGE, UNKNOWN_U64);
                 (*record).swap_max_pages = field(memcg, &MEMCG_SWAP_MAX, UNKNOWN_U64);
-                (*record).depth = depth as u32;
+                (*record).depth = self.depth;
                 (*record).root = u32::from(parent == 0);
                 (*record).oom_group = match MEMCG_OOM_GROUP.load() {
                     ABSENT => UNKNOWN_U32,
                     _ => u32::from(field::<u8>(memcg, &MEMCG_OOM_GROUP, 0)),
                 };
-                (*record).children = children.looked;
-                (*record).children_sent = children.sent;
-                (*record).children_rest = children.rest;
+                (*record).children = self.children.looked;
+                (*record).children_sent = self.children.sent;
+                (*record).children_rest = self.children.rest;
             }
             entry.submit(u64::from(BPF_RB_NO_WAKEUP));
         } else {
             state.levels_lost += 1;
         }
-        if parent == 0 {
-            return;
-        }
-        css = parent;
-        children = Seen { looked: UNKNOWN_U32, sent: 0, rest: 0 };
+        self.css = parent;
+        self.depth += 1;
+        self.children = Seen { looked: UNKNOWN_U32, sent: 0, rest: 0 };
+        parent != 0
     }
 }

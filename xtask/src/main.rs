@@ -12,6 +12,7 @@ mod fuzz;
 mod image;
 mod kernel;
 mod kubernetes;
+mod machine;
 mod process;
 mod qemu_install;
 mod setup;

@@ -118,7 +118,7 @@ pub fn resolve(answers: &Answers, cgroup_v2: bool) -> Offsets {
         offsets.values.insert(global, found.unwrap_or(ABSENT));
     }
     let css = answers.field(CSS_SET_SUBSYS).zip(answers.enumerator(MEMORY_CGRP_ID.0, MEMORY_CGRP_ID.1));
-    let css = css.and_then(|(subsys, id)| Some(subsys.offset + 8 * u32::try_from(id).ok()?));
+    let css = css.and_then(|(subsys, id)| u32::try_from(id).ok()?.checked_mul(8)?.checked_add(subsys.offset));
     offsets.put("CSS_SET_MEMORY", "css_set.subsys[memory_cgrp_id]", css, Optional);
     let rss = rss_stat(answers);
     offsets.put("MM_RSS_STAT", RSS_STAT, rss.map(|(first, _)| first), Optional);
@@ -135,7 +135,7 @@ pub fn resolve(answers: &Answers, cgroup_v2: bool) -> Offsets {
 fn rss_stat(answers: &Answers) -> Option<(u32, u32)> {
     let field = answers.field(RSS_STAT)?;
     match &field.elem {
-        Some(elem) => Some((field.offset + answers.field(PERCPU_COUNT)?.offset, elem.size)),
+        Some(elem) => Some((field.offset.checked_add(answers.field(PERCPU_COUNT)?.offset)?, elem.size)),
         None => Some((field.offset, field.size? / RSS_COUNTERS)),
     }
 }

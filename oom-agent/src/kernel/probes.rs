@@ -223,14 +223,21 @@ pub const HOOKS: &[Hook] = &[
         target: "oom_kill_process",
         gives: "the decision",
         need: Need::Full,
-        ways: &[&[program("enter_oom_kill_process", Fentry)], &[program("k_enter_oom_kill_process", Kprobe)]],
+        ways: &[
+            &[program("l_enter_oom_kill_process", Fentry)],
+            &[program("enter_oom_kill_process", Fentry)],
+            &[program("lk_enter_oom_kill_process", Kprobe)],
+            &[program("k_enter_oom_kill_process", Kprobe)],
+        ],
     },
     Hook {
         target: "out_of_memory",
         gives: "begin and end, trigger, limit",
         need: Need::Full,
         ways: &[
+            &[program("l_leave_out_of_memory", Fexit), program("enter_out_of_memory", Fentry)],
             &[program("leave_out_of_memory", Fexit), program("enter_out_of_memory", Fentry)],
+            &[program("lk_leave_out_of_memory", Kretprobe), program("k_enter_out_of_memory", Kprobe)],
             &[program("k_leave_out_of_memory", Kretprobe), program("k_enter_out_of_memory", Kprobe)],
         ],
     },

@@ -9,29 +9,41 @@ use oom_ebpf::{Decision, Kind, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
 use crate::{
     call::{announce, header, inside},
     fields::{OC_CHOSEN, OC_CHOSEN_POINTS, OC_CONSTRAINT, OC_TOTALPAGES},
-    levels,
+    levels::{self, Loop, Rounds, Walk},
     maps::reserve_event,
     read::{field, pointer, string},
     task,
 };
 
 #[fentry(function = "oom_kill_process")]
+fn l_enter_oom_kill_process(ctx: FEntryContext) -> i32 {
+    decided::<Loop>(ctx.arg(0), ctx.arg(1));
+    0
+}
+
+#[fentry(function = "oom_kill_process")]
 fn enter_oom_kill_process(ctx: FEntryContext) -> i32 {
-    decided(ctx.arg(0), ctx.arg(1));
+    decided::<Rounds>(ctx.arg(0), ctx.arg(1));
+    0
+}
+
+#[kprobe]
+fn lk_enter_oom_kill_process(ctx: ProbeContext) -> u32 {
+    decided::<Loop>(ctx.arg(0).unwrap_or(0), ctx.arg(1).unwrap_or(0));
     0
 }
 
 #[kprobe]
 fn k_enter_oom_kill_process(ctx: ProbeContext) -> u32 {
-    decided(ctx.arg(0).unwrap_or(0), ctx.arg(1).unwrap_or(0));
+    decided::<Rounds>(ctx.arg(0).unwrap_or(0), ctx.arg(1).unwrap_or(0));
     0
 }
 
 #[inline(always)]
-fn decided(oc: u64, message: u64) {
+fn decided<W: Walk>(oc: u64, message: u64) {
     let Some(state) = inside() else { return };
     announce(state);
-    levels::send(state);
+    levels::send::<W>(state);
     state.chosen = pointer(oc, &OC_CHOSEN);
     let Some(mut entry) = reserve_event::<Decision>() else { return };
     let record = entry.as_mut_ptr();

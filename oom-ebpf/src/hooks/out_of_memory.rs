@@ -5,7 +5,10 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 
-use crate::call;
+use crate::{
+    call,
+    levels::{Loop, Rounds},
+};
 
 #[fentry(function = "out_of_memory")]
 fn enter_out_of_memory(ctx: FEntryContext) -> i32 {
@@ -13,10 +16,17 @@ fn enter_out_of_memory(ctx: FEntryContext) -> i32 {
     0
 }
 
+/// The names of programs that need `bpf_loop` begin with `l_`; the others are for older kernels.
+#[fexit(function = "out_of_memory")]
+fn l_leave_out_of_memory(ctx: FExitContext) -> i32 {
+    // The return value follows the arguments; a bool fills only its lowest byte.
+    call::leave::<Loop>(u32::from(ctx.arg::<u8>(1)));
+    0
+}
+
 #[fexit(function = "out_of_memory")]
 fn leave_out_of_memory(ctx: FExitContext) -> i32 {
-    // The return value follows the arguments; a bool fills only its lowest byte.
-    call::leave(u32::from(ctx.arg::<u8>(1)));
+    call::leave::<Rounds>(u32::from(ctx.arg::<u8>(1)));
     0
 }
 
@@ -27,7 +37,13 @@ fn k_enter_out_of_memory(ctx: ProbeContext) -> u32 {
 }
 
 #[kretprobe]
+fn lk_leave_out_of_memory(ctx: RetProbeContext) -> u32 {
+    call::leave::<Loop>(u32::from(ctx.ret::<u8>()));
+    0
+}
+
+#[kretprobe]
 fn k_leave_out_of_memory(ctx: RetProbeContext) -> u32 {
-    call::leave(u32::from(ctx.ret::<u8>()));
+    call::leave::<Rounds>(u32::from(ctx.ret::<u8>()));
     0
 }

@@ -50,6 +50,9 @@ fn run() -> Result<()> {
         match never {}
     }
     mounts::cgroups(job.cgroup_v1)?;
+    for module in &job.modules {
+        sys::load(Path::new(module))?;
+    }
     sys::loopback_up()?;
     fs::write("/proc/sys/kernel/hostname", "guest").context("naming the machine")?;
     if job.swap {

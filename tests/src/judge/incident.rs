@@ -8,7 +8,18 @@ use serde_json::Value;
 pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &mut Findings) {
     let has_kprobes = truth.sources.iter().any(|source| source == "kprobes");
     let mut check = Check { pid: kill.decision.pid, incident, findings };
-    let Kill { victims, trigger, scope, total_pages, decision, candidates: _, table: _, report, .. } = kill;
+    let Kill {
+        victims,
+        trigger,
+        scope,
+        total_pages,
+        decision,
+        candidates: _,
+        table: _,
+        report,
+        log_gone,
+        ..
+    } = kill;
     if has_kprobes {
         check.equal("/evidence/level", "full");
     }
@@ -37,10 +48,10 @@ pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &m
     check.equal("/decision/pid", decision.pid);
     check.known("/decision/points", decision.points);
     reason(&scope.kind, &mut check);
-    self::report(report.as_ref(), &mut check);
+    self::report(report.as_ref(), *log_gone, &mut check);
     self::victims(truth, victims, &mut check);
     points::compare(truth, kill, incident, findings);
-    recovery::compare(kill, truth.cpus, incident, findings);
+    recovery::compare(truth, kill, incident, findings);
     state::compare(truth, kill, incident, findings);
 }
 
@@ -88,7 +99,7 @@ impl Check<'_> {
 }
 
 /// What the kernel's report says is in the incident, or the incident says that there was none.
-fn report(expected: Option<&Report>, check: &mut Check<'_>) {
+fn report(expected: Option<&Report>, gone: bool, check: &mut Check<'_>) {
     let notes = check.incident.pointer("/evidence/notes").and_then(Value::as_array);
     let notes: Vec<String> =
         notes.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
@@ -98,10 +109,12 @@ fn report(expected: Option<&Report>, check: &mut Check<'_>) {
     let log = check.incident.pointer("/kernel_log").and_then(Value::as_str).map(str::to_owned);
     let Some(Report { gfp_flags, counter, summary, .. }) = expected else {
         if let Some(log) = log {
-            check.fail(&format!("it has a report that the kernel did not print: {log}"));
+            let first = log.lines().next().unwrap_or_default();
+            check.fail(&format!("it has a report that the kernel did not print: {first}"));
         }
-        if !notes.iter().any(|note| note.contains("printed no report")) {
-            check.fail(&format!("the kernel printed no report, which it does not say: {notes:?}"));
+        let words = if gone { "log has a gap here" } else { "printed no report" };
+        if !notes.iter().any(|note| note.contains(words)) {
+            check.fail(&format!("it does not say that the kernel's {words:?}: {notes:?}"));
         }
         return;
     };
@@ -137,7 +150,7 @@ fn victims(truth: &Truth, expected: &[Victim], check: &mut Check<'_>) {
         if let Some(rss_kb) = victim.rss_kb {
             for (name, kb) in ["anon_bytes", "file_bytes", "shmem_bytes"].iter().zip(rss_kb) {
                 let bytes = check.incident.pointer(&at(name)).and_then(Value::as_u64);
-                if bytes.is_none_or(|bytes| bytes.abs_diff(kb << 10) > points::tolerance(truth.cpus) * 4096) {
+                if bytes.is_none_or(|bytes| bytes.abs_diff(kb << 10) > points::tolerance_bytes(truth)) {
                     check.fail(&format!("victim {}: {name} is {bytes:?}, the log has {kb} kB", victim.pid));
                 }
             }

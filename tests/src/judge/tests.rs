@@ -17,6 +17,7 @@ fn truth() -> Truth {
         rss_kb: Some([4000, 40, 0]),
     };
     let kill = Kill {
+        log_gone: false,
         victims: vec![victim(10, 11, b"a\n\xff", "selected"), victim(12, 12, b"b", "group")],
         trigger: Some(Trigger {
             pid: Some(12),
@@ -40,7 +41,7 @@ fn truth() -> Truth {
         afterwards: Some(Afterwards { kill_number: 2, usage_bytes: 2 << 20 }),
     };
     let sources = ["kmsg", "ftrace", "kprobes"].map(str::to_owned).to_vec();
-    Truth { case: "group".into(), cpus: 2, sources, kills: vec![kill], ..Truth::default() }
+    Truth { case: "group".into(), cpus: 2, page_bytes: 4096, sources, kills: vec![kill], ..Truth::default() }
 }
 
 fn incident() -> Value {

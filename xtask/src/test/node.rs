@@ -3,8 +3,9 @@
 
 use super::Count;
 use crate::{
-    cache, kubernetes, process,
-    static_build::{self, Machine},
+    cache, kubernetes,
+    machine::Machine,
+    process, static_build,
     vm::{self, End, Request, guest},
 };
 use anyhow::{Context as _, Result, ensure};

@@ -20,7 +20,7 @@ mod initramfs;
 #[path = "../../../tests/src/init/job.rs"]
 #[expect(unreachable_pub, reason = "the guest's library includes the same file and makes it public")]
 mod job;
-mod qemu;
+pub(crate) mod qemu;
 mod systemd;
 
 use std::{
@@ -38,6 +38,7 @@ pub(crate) use self::job::Report;
 use crate::{
     cache,
     kernel::{self, Wanted},
+    machine::Machine,
     process, qemu_install,
 };
 
@@ -48,6 +49,8 @@ const KEPT_FOR: Duration = Duration::from_hours(48);
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is something else that a VM has or has not")]
 pub(crate) struct Request {
+    /// Of which kind it is. Another one than this machine is emulated.
+    pub(crate) machine: Machine,
     /// Which kernel.
     pub(crate) kernel: Wanted,
     /// The program, looked up in the guest's `/bin`, and its arguments. `oom-agent`, `oom-guest` and busybox's are there.
@@ -85,6 +88,7 @@ impl Request {
     /// `command` on `kernel`, in a VM of the size that the cases are made for.
     pub(crate) fn new(kernel: Wanted, command: Vec<String>) -> Self {
         Self {
+            machine: Machine::this(),
             kernel,
             command,
             files: Vec::new(),
@@ -148,23 +152,23 @@ pub(crate) struct Outcome {
 /// The VM cannot be had: no QEMU, no such kernel, a part of the guest does not build. What goes wrong *in* the VM is
 /// no error here but an [`Outcome`].
 pub(crate) fn run(request: &Request) -> Result<Outcome> {
-    qemu_install::ensure_qemu()?;
-    let kernel = kernel::get(&request.kernel)?;
+    qemu_install::ensure_qemu(request.machine)?;
+    let kernel = kernel::get(request.machine, &request.kernel)?;
     let run = Run::new(&kernel.version)?;
     let results = cache::directory(&request.results.clone().unwrap_or_else(|| run.path("results")))?;
     let console = run.path("console.log");
 
     let initramfs = run.path("initramfs.gz");
-    initramfs::write(&initramfs, request)?;
+    initramfs::write(&initramfs, request, &kernel)?;
     let results_disk = run.path("results.raw");
     disk::results(&results_disk)?;
     let root_disk = request.systemd.then(|| systemd::get(&kernel)).transpose()?;
     let swap_disk = (request.swap_mib > 0).then(|| run.path("swap.raw"));
     if let Some(path) = &swap_disk {
-        disk::swap(path, request.swap_mib)?;
+        disk::swap(path, request.swap_mib, request.kernel.page_bytes())?;
     }
-    let machine = qemu::Machine {
-        accel: accel::choose(&kernel)?,
+    let parts = qemu::Parts {
+        accel: accel::choose(request.machine, &kernel)?,
         kernel: &kernel.vmlinux,
         initramfs: &initramfs,
         console: &console,
@@ -174,7 +178,10 @@ pub(crate) fn run(request: &Request) -> Result<Outcome> {
     };
 
     let start = Instant::now();
-    let mut child = machine.command(request).spawn().context("starting qemu-system-x86_64")?;
+    let mut child = parts
+        .command(request)
+        .spawn()
+        .with_context(|| format!("starting {}", qemu::program(request.machine)))?;
     let stdout = pass_on(child.stdout.take(), io::stdout());
     let stderr = pass_on(child.stderr.take(), io::stderr());
     let status = process::wait(&mut child, request.timeout, |_| {})?;

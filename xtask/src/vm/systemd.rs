@@ -110,7 +110,7 @@ fn make(kernel: &Kernel, directory: &Path, image: &Path) -> Result<()> {
     for deb in root::fetch(&archive, PACKAGES, &directory.join(format!("debs-{VERSION}")))? {
         bytes += root::unpack(&deb, &into)?.1;
     }
-    if !kernel.modules(MODULES, &cache::directory(&into.join("modules"))?)? {
+    if !kernel.copy_modules(MODULES, &cache::directory(&into.join("modules"))?)? {
         eprintln!(
             "      note  Linux {}: its package has no {} (any more)",
             kernel.version,
