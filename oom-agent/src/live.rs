@@ -346,14 +346,7 @@ impl Live {
     /// is read without waiting for its wake-up, which comes with the kernel's next tick (`wake_up_klogd`).
     fn read_all(&mut self, log: Result<()>) -> Result<()> {
         self.read_ns = clock::boottime_ns();
-        let Self { rings, assembler, watch, .. } = self;
-        if let Some(rings) = rings {
-            rings.drain(|fact| {
-                watch.see(&fact);
-                assembler.push(clock::boottime_ns(), fact);
-            })?;
-        }
-        self.read_files();
+        self.drain()?;
         let Self { assembler, kmsg, klog, events, .. } = self;
         // With nothing in the making there is nothing to read on.
         if let Some(source) = klog
@@ -372,8 +365,25 @@ impl Live {
             *kmsg = None;
             assembler.without_log();
         }
+        if !self.events.is_empty() {
+            // Hundreds of kills may lie between the two looks, if this process was stopped there.
+            self.drain()?;
+        }
         self.take_log();
         self.assembler.afterwards().iter().for_each(|words| note(words));
+        Ok(())
+    }
+
+    /// Reads what BPF programs tell.
+    fn drain(&mut self) -> Result<()> {
+        let Self { rings, assembler, watch, .. } = self;
+        if let Some(rings) = rings {
+            rings.drain(|fact| {
+                watch.see(&fact);
+                assembler.push(clock::boottime_ns(), fact);
+            })?;
+        }
+        self.read_files();
         Ok(())
     }
 

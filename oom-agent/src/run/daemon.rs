@@ -84,9 +84,9 @@ impl Daemon {
         for (hook, kind) in &about.hooks {
             let _ = writeln!(hooks, "{hook}: {}", kind.unwrap_or("not attached"));
         }
-        let tree = host.cgroups.value().and_then(|cgroups| Tree::find(Path::new("/"), cgroups));
+        let tree = host.cgroups.value().and_then(|cgroups| Tree::whole(Path::new("/"), cgroups));
         if tree.is_none() {
-            warn("no memory cgroups can be seen here: their metrics begin with the first kill");
+            warn("the machine's memory cgroups cannot be seen here: their metrics begin with the first kill");
         }
         // Where it cannot be read: everything that can be later is new.
         let (news, _) = watch::channel(store.last_stored().unwrap_or_default());

@@ -43,6 +43,11 @@ impl Tree {
         Some(Self { dir, mount: mount.clone(), v2 })
     }
 
+    /// The same, if paths in it are the kernel's: the whole hierarchy is mounted there.
+    pub(crate) fn whole(root: &Path, cgroups: &Cgroups) -> Option<Self> {
+        Self::find(root, cgroups).filter(|tree| is_whole(&tree.dir))
+    }
+
     /// The directory of a cgroup.
     pub(crate) fn at(&self, cgroup: &str) -> Dir {
         Dir(self.dir.join(cgroup.trim_start_matches('/')))
@@ -74,6 +79,16 @@ impl Tree {
         }
         seen.into_iter().filter(|it| it.wanted).map(|it| it.path).collect()
     }
+}
+
+/// Whether the whole hierarchy is mounted here. Mounted in a cgroup namespace it is a part of it: paths in there are not those
+/// that the kernel tells. The root's inode is the first that its file system gives out (`kernfs_create_root`).
+pub(crate) fn is_whole(mount: &Path) -> bool {
+    // `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` (include/uapi/linux/magic.h).
+    const CGROUP_FILE_SYSTEMS: [u64; 2] = [0x0027_e0eb, 0x6367_7270];
+    let kind = rustix::fs::statfs(mount).map(|file_system| file_system.f_type as u64);
+    !kind.is_ok_and(|kind| CGROUP_FILE_SYSTEMS.contains(&kind))
+        || mount.metadata().is_ok_and(|it| it.ino() == 1)
 }
 
 /// A directory that was listed.

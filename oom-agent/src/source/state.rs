@@ -80,7 +80,7 @@ impl Watch {
     pub fn new(root: &Path, cgroups: Option<&Cgroups>, calls: bool) -> Self {
         Self {
             root: root.to_owned(),
-            tree: cgroups.and_then(|cgroups| Tree::find(root, cgroups)),
+            tree: cgroups.and_then(|cgroups| Tree::whole(root, cgroups)),
             calls,
             open: None,
             children: (0, Vec::new()),

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if std::process::id() == 1 {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    // A process of a case may be the first of a namespace.
+    if std::process::id() == 1 && args.get(1).is_none_or(|arg| arg != "work") {
         oom_tests::init::main();
     }
-    let args: Vec<OsString> = std::env::args_os().collect();
     let result = match args.get(1).and_then(|a| a.to_str()) {
         Some("cases") => oom_tests::cases::main(args.get(1..).unwrap_or_default()),
         Some("demo") => oom_tests::cases::demo::main(args.get(1..).unwrap_or_default()),

@@ -2,6 +2,7 @@
 
 use super::agent::Binary;
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -39,18 +40,28 @@ impl Said {
 impl Daemon {
     /// Starts it on a port of its own, and does not wait. `procs`: the cgroup that it is put into first.
     pub(super) fn spawn(binary: &Binary, state: &Path, args: &[&str], procs: Option<&Path>) -> Result<Self> {
-        let mut command = match procs {
-            None => Command::new(&binary.path),
+        let within = |command: Command| match procs {
+            None => command,
             Some(procs) => {
                 let mut shell = Command::new("sh");
-                shell
-                    .args(["-c", "echo $$ > \"$1\" && shift && exec \"$@\"", "sh"])
-                    .arg(procs)
-                    .arg(&binary.path);
+                shell.args(["-c", "echo $$ > \"$1\" && shift && exec \"$@\"", "sh"]).arg(procs);
+                shell.arg(command.get_program()).args(command.get_args());
                 shell
             }
         };
+        Self::spawn_as(within, binary, state, args)
+    }
+
+    /// The same. `within`: what its command becomes.
+    pub(super) fn spawn_as(
+        within: impl FnOnce(Command) -> Command,
+        binary: &Binary,
+        state: &Path,
+        args: &[&str],
+    ) -> Result<Self> {
+        let mut command = Command::new(&binary.path);
         command.args(["run", "--listen", "127.0.0.1:0", "--state-dir"]).arg(state).args(args);
+        let mut command = within(command);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("starting {command:?}"))?;
         let stderr = child.stderr.take().context("its stderr")?;
@@ -70,6 +81,12 @@ impl Daemon {
     /// Its process.
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), signal)
+            .with_context(|| format!("sending {signal:?} to the daemon"))
     }
 
     /// Whether it runs.
@@ -108,8 +125,7 @@ impl Daemon {
 
     /// Ends it as an operator does: what it said.
     pub(super) fn end(mut self) -> Result<Vec<String>> {
-        use rustix::process::{Pid, Signal, kill_process};
-        kill_process(Pid::from_child(&self.child), Signal::TERM).context("SIGTERM for the daemon")?;
+        self.signal(Signal::TERM)?;
         let begun = Instant::now();
         while self.is_alive() {
             if begun.elapsed() > PATIENCE {

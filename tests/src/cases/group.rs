@@ -150,21 +150,25 @@ impl Group {
         fs::write(&path, value).with_context(|| format!("writing {value} to {}", path.display()))
     }
 
+    /// Reads one of its files.
+    pub(crate) fn read(&self, name: &str) -> Result<String> {
+        let path = self.dir().join(name);
+        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+    }
+
     /// How many processes were killed in it and below: `oom_kill`.
     pub(crate) fn killed(&self) -> Result<u64> {
         let name = if self.hierarchy == Hierarchy::V1 { "memory.oom_control" } else { "memory.events" };
-        let path = self.dir().join(name);
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text = self.read(name)?;
         let count = text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok());
-        count.with_context(|| format!("{} has no oom_kill", path.display()))
+        count.with_context(|| format!("{name} of {} has no oom_kill", self.path))
     }
 
     /// Bytes that are used of its limit.
     pub(crate) fn usage(&self) -> Result<u64> {
         let v1 = self.hierarchy == Hierarchy::V1;
-        let path = self.dir().join(if v1 { "memory.usage_in_bytes" } else { "memory.current" });
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        text.trim().parse().with_context(|| format!("{}: {text:?}", path.display()))
+        let text = self.read(if v1 { "memory.usage_in_bytes" } else { "memory.current" })?;
+        text.trim().parse().with_context(|| format!("what {} uses: {text:?}", self.path))
     }
 
     /// Removes it at once, as a container runtime does. Fails while it has members.

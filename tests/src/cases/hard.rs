@@ -1,16 +1,20 @@
 //! What goes wrong around the agent while kills happen: it is stopped, its kernel data are broken, nobody reads it.
 
 use super::actor::{PATIENCE, Script};
-use super::agent::{Agent, Out};
+use super::agent::{Agent, Out, boottime_ns};
+use super::daemon::{Daemon, State, export, scrape};
 use super::machine::Setting;
 use super::memcg::{self, hog, spawn, spawner};
 use super::stage::Stage;
+use super::survive::told;
 use crate::truth::model::Expect;
 use anyhow::{Context, Result};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use rustix::process::Signal;
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -307,29 +311,79 @@ pub(super) fn stdout_full(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The agent is stopped until its small ring is full, then goes on.
+/// Two agents, `trace` and the daemon, are stopped until their small rings are full, then go on.
 pub(super) fn ring_full(stage: &mut Stage<'_>) -> Result<()> {
     const BEFORE: u64 = 10;
     const DURING: u64 = 290;
     const AFTER: u64 = 20;
+    let binary = stage.binary()?.clone();
+    let home = State::new("ring");
     let agent = stage.one_more(&[], Out::Read)?;
+    let daemon = Daemon::spawn(&binary, &home.0, &[], None)?;
+    let address = daemon.listens()?;
     stage.hold(Setting::new("/proc/sys/kernel/printk", "1")?);
     let group = stage.group("ring")?;
     stage.at(group)?.limit(4, 0)?;
     let [before, during, after] = [BEFORE, DURING, AFTER].map(|count| spawner(stage, group, count));
     let (before, during, after) = (before?, during?, after?);
+    scrape(address)?;
     stage.look()?;
-    spawn(stage, before, BEFORE)?;
+    let since = boottime_ns();
+    let mut killed = spawn(stage, before, BEFORE)?;
     agent.signal(Signal::STOP)?;
-    spawn(stage, during, DURING)?;
+    daemon.signal(Signal::STOP)?;
+    killed.extend(spawn(stage, during, DURING)?);
     agent.signal(Signal::CONT)?;
+    daemon.signal(Signal::CONT)?;
     // It has read everything when it says that something is missing.
     let said = agent
         .wait_for(TELL, |line| line.contains("\"lost_records\":") && !line.contains("\"lost_records\":0"));
     stage.check("an incident says that records were lost", said, agent.stderr());
-    spawn(stage, after, AFTER)?;
+    killed.extend(spawn(stage, after, AFTER)?);
     told_last(&agent, AFTER as usize);
-    stage.judge("stopped", Expect::LossyUntil((BEFORE + DURING) as usize), agent)
+    stage.judge("stopped", Expect::LossyUntil((BEFORE + DURING) as usize), agent)?;
+    counted(stage, address)?;
+    let (samples, _) = scrape(address)?;
+    let sample = |name: &str| samples.get(name).copied();
+    let lost = sample("oom_agent_lost_records_total{ring=\"events\"}");
+    stage.check("the daemon counts that records were lost", lost > Some(0.0), format!("{lost:?}"));
+    daemon.end()?;
+    let stored = export(&binary, &home.0)?;
+    let told: Vec<u32> = stored
+        .iter()
+        .filter(|it| it.boottime_ns >= since)
+        .flat_map(|it| it.victims.iter().map(|(pid, _)| *pid))
+        .collect();
+    let pids: BTreeSet<u32> = told.iter().copied().collect();
+    stage.check("the daemon tells no victim twice", pids.len() == told.len(), told.len());
+    stage.check("and none that was none", pids.is_subset(&killed), format!("{:?}", pids.difference(&killed)));
+    let (missing, unexplained) = (killed.len() - pids.len(), sample("oom_kernel_kills_unexplained"));
+    stage.measured.insert("daemon_untold".into(), missing as u64);
+    stage.check(
+        format!("the kernel's counter says that {missing} are missing"),
+        unexplained == Some(missing as f64),
+        format!("{unexplained:?}"),
+    );
+    Ok(())
+}
+
+/// Waits until the daemon tells nothing more, and has compared the kernel's counters with what it told.
+fn counted(stage: &mut Stage<'_>, address: SocketAddr) -> Result<()> {
+    let begun = Instant::now();
+    let mut before = told(&scrape(address)?.0) as u64;
+    loop {
+        // It looks at the counters once a second.
+        std::thread::sleep(Duration::from_millis(1100));
+        let now = told(&scrape(address)?.0) as u64;
+        if now == before {
+            return Ok(());
+        }
+        if begun.elapsed() > PATIENCE {
+            stage.check("the daemon comes to an end", false, now);
+            return Ok(());
+        }
+        before = now;
+    }
 }
 
 /// Waits for the last incidents: those of the children with these numbers come after all others.

@@ -4,6 +4,7 @@ use super::actor::{PATIENCE, Script};
 use super::machine::{Setting, Swap, may_lower_adj, status_kib};
 use super::stage::Stage;
 use anyhow::{Context, Result};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -218,16 +219,18 @@ pub(super) fn spawner_of(stage: &mut Stage<'_>, group: usize, script: Script) ->
     }
 }
 
-/// Lets it, and waits for the last of its `count` kills.
-pub(super) fn spawn(stage: &mut Stage<'_>, spawner: usize, count: u64) -> Result<()> {
+/// Lets it, and waits for the last of its `count` kills. The process ids of who was killed.
+pub(super) fn spawn(stage: &mut Stage<'_>, spawner: usize, count: u64) -> Result<BTreeSet<u32>> {
     stage.actor(spawner)?.go()?;
     let mut killed = 0;
+    let mut pids = BTreeSet::new();
     loop {
         let line = stage.actor(spawner)?.line()?;
         if line == "done" {
             break;
         }
         killed += u64::from(line.ends_with(" 9"));
+        pids.extend(line.split(' ').nth(1).and_then(|pid| pid.parse::<u32>().ok()));
         if let (WARM, Some(agent)) = (killed, stage.agent) {
             stage.measured.insert("agent_rss_warm_kib".into(), status_kib(agent, "VmRSS")?);
         }
@@ -239,5 +242,5 @@ pub(super) fn spawn(stage: &mut Stage<'_>, spawner: usize, count: u64) -> Result
     if killed != count {
         stage.doubts.push(format!("{killed} of {count} were killed"));
     }
-    Ok(())
+    Ok(pids)
 }

@@ -7,7 +7,7 @@
 //! - [`why`]: what leads to a kill, one function a case.
 //! - [`totals`]: the daemon's metrics of reclaim.
 //! - [`hard`], [`hard_input`]: what goes wrong around the agent. [`since_boot`]: what was before it.
-//! - [`survive`]: what the daemon has to survive. [`daemon`]: one as a case holds it.
+//! - [`faults`]: what comes at a bad moment. [`strained`]: too little of something. [`enclosed`]: namespaces. [`suspend`]: sleep. [`survive`]: what the daemon has to survive. [`daemon`]: one as a case holds it.
 //! - [`latency`]: how long incidents take to be told.
 //! - [`stage`]: what one case plays on.
 //! - [`actor`], [`agent`], [`group`], [`machine`]: its parts.
@@ -17,6 +17,8 @@ mod again;
 pub(crate) mod agent;
 mod daemon;
 pub mod demo;
+mod enclosed;
+mod faults;
 pub(crate) mod group;
 mod hard;
 mod hard_input;
@@ -28,7 +30,9 @@ mod rank;
 mod run;
 mod since_boot;
 mod stage;
+mod strained;
 mod survive;
+mod suspend;
 mod table;
 mod totals;
 mod why;

@@ -287,6 +287,11 @@ impl<'a> Stage<'a> {
             {
                 kill.scope.cgroup = Some(only.path.clone());
             }
+            if let ("memcg", None, Some(victim)) =
+                (kill.scope.kind.as_str(), &kill.scope.cgroup, kill.victims.first())
+            {
+                kill.scope.cgroup = victim.cgroup.as_deref().and_then(|path| limited(&self.levels, path));
+            }
             kill.scope.cgroup_id = kill.scope.cgroup.as_ref().and_then(|path| self.ids.get(path).copied());
         }
         if !self.afterwards.is_empty() && self.afterwards.len() != kills.len() {
@@ -320,6 +325,7 @@ impl<'a> Stage<'a> {
             checks: std::mem::take(&mut self.checks),
             levels: std::mem::take(&mut self.levels),
             meminfo: std::mem::take(&mut self.meminfo),
+            enclosed: false,
             tellings: self.told.iter().map(|words| words.telling.clone()).collect(),
             why: std::mem::take(&mut self.why),
             totals: self.totals.take(),
@@ -381,4 +387,11 @@ impl<'a> Stage<'a> {
         }
         .filter(|_| !self.groups.0.is_empty())
     }
+}
+
+/// The only cgroup with a limit that a process in this one can hit.
+fn limited(levels: &BTreeMap<String, Level>, path: &str) -> Option<String> {
+    let has_limit = |path: &&str| levels.get(*path).is_some_and(|level| level.max_bytes.is_some());
+    let mut full = std::iter::successors(Some(path), |path| Some(path.rsplit_once('/')?.0)).filter(has_limit);
+    full.next().filter(|_| full.next().is_none()).map(str::to_owned)
 }

@@ -168,7 +168,14 @@ fn life(
 
 /// What the spawner says of its children until it is done: the process ids of those that the kernel killed.
 fn children(stage: &mut Stage<'_>, spawner: usize) -> Result<BTreeSet<u32>> {
+    children_for(stage, spawner, Duration::MAX)
+}
+
+/// The same. After this time it is told that these were enough.
+pub(super) fn children_for(stage: &mut Stage<'_>, spawner: usize, most: Duration) -> Result<BTreeSet<u32>> {
     let mut killed = BTreeSet::new();
+    let begun = Instant::now();
+    let mut enough = false;
     loop {
         let line = stage.actor(spawner)?.line()?;
         let words: Vec<&str> = line.split(' ').collect();
@@ -181,13 +188,17 @@ fn children(stage: &mut Stage<'_>, spawner: usize) -> Result<BTreeSet<u32>> {
         if killed.len().is_multiple_of(8) {
             stage.log.catch_up()?;
         }
+        if !enough && begun.elapsed() >= most {
+            stage.actor(spawner)?.go()?;
+            enough = true;
+        }
     }
     stage.measured.insert("storm_killed".into(), killed.len() as u64);
     Ok(killed)
 }
 
 /// Each that was killed is stored once, and nothing else is.
-fn compare(stage: &mut Stage<'_>, killed: &BTreeSet<u32>, stored: &[&Stored]) {
+pub(super) fn compare(stage: &mut Stage<'_>, killed: &BTreeSet<u32>, stored: &[&Stored]) {
     let mut times: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
     for incident in stored {
         for (pid, _) in &incident.victims {
@@ -355,7 +366,7 @@ pub(super) fn storm(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-fn told(samples: &BTreeMap<String, f64>) -> f64 {
+pub(super) fn told(samples: &BTreeMap<String, f64>) -> f64 {
     samples.iter().filter(|(name, _)| name.starts_with("oom_incidents_total")).map(|(_, value)| value).sum()
 }
 

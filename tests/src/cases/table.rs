@@ -3,7 +3,10 @@
 use super::group::Hierarchy;
 use super::machine::{Swap, is_throwaway, may_lower_adj, memory_nodes};
 use super::stage::{Machine, Stage};
-use super::{again, hard, hard_input, least, memcg, rank, since_boot, survive, totals, why, wide};
+use super::{
+    again, enclosed, faults, hard, hard_input, least, memcg, rank, since_boot, strained, survive, suspend,
+    totals, why, wide,
+};
 use anyhow::Result;
 
 /// What a case needs.
@@ -21,6 +24,8 @@ pub(crate) enum Need {
     Swap,
     /// `oom_score_adj` below 0.
     LowAdj,
+    /// Suspend to idle, and an alarm that ends it.
+    Sleep,
 }
 
 impl Need {
@@ -36,6 +41,7 @@ impl Need {
             }
             Self::LowAdj => (!may_lower_adj())
                 .then_some("oom_score_adj may not be lowered here: CAP_SYS_RESOURCE is missing"),
+            Self::Sleep => (!suspend::can_sleep()).then_some("it cannot be suspended and wake up by itself"),
             Self::Swap => Swap::disk().is_none().then_some("no disk with the serial number swap"),
         }
     }
@@ -100,8 +106,15 @@ pub(crate) const CASES: &[Case] = &[
     case("why_fork_bomb", &[Need::LowAdj], why::fork_bomb),
     case("why_group", &[Need::V2], why::group),
     case("totals", &[Need::Throwaway], totals::totals),
+    case("hundred", &[Need::V2, Need::Throwaway], faults::hundred),
+    case("pid_reuse", &[Need::Throwaway], faults::pid_reuse),
+    case("namespaces", &[Need::V2, Need::Throwaway], enclosed::namespaces),
     slow("why_leak", &[], why::leak),
     slow("why_burst", &[], why::burst),
+    slow("stopped", &[Need::Throwaway], faults::stopped),
+    slow("suspended", &[Need::Throwaway, Need::Sleep], suspend::suspended),
+    slow("log_wrapped", &[Need::Throwaway], strained::log_wrapped),
+    slow("cpu_limit", &[Need::V2, Need::Throwaway], strained::slow),
     Case { name: "burst1000", needs: &[], heavy: true, hard: false, slow: false, run: memcg::burst1000 },
     about_agent("idle", &[Need::Throwaway], hard::idle),
     about_agent("since_boot", &[Need::Throwaway], since_boot::since_boot),

@@ -8,7 +8,18 @@ use serde_json::Value;
 pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &mut Findings) {
     let has_kprobes = truth.sources.iter().any(|source| source == "kprobes");
     let mut check = Check { pid: kill.decision.pid, incident, findings };
-    let Kill { victims, trigger, scope, total_pages, decision, candidates: _, table: _, report, .. } = kill;
+    let Kill {
+        victims,
+        trigger,
+        scope,
+        total_pages,
+        decision,
+        candidates: _,
+        table: _,
+        report,
+        log_gone,
+        ..
+    } = kill;
     if has_kprobes {
         check.equal("/evidence/level", "full");
     }
@@ -37,7 +48,7 @@ pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &m
     check.equal("/decision/pid", decision.pid);
     check.known("/decision/points", decision.points);
     reason(&scope.kind, &mut check);
-    self::report(report.as_ref(), &mut check);
+    self::report(report.as_ref(), *log_gone, &mut check);
     self::victims(truth, victims, &mut check);
     points::compare(truth, kill, incident, findings);
     recovery::compare(truth, kill, incident, findings);
@@ -88,7 +99,7 @@ impl Check<'_> {
 }
 
 /// What the kernel's report says is in the incident, or the incident says that there was none.
-fn report(expected: Option<&Report>, check: &mut Check<'_>) {
+fn report(expected: Option<&Report>, gone: bool, check: &mut Check<'_>) {
     let notes = check.incident.pointer("/evidence/notes").and_then(Value::as_array);
     let notes: Vec<String> =
         notes.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
@@ -98,10 +109,12 @@ fn report(expected: Option<&Report>, check: &mut Check<'_>) {
     let log = check.incident.pointer("/kernel_log").and_then(Value::as_str).map(str::to_owned);
     let Some(Report { gfp_flags, counter, summary, .. }) = expected else {
         if let Some(log) = log {
-            check.fail(&format!("it has a report that the kernel did not print: {log}"));
+            let first = log.lines().next().unwrap_or_default();
+            check.fail(&format!("it has a report that the kernel did not print: {first}"));
         }
-        if !notes.iter().any(|note| note.contains("printed no report")) {
-            check.fail(&format!("the kernel printed no report, which it does not say: {notes:?}"));
+        let words = if gone { "log has a gap here" } else { "printed no report" };
+        if !notes.iter().any(|note| note.contains(words)) {
+            check.fail(&format!("it does not say that the kernel's {words:?}: {notes:?}"));
         }
         return;
     };

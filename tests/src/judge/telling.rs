@@ -25,6 +25,8 @@ pub(super) fn compare(
             let kills = truth.kills.iter().take(count).cloned().collect();
             told(&Truth { kills, ..truth.clone() }, incidents, &mut findings);
         }
+        Expect::Enclosed => told(&Truth { enclosed: true, ..truth.clone() }, incidents, &mut findings),
+        Expect::LogGap { from, to } => told(&without_log(truth, from, to), incidents, &mut findings),
         Expect::Log => told(&logged(truth), incidents, &mut findings),
         Expect::SinceBoot { before, log } => since_boot(truth, before, log, incidents, &mut findings),
         Expect::LossyUntil(from) => lossy(truth, from, incidents, stderr, &mut findings),
@@ -60,6 +62,15 @@ fn logged(truth: &Truth) -> Truth {
     };
     let sources = truth.sources.iter().filter(|source| *source != "kprobes").cloned().collect();
     Truth { kills: truth.kills.iter().map(kill).collect(), sources, ..truth.clone() }
+}
+
+/// What is left of the truth without the log of some of the kills.
+fn without_log(truth: &Truth, from: usize, to: usize) -> Truth {
+    let mut truth = truth.clone();
+    for kill in truth.kills.iter_mut().take(to).skip(from) {
+        (kill.report, kill.table, kill.log_gone) = (None, Vec::new(), true);
+    }
+    truth
 }
 
 /// What happened before it started is told from the log, once and first.

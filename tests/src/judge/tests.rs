@@ -17,6 +17,7 @@ fn truth() -> Truth {
         rss_kb: Some([4000, 40, 0]),
     };
     let kill = Kill {
+        log_gone: false,
         victims: vec![victim(10, 11, b"a\n\xff", "selected"), victim(12, 12, b"b", "group")],
         trigger: Some(Trigger {
             pid: Some(12),

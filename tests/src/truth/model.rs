@@ -50,6 +50,9 @@ pub struct Truth {
     /// `/proc/meminfo` at that time, bytes.
     #[serde(default)]
     pub meminfo: BTreeMap<String, u64>,
+    /// Files of the machine's cgroups cannot be seen.
+    #[serde(default)]
+    pub enclosed: bool,
     /// More agents that saw the same, each with files of its own.
     #[serde(default)]
     pub tellings: Vec<Telling>,
@@ -150,6 +153,8 @@ pub enum Expect {
     All,
     /// The first so many kills, fully, and no more.
     First(usize),
+    /// All kills, fully but for what files of the machine's cgroups say.
+    Enclosed,
     /// All kills, as far as the kernel's log tells of them.
     Log,
     /// All kills; of the first so many the agent has only the kernel's log, as it was not there yet. Whatever else the log
@@ -159,6 +164,13 @@ pub enum Expect {
         before: usize,
         /// Of the others too.
         log: bool,
+    },
+    /// All kills; of those from `from` up to `to` the kernel's log had gone before the agent read it.
+    LogGap {
+        /// The first.
+        from: usize,
+        /// The one after the last.
+        to: usize,
     },
     /// Records were lost: nothing untrue, what is lost is said, and all kills from this one on are told fully.
     LossyUntil(usize),
@@ -188,6 +200,9 @@ pub struct Kill {
     /// The rest of the kernel's report. Absent where it printed none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub report: Option<Report>,
+    /// It was printed, and gone before the agent read it.
+    #[serde(default)]
+    pub log_gone: bool,
     /// When the last victim's memory was given back (return from `exit_mmap`), nanoseconds since boot.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub memory_back_ns: Option<u64>,

@@ -46,8 +46,13 @@ struct Logged {
 
 /// Puts it together.
 pub(crate) fn tell(seen: &Seen<'_>) -> Told {
-    let (logged, none_killable) = read_log(seen.messages);
     let trace = seen.trace.map(trace::parse);
+    // Who died of which call, where the trace has calls.
+    let died: Option<Vec<BTreeSet<u32>>> = trace.as_ref().filter(|_| seen.has_kprobes).map(|trace| {
+        let kills = trace.calls.iter().filter(|call| call.kill.is_some() && !call.signalled.is_empty());
+        kills.map(|call| call.signalled.iter().chain(&call.marked).copied().collect()).collect()
+    });
+    let (logged, none_killable) = read_log(seen.messages, died.as_deref());
     let mut told = match &trace {
         Some(trace) if seen.has_kprobes => from_calls(seen, trace, &logged),
         _ => Told { kills: logged.iter().map(|kill| from_log(seen, kill)).collect(), ..Told::default() },
@@ -68,7 +73,8 @@ pub(crate) fn tell(seen: &Seen<'_>) -> Told {
     told
 }
 
-fn read_log(messages: &[String]) -> (Vec<Logged>, u32) {
+/// `died`: who, by kill. Without it a line after a group kill is taken for one more of its members.
+fn read_log(messages: &[String], died: Option<&[BTreeSet<u32>]>) -> (Vec<Logged>, u32) {
     let mut kills: Vec<Logged> = Vec::new();
     let mut report = Logged::default();
     let mut none_killable = 0;
@@ -111,8 +117,11 @@ fn read_log(messages: &[String]) -> (Vec<Logged>, u32) {
             }
             Line::Killed { is_memcg, pid, comm, rss_kb } => {
                 // Within a group kill it is one more member, otherwise a kill of its own.
+                let member = kills.len().checked_sub(1).is_some_and(|index| {
+                    died.is_none_or(|died| died.get(index).is_some_and(|died| died.contains(&pid)))
+                });
                 match kills.last_mut() {
-                    Some(kill) if kill.is_group && report.chosen.is_none() => {
+                    Some(kill) if kill.is_group && report.chosen.is_none() && member => {
                         kill.killed.push((pid, comm, rss_kb));
                     }
                     _ => kills.push(Logged {
@@ -234,6 +243,7 @@ fn from_call(
         candidates,
         table: log.table.clone(),
         report: log.report.clone(),
+        log_gone: false,
         memory_back_ns,
         afterwards: None,
     }
@@ -289,6 +299,7 @@ fn from_log(seen: &Seen<'_>, log: &Logged) -> Kill {
         candidates: Vec::new(),
         table: log.table.clone(),
         report: log.report.clone(),
+        log_gone: false,
         memory_back_ns: None,
         afterwards: None,
     }

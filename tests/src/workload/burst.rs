@@ -28,7 +28,13 @@ pub(super) struct Burst {
     /// Time between one and the next. A line meanwhile says that these were enough.
     #[arg(long)]
     pace_ms: Option<u32>,
+    /// Each has this process id, as far as nobody else takes it in between.
+    #[arg(long)]
+    pid: Option<u32>,
 }
+
+/// The process id that the last process of this namespace got.
+const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
 
 impl Burst {
     /// Says `child PID SIGNAL` (0: it exited) for each.
@@ -39,6 +45,10 @@ impl Burst {
             return Ok(());
         }
         for number in 0..self.count {
+            if let Some(pid) = self.pid {
+                std::fs::write(LAST_PID, (pid - 1).to_string())
+                    .with_context(|| format!("writing {LAST_PID}"))?;
+            }
             let Some(child) = sys::fork().context("fork")? else { self.child(number) };
             let pid = Pid::from_raw(child.cast_signed()).context("fork gave 0")?;
             let status = waitpid(Some(pid), WaitOptions::empty()).context("waitpid")?;

@@ -51,9 +51,15 @@ impl Hog {
 
     /// As [`Self::run`], after the caller's own setting up. `others`: more processes that the runner should know.
     pub(super) fn run_set_up(&self, others: &[u32]) -> Result<()> {
+        let all: Vec<u32> = [std::process::id()].iter().chain(others).copied().collect();
+        self.run_as(&all)
+    }
+
+    /// The same, with these process ids.
+    pub(super) fn run_as(&self, pids: &[u32]) -> Result<()> {
         let mut held = Vec::new();
         self.take(self.base_mib, &mut held)?;
-        let pids: Vec<String> = [std::process::id()].iter().chain(others).map(u32::to_string).collect();
+        let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
         say(format_args!("ready {}", pids.join(" ")))?;
         self.grow(&mut held)
     }

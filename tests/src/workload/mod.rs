@@ -4,6 +4,7 @@
 //! everything is set up, then a line on stdin starts the growth, `done` says that it ended without a kill, and end
 //! of file on stdin ends the process.
 
+mod apart;
 mod bare;
 mod bomb;
 mod burst;
@@ -11,6 +12,7 @@ mod crowd;
 mod hog;
 mod special;
 pub(crate) mod sys;
+mod together;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -39,6 +41,12 @@ enum Work {
     Bomb(bomb::Bomb),
     /// Becomes another program without some of its privileges.
     Bare(bare::Bare),
+    /// Another program in namespaces of its own.
+    Enclosed(apart::Enclosed),
+    /// Like a hog, in a child with namespaces of its own.
+    Apart(hog::Hog),
+    /// Processes in cgroups of their own that fill them at the same moment.
+    Together(together::Together),
 }
 
 /// What every workload can be told about itself.
@@ -91,6 +99,9 @@ pub fn main(args: &[OsString]) -> Result<()> {
         Work::Crowd(crowd) => crowd.run(),
         Work::Bomb(bomb) => bomb.run(),
         Work::Bare(bare) => bare.run(),
+        Work::Enclosed(enclosed) => enclosed.run(),
+        Work::Apart(hog) => apart::apart(&hog),
+        Work::Together(together) => together.run(),
     }
 }
 

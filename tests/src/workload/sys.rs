@@ -1,5 +1,6 @@
 //! System calls that no safe interface offers. All `unsafe` code of the tests is in this file.
 
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::ffi::{CStr, CString};
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -44,6 +45,12 @@ pub(crate) fn fork() -> Result<Option<u32>> {
         0 => Ok(None),
         pid => u32::try_from(pid).map(Some).map_err(|_| Error::last_os_error()),
     }
+}
+
+/// Namespaces of its own for the calling thread; one of process ids for the children that it has from now on.
+pub(crate) fn unshare(flags: UnshareFlags) -> Result<()> {
+    // SAFETY: no caller asks for a table of descriptors of its own (`CLONE_FILES`).
+    unsafe { unshare_unsafe(flags) }.map_err(Error::from)
 }
 
 /// Memory only from this NUMA node from now on.

@@ -6,7 +6,9 @@
 use super::marked::{Marked, Process};
 use super::pending::{Logged, Pending};
 use super::{Assembler, journal};
+use crate::incident::fact::Task;
 use crate::report::{Event, Killed, Outcome, Report, What};
+use std::collections::BTreeMap;
 
 impl Assembler {
     /// Takes what the log said.
@@ -81,22 +83,26 @@ impl Assembler {
             return;
         }
         let kills = matches!(report.outcome, Outcome::Kill | Outcome::Unknown);
-        let chosen = report.kill.as_ref().map(|kill| kill.pid);
+        let kill = report.kill.as_ref().map(|kill| (kill.pid, kill.comm.clone()));
+        let chosen = kill.as_ref().map(|(pid, _)| *pid);
         let logged = self.journal.reported(time_ns, report);
         let asked = asked(&logged);
         let calls = self.config.calls;
         let mine = |pending: &&mut Pending| {
-            let open = pending.logged.report.is_none();
             let nothing = pending.end.is_some_and(|end| end.none_killable);
             let trigger = pending.entry.as_ref().map(|entry| entry.trigger.tid);
             let same_task = asked.is_some() && asked == trigger;
-            open && match chosen {
-                Some(pid) => pending.concerns(pid),
-                None if kills => calls && same_task && !nothing,
-                None => same_task && nothing,
-            }
+            pending.logged.report.is_none() && same_task && if kills { calls && !nothing } else { nothing }
         };
-        if let Some(pending) = self.calls.values_mut().find(mine) {
+        let found = match &kill {
+            Some((pid, comm)) => spoken_of(&mut self.calls, *pid, comm, |pending| {
+                let task = pending.chosen_logged_as(*pid);
+                task.or_else(|| Some(&pending.victim_logged_as(*pid)?.task))
+                    .filter(|_| pending.logged.report.is_none())
+            }),
+            None => self.calls.values_mut().find(mine),
+        };
+        if let Some(pending) = found {
             pending.logged.absorb(logged);
             pending.latest_ns = now_ns;
         } else if calls && chosen.is_none() {
@@ -104,7 +110,7 @@ impl Assembler {
             if !kills {
                 self.journal.keep(now_ns, logged);
             }
-        } else if chosen.is_none_or(|pid| !self.told_logged(now_ns, pid)) {
+        } else if chosen.is_none_or(|pid| !self.told_unlogged(now_ns, pid)) {
             self.journal.enter(now_ns, logged);
         }
     }
@@ -130,17 +136,17 @@ impl Assembler {
     }
 
     fn killed(&mut self, now_ns: u64, time_ns: Option<u64>, killed: Killed) {
-        let mine = |pending: &&mut Pending| {
-            pending.victims.iter().any(|victim| victim.process().logged_as(killed.pid))
-        };
-        if let Some(pending) = self.calls.values_mut().find(mine) {
+        let found = spoken_of(&mut self.calls, killed.pid, &killed.comm, |pending| {
+            pending.victim_logged_as(killed.pid).map(|victim| &victim.task)
+        });
+        if let Some(pending) = found {
             let before = self.journal.before_line(time_ns);
             self.journal.spoken_for();
             pending.logged.absorb(before);
             pending.logged.counted += 1;
             line(pending, time_ns, killed);
             pending.touch(now_ns);
-        } else if self.told_logged(now_ns, killed.pid) {
+        } else if self.told_unlogged(now_ns, killed.pid) {
             let _told = self.journal.before_line(time_ns);
             self.journal.spoken_for();
         } else {
@@ -152,6 +158,29 @@ impl Assembler {
     fn told_logged(&self, now_ns: u64, pid: u32) -> bool {
         (self.config.calls || self.config.victims) && self.told.has_logged(now_ns, pid)
     }
+
+    /// The same, and more of the log may come: else it speaks of another process with this number.
+    fn told_unlogged(&self, now_ns: u64, pid: u32) -> bool {
+        (self.config.calls || self.config.victims) && self.told.has_unlogged(now_ns, pid)
+    }
+}
+
+/// The call of which the log speaks when it names a process. A number is given out again as soon as its process is gone, and
+/// kills of both may be in the making. The log is in the kernel's order: it is the first call whose process has no line
+/// yet, and where lines are missing the one with that name. A group's first victim has two.
+fn spoken_of<'a>(
+    calls: &'a mut BTreeMap<u64, Pending>,
+    pid: u32,
+    comm: &str,
+    named: impl Fn(&Pending) -> Option<&Task>,
+) -> Option<&'a mut Pending> {
+    let fits = |pending: &Pending| {
+        let same_name = named(pending)?.comm == comm;
+        Some((pending.victim_logged_as(pid).is_none_or(|victim| victim.line.is_none()), same_name))
+    };
+    // The last of those that fit as well, which in this order is the first call.
+    let fitting = calls.values_mut().rev().filter_map(|pending| Some((fits(pending)?, pending)));
+    fitting.max_by_key(|(fit, _)| *fit).map(|(_, pending)| pending)
 }
 
 /// The thread that asked, as the report names it.

@@ -384,14 +384,18 @@ impl Assembler {
         if self.only_marked_again(now_ns, &pending) {
             return None;
         }
-        for victim in &pending.victims {
-            self.told.process(now_ns, victim.process());
-        }
+        // What the log says of a call is printed before its end. Who has no company has one line.
+        let company = pending.logged.group || pending.victims.iter().any(Marked::may_have_company);
+        let over = pending.end.is_some() || !company;
+        let lined = over && pending.victims.iter().any(|victim| victim.line.is_some());
         if let Some(decision) = &pending.decision {
-            self.told.process(now_ns, Process::of(&decision.chosen));
+            self.told.process(now_ns, Process::of(&decision.chosen), lined);
+        }
+        for victim in &pending.victims {
+            self.told.process(now_ns, victim.process(), over && victim.line.is_some());
         }
         for (_, killed) in &pending.logged.lines {
-            self.told.process(now_ns, Process { pid: 0, tid: killed.pid, start_ns: 0 });
+            self.told.process(now_ns, Process { pid: 0, tid: killed.pid, start_ns: 0 }, false);
         }
         let mut incident = build::incident(&self.config, &mut self.names, pending, (&scan, &filled), ending);
         // The log of another time or machine is told as it is.

@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::marked::{Marked, Process};
-use crate::incident::fact::{Call, Decision, End, Escalation, Exit, Files, MemoryBack, Reaper, Zones};
+use crate::incident::fact::{Call, Decision, End, Escalation, Exit, Files, MemoryBack, Reaper, Task, Zones};
 use crate::incident::model::Level;
 use crate::report::{Killed, Outcome, Report};
 
@@ -240,10 +240,15 @@ impl Pending {
         mine
     }
 
-    /// The log's number names one of its victims, or the chosen one.
-    pub(super) fn concerns(&self, pid: u32) -> bool {
-        let chosen = self.decision.as_ref().is_some_and(|d| Process::of(&d.chosen).logged_as(pid));
-        chosen || self.victims.iter().any(|victim| victim.process().logged_as(pid))
+    /// The log's number names one of its victims.
+    pub(super) fn victim_logged_as(&self, pid: u32) -> Option<&Marked> {
+        self.victims.iter().find(|victim| victim.process().logged_as(pid))
+    }
+
+    /// The log's number names the chosen one.
+    pub(super) fn chosen_logged_as(&self, pid: u32) -> Option<&Task> {
+        let chosen = self.decision.as_ref().map(|decision| &decision.chosen);
+        chosen.filter(|chosen| Process::of(chosen).logged_as(pid))
     }
 
     /// The log's number names one of its first victims.

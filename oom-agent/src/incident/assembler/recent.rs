@@ -71,19 +71,29 @@ impl Afterwards {
     }
 }
 
+/// A process that was told of.
+#[derive(Clone, Copy, Debug)]
+struct ToldOf {
+    since_ns: u64,
+    process: Process,
+    /// The log has told all that it tells of its kill.
+    logged: bool,
+}
+
 /// What incidents told already: facts that come late belong to them and make no new ones.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    processes: VecDeque<(u64, Process)>,
+    processes: VecDeque<ToldOf>,
     calls: VecDeque<u64>,
 }
 
 impl Told {
-    pub(super) fn process(&mut self, now_ns: u64, process: Process) {
+    /// `logged`: the log has told all that it tells of its kill.
+    pub(super) fn process(&mut self, now_ns: u64, process: Process, logged: bool) {
         if self.processes.len() >= MAX_TOLD {
             self.processes.pop_front();
         }
-        self.processes.push_back((now_ns, process));
+        self.processes.push_back(ToldOf { since_ns: now_ns, process, logged });
     }
 
     pub(super) fn call(&mut self, call: u64) {
@@ -97,17 +107,22 @@ impl Told {
         self.calls.iter().rev().any(|&told| told == call)
     }
 
-    fn lately(&self, now_ns: u64) -> impl Iterator<Item = Process> {
-        let fresh = move |&&(since, _): &&(u64, Process)| now_ns.saturating_sub(since) <= KEEP_NS;
-        self.processes.iter().rev().take_while(fresh).map(|&(_, process)| process)
+    fn lately(&self, now_ns: u64) -> impl Iterator<Item = &ToldOf> {
+        let fresh = move |told: &&ToldOf| now_ns.saturating_sub(told.since_ns) <= KEEP_NS;
+        self.processes.iter().rev().take_while(fresh)
     }
 
     pub(super) fn has_process(&self, now_ns: u64, process: Process) -> bool {
-        self.lately(now_ns).any(|told| told.is(process))
+        self.lately(now_ns).any(|told| told.process.is(process))
     }
 
     /// The log's number for a process that was told of.
     pub(super) fn has_logged(&self, now_ns: u64, pid: u32) -> bool {
-        self.lately(now_ns).any(|told| told.logged_as(pid))
+        self.lately(now_ns).any(|told| told.process.logged_as(pid))
+    }
+
+    /// The same, of the last process with this number, if the log may have more to say of its kill.
+    pub(super) fn has_unlogged(&self, now_ns: u64, pid: u32) -> bool {
+        self.lately(now_ns).find(|told| told.process.logged_as(pid)).is_some_and(|told| !told.logged)
     }
 }

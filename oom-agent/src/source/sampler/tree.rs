@@ -7,6 +7,7 @@
 use super::number;
 use crate::kernel::decode::name;
 use crate::kernel::host::cgroup::Memory;
+use crate::source::cgroupfs::is_whole;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -57,7 +58,7 @@ pub(super) struct Group {
 }
 
 impl Tree {
-    /// `None`: no memory controller can be reached here.
+    /// `None`: no memory controller can be reached here, or not as a whole.
     pub(super) fn find(root: &Path, memory: &Memory) -> Option<Self> {
         let (mount, v2) = match memory {
             Memory::V1(mount) => (mount, false),
@@ -65,6 +66,9 @@ impl Tree {
             Memory::V1NotMounted | Memory::Disabled | Memory::NotFound => return None,
         };
         let mount = root.join(mount.strip_prefix("/").unwrap_or(mount));
+        if !is_whole(&mount) {
+            return None;
+        }
         let spare = room_for_files();
         let buffer = vec![0; 16 << 10];
         Some(Self { mount, v2, groups: BTreeMap::new(), limits: Vec::new(), spare, looks: 0, buffer })

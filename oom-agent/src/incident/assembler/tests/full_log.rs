@@ -199,3 +199,42 @@ fn a_kill_that_bpf_did_not_see_is_told_from_the_log_and_says_so() {
     assert_eq!(incident.evidence.sources, ["kmsg"]);
     assert!(note(&incident).contains("Only the kernel's log"));
 }
+
+/// Two processes that were killed one after the other and had the same number.
+fn reused() -> [crate::incident::fact::Task; 2] {
+    ["first", "second"].map(|comm| {
+        let task = task(10, 8000, 0);
+        crate::incident::fact::Task { comm: comm.into(), start_ns: task.start_ns + comm.len() as u64, ..task }
+    })
+}
+
+#[test]
+fn a_number_that_is_given_out_again_mixes_no_kills_up() {
+    let small = task(11, 500, 0);
+    let [first, second] = reused();
+    let mut run = Run::full();
+    // Whoever was stopped reads of both at once; only the second has a report.
+    for (call, victim) in [(1, &first), (2, &second)] {
+        run.push_all(whole_call(call, &small, &[victim.clone(), small.clone()]));
+    }
+    run.push(logged(1004, &first)).push_all(said(2003, &small, &[second, small.clone()]));
+    let [first, second] = &run.ready()[..] else { panic!("two kills") };
+    assert_eq!((first.victims[0].comm.as_str(), second.victims[0].comm.as_str()), ("first", "second"));
+    assert!(first.kernel_log.is_none() && note(first).contains("printed no report"), "{first:?}");
+    assert!(second.kernel_log.is_some() && second.evidence.notes.is_empty(), "{:?}", second.evidence.notes);
+    assert_eq!((first.counted_kills, second.counted_kills), (Some(1), Some(1)));
+}
+
+#[test]
+fn a_number_that_is_given_out_again_is_no_line_that_comes_late() {
+    let small = task(11, 500, 0);
+    let [first, second] = reused();
+    let mut run = Run::full();
+    run.push_all(whole_call(1, &small, &[first.clone(), small.clone()])).push(logged(1004, &first));
+    assert!(note(&run.one()).contains("printed no report"));
+    // The log is read before BPF tells of the call.
+    let tasks = [second, small.clone()];
+    run.push_all(said(2003, &small, &tasks)).push_all(whole_call(2, &small, &tasks));
+    let second = run.one();
+    assert!(second.kernel_log.is_some() && second.evidence.notes.is_empty(), "{:?}", second.evidence.notes);
+}

@@ -296,3 +296,21 @@ fn without_the_log_nothing_of_it_is_waited_for() {
     assert_eq!(incident.decision, None);
     assert!(incident.evidence.notes[0].contains("not read"));
 }
+
+#[test]
+fn a_number_that_is_given_out_again_is_told_from_a_line_that_comes_late() {
+    let small = task(11, 500, 100);
+    let mut run = Run::tracepoint();
+    for (number, comm) in [(1, "first"), (2, "second")] {
+        let victim = task(10, 8000, 0);
+        let victim = Task { comm: comm.into(), start_ns: victim.start_ns + number, ..victim };
+        let (bpf, log) = streams(number, &small, &[victim, small.clone()]);
+        // The kernel prints the report before it marks the victim.
+        run.push_all(log).push_all(bpf);
+        let incident = run.one();
+        assert_eq!(incident.victims[0].comm, comm);
+        assert!(incident.kernel_log.is_some(), "{:?}", incident.evidence.notes);
+        assert_eq!(incident.evidence.notes, Vec::<String>::new());
+    }
+    assert_eq!(run.wait(1000).ready(), vec![]);
+}
