@@ -33,6 +33,27 @@ const WITH_V1: [&str; 2] = ["5.10", "6.1"];
 const FALLBACKS_ON: &str = "6.1";
 /// The same of arm64, where 6.1 has nothing but kprobes.
 const ARM64_FALLBACKS_ON: &str = "6.12";
+/// Where pages are large, the other machine-wide cases leave too little for the kernel itself.
+const LARGE_PAGES: &str = "-16k";
+const WITH_LARGE_PAGES: [&str; 17] = [
+    "memcg_v2",
+    "nested",
+    "group_kill",
+    "no_table",
+    "none_killable",
+    "headless",
+    "shared",
+    "shmem",
+    "removed",
+    "rank_memcg",
+    "rank_global",
+    "swap_memcg",
+    "sysrq",
+    "global",
+    "again",
+    "burst",
+    "why_group",
+];
 /// The kernel that takes the long storm.
 const STORM_ON: &str = "6.12";
 /// The kernel on which everything around the agent goes wrong.
@@ -146,8 +167,11 @@ fn runs(machine: Machine, kernels: &[Wanted], only: &[String], all: bool) -> Vec
             is_slow: false,
             way: None,
         };
-        let mut main = run(linux.clone(), Cgroup::V2, "", &[]);
-        main.cases = only.to_vec();
+        let all_cases = if name.ends_with(LARGE_PAGES) { &WITH_LARGE_PAGES[..] } else { &[] };
+        let mut main = run(linux.clone(), Cgroup::V2, "", all_cases);
+        if !only.is_empty() {
+            main.cases = only.to_vec();
+        }
         main.way = only.is_empty().then(|| way(machine, &name));
         runs.push(main);
         if !only.is_empty() {
