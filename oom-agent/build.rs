@@ -6,6 +6,8 @@
 
 #[path = "build/docs.rs"]
 mod docs;
+#[path = "build/remap.rs"]
+mod remap;
 #[path = "build/strip.rs"]
 mod strip;
 #[path = "build/toolchain.rs"]
@@ -24,11 +26,14 @@ const EBPF: &str = "oom-ebpf";
 const BOOTSTRAP: &str = "aya_ebpf,oom_ebpf";
 
 fn main() -> Result<()> {
+    remap::wrap()?;
     println!("cargo::rustc-check-cfg=cfg(oom_no_bpf)");
-    let workspace = directory("CARGO_MANIFEST_DIR")?.join("..");
+    let manifest = directory("CARGO_MANIFEST_DIR")?;
+    let workspace = manifest.parent().context("the agent is in no workspace")?;
     // `setup` touches this file when it has installed something.
     watch(Path::new("build.rs"));
     watch(Path::new("build/docs.rs"));
+    watch(Path::new("build/remap.rs"));
     watch(Path::new("build/strip.rs"));
     watch(Path::new("build/toolchain.rs"));
 
@@ -43,7 +48,7 @@ fn main() -> Result<()> {
         (Some(toolchain), Some(linker)) => {
             watch(&toolchain.core);
             watch(&linker);
-            build(&workspace, &machine, &toolchain)
+            build(workspace, &machine, &toolchain)
         }
         (toolchain, linker) => without(&machine, toolchain.as_ref(), linker.as_deref(), &target),
     }
@@ -57,6 +62,10 @@ fn build(workspace: &Path, machine: &Machine, toolchain: &Toolchain) -> Result<(
     let first = toolchain.rustc.parent().filter(|_| toolchain.kind == Kind::System).map(Path::to_path_buf);
     let path = env::join_paths(first.iter().chain(&machine.path))
         .context("PATH has a directory with a colon in its name")?;
+    let mut directories = vec![(workspace.to_path_buf(), "/oom-agent")];
+    directories.extend(machine.cargo_home.clone().map(|home| (home, "/cargo")));
+    directories.extend(machine.rustup_home.clone().map(|home| (home, "/rustup")));
+    let remap = remap::variables(&directories)?;
     // SAFETY: a build script's main thread is its only one here; aya-build starts its own later and joins it.
     unsafe {
         env::set_var("PATH", path);
@@ -66,8 +75,10 @@ fn build(workspace: &Path, machine: &Machine, toolchain: &Toolchain) -> Result<(
         // aya-build repeats cargo's progress as warnings; errors and the compiler's own warnings remain.
         env::set_var("CARGO_TERM_QUIET", "true");
         env::set_var("RUST_LIB_BACKTRACE", "0");
-        // Miri's, which is for the agent alone.
-        env::remove_var("RUSTC_WRAPPER");
+        // In place of Miri's, which is for the agent alone.
+        for (name, value) in remap {
+            env::set_var(name, value);
+        }
         // Not inherited: a value of "1" would make aya-build pass -Z build-std to a compiler without rust-src.
         match toolchain.kind {
             Kind::Linked | Kind::System => env::set_var("RUSTC_BOOTSTRAP", BOOTSTRAP),

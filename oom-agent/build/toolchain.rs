@@ -39,6 +39,8 @@ pub(crate) enum Kind {
 pub(crate) struct Machine {
     /// `RUSTUP_HOME`, where rustup has one.
     pub(crate) rustup_home: Option<PathBuf>,
+    /// `CARGO_HOME`, where cargo keeps the sources of crates.
+    pub(crate) cargo_home: Option<PathBuf>,
     /// The directories of `PATH`.
     pub(crate) path: Vec<PathBuf>,
 }
@@ -59,7 +61,7 @@ impl Machine {
             path.push(bin);
         }
         let rustup_home = or_home("RUSTUP_HOME", ".rustup").filter(|_| find_in(&path, "rustup").is_some());
-        Self { rustup_home, path }
+        Self { rustup_home, cargo_home, path }
     }
 
     /// The toolchain to compile the kernel side with, for a target such as `bpfel-unknown-none`.
@@ -148,11 +150,16 @@ mod tests {
         }
 
         fn with_rustup(&self) -> Option<Toolchain> {
-            Machine { rustup_home: Some(self.0.clone()), path: Vec::new() }.toolchain(TARGET)
+            Machine { rustup_home: Some(self.0.clone()), cargo_home: None, path: Vec::new() }
+                .toolchain(TARGET)
         }
 
         fn without_rustup(&self) -> Machine {
-            Machine { rustup_home: None, path: vec![self.0.join("first/bin"), self.0.join("second/bin")] }
+            Machine {
+                rustup_home: None,
+                cargo_home: None,
+                path: vec![self.0.join("first/bin"), self.0.join("second/bin")],
+            }
         }
     }
 

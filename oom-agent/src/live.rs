@@ -357,6 +357,9 @@ impl Live {
                 break;
             }
             self.read_log(std::mem::replace(&mut log, Ok(())));
+            if self.events.is_empty() {
+                break;
+            }
         }
         self.take_log();
         self.assembler.afterwards().iter().for_each(|words| note(words));

@@ -9,7 +9,7 @@ use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use oom_ebpf::{CHOSEN_ABORTED, CHOSEN_NONE, CHOSEN_TASK, Call, End, Header, Kind, UNKNOWN_U32, UNKNOWN_U64};
 
 use crate::{
-    cgroup,
+    candidates, cgroup,
     fields::{
         CALLS_SEEN, MEMCG_MAX, MEMCG_SWAP_MAX, MEMCG_SWAP_USAGE, MEMCG_USAGE, OC_CHOSEN, OC_CONSTRAINT,
         OC_GFP_MASK, OC_MEMCG, OC_ORDER, OC_TOTALPAGES,
@@ -45,6 +45,7 @@ fn begin(state: &mut State, oc: u64, now: u64) {
     state.candidates_lost = 0;
     state.names_lost = 0;
     state.named = 0;
+    state.batched = 0;
     state.levels_lost = 0;
     state.evaluating = 0;
     state.scoring = 0;
@@ -160,6 +161,7 @@ pub(crate) fn leave<W: levels::Walk>(result: u32) {
         announce(state);
         levels::send::<W>(state);
     }
+    candidates::send(state);
     let Some(mut entry) = reserve_event::<End>() else { return };
     let record = entry.as_mut_ptr();
     // SAFETY: the record is ours; every field is written.

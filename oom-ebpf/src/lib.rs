@@ -42,7 +42,7 @@ pub const RING_BULK: u32 = 1;
 pub enum Kind {
     /// [`Call`]: the kernel is in its OOM path and something worth telling is happening.
     Call = 1,
-    /// [`Candidate`]: the kernel looked at a process.
+    /// [`Candidate`]: the kernel looked at a process. One or more of them.
     Candidate = 2,
     /// [`CgroupName`]: path of a cgroup that candidates of this call name by id.
     CgroupName = 3,
@@ -218,7 +218,7 @@ pub struct Call {
     pub scope_path: Path,
 }
 
-/// A process that `oom_evaluate_task` looked at.
+/// A process that `oom_evaluate_task` looked at. A record of the bulk ring holds several, one after the other.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Candidate {

@@ -7,6 +7,7 @@
 //! - [`reclaim`]: sums of reclaim, by thread, cgroup and time.
 //! - [`compaction`]: sums of compaction.
 //! - [`call`]: one OOM call: its number, its announcement, its end.
+//! - [`candidates`]: who the kernel looked at, by the batch.
 //! - [`levels`]: how full the memory cgroups are, once a call.
 //! - [`hooks`]: one hook a file, named after the kernel function or tracepoint.
 //!
@@ -20,6 +21,8 @@ fn main() {}
 
 #[cfg(target_arch = "bpf")]
 mod call;
+#[cfg(target_arch = "bpf")]
+mod candidates;
 #[cfg(target_arch = "bpf")]
 mod cgroup;
 #[cfg(target_arch = "bpf")]

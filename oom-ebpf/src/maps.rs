@@ -4,7 +4,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, LruHashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
-use oom_ebpf::{Machine, RING_BULK, RING_EVENTS, Work};
+use oom_ebpf::{Candidate, Machine, RING_BULK, RING_EVENTS, Work};
 
 use crate::fields::CALLS_SEEN;
 
@@ -36,6 +36,13 @@ pub(crate) static MMS: LruHashMap<u64, MmState> = LruHashMap::with_max_entries(4
 /// kprobes only: the mm of [`MMS`] that a thread is giving back.
 #[map]
 pub(crate) static LEAVING: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1024, 0);
+
+/// Candidates that wait to be sent together: see [`State::batched`].
+#[map]
+pub(crate) static BATCH: Array<[Candidate; BATCH_LEN]> = Array::with_max_entries(1, 0);
+
+/// Candidates of one record of the bulk ring. To reserve and submit a record costs as much as to fill it.
+pub(crate) const BATCH_LEN: usize = 32;
 
 /// Cgroup id -> number of the call that its path was last sent for.
 #[map]
@@ -90,8 +97,10 @@ pub(crate) struct State {
     pub marked_tgid: u64,
     /// Id of the cgroup whose path was sent, or known to be, for the last candidate of this call.
     pub named: u64,
-    /// Records of the bulk ring, over all calls.
+    /// Candidates and names sent over the bulk ring, over all calls.
     pub bulk: u64,
+    /// Candidates of this call in [`BATCH`].
+    pub batched: u64,
     /// Reclaim at the entry: `css.serial_nr` of `oc->memcg`, and the entry's buckets of it and of the machine.
     pub cgroup: u64,
     pub cgroup_now: Work,
@@ -163,11 +172,17 @@ pub(crate) fn reserve_bulk<T: 'static>() -> Option<RingBufEntry<T>> {
 fn reserve<T: 'static>(ring: &RingBuf, index: u32) -> Option<RingBufEntry<T>> {
     let entry = ring.reserve::<T>(0);
     if entry.is_none() {
-        if let Some(count) = DROPS.get_ptr_mut(index) {
-            // SAFETY: this CPU's own value. Another of our programs may come between and cost a count: the agent wants to
-            // know that there are drops, and about how many.
-            unsafe { *count += 1 };
-        }
+        dropped(index);
     }
     entry
+}
+
+/// Counts a record that found no room.
+#[inline(always)]
+pub(crate) fn dropped(index: u32) {
+    if let Some(count) = DROPS.get_ptr_mut(index) {
+        // SAFETY: this CPU's own value. Another of our programs may come between and cost a count: the agent wants to
+        // know that there are drops, and about how many.
+        unsafe { *count += 1 };
+    }
 }

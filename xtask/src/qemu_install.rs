@@ -12,32 +12,41 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use crate::{
     apt,
     debian::{Archive, FULL_SUITES, Mirror, Package, SMALL_SUITES, version},
+    machine::Machine,
     process,
+    vm::qemu,
 };
 
-const PROGRAM: &str = "qemu-system-x86_64";
-const PACKAGE: &str = "qemu-system-x86";
-/// What has to be of one version with [`PACKAGE`].
-const SAME_VERSION: [&str; 3] = [PACKAGE, "qemu-system-common", "qemu-system-data"];
-/// The firmware that [`PACKAGE`] needs, versioned apart.
+/// What has to be of one version with the package for a machine.
+const SAME_VERSION: [&str; 2] = ["qemu-system-common", "qemu-system-data"];
+/// The firmware that [`package`] needs for x86-64, versioned apart.
 const FIRMWARE: &str = "seabios";
-/// Packages that are built with [`PACKAGE`] and are often installed without it.
+/// Packages that are built with [`package`] and are often installed without it.
 const SIBLINGS: [&str; 3] = ["qemu-utils", "qemu-system-common", "qemu-system-data"];
 
-/// Makes sure that QEMU for x86-64 is there: looks, and installs it only if it is missing.
+/// The package with QEMU for `machine`.
+const fn package(machine: Machine) -> &'static str {
+    match machine {
+        Machine::Amd64 => "qemu-system-x86",
+        Machine::Arm64 => "qemu-system-arm",
+    }
+}
+
+/// Makes sure that QEMU for `machine` is there: looks, and installs it only if it is missing.
 ///
 /// # Errors
 /// It is missing, and installing it takes another user, another distribution, or changes to installed packages.
-pub(crate) fn ensure_qemu() -> Result<()> {
-    if Command::new(PROGRAM).arg("--version").output().is_ok_and(|output| output.status.success()) {
+pub(crate) fn ensure_qemu(machine: Machine) -> Result<()> {
+    let (program, package) = (qemu::program(machine), package(machine));
+    if Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success()) {
         return Ok(());
     }
-    let by_hand = format!("install it by hand: apt-get install --no-install-recommends {PACKAGE}");
+    let by_hand = format!("install it by hand: apt-get install --no-install-recommends {package}");
     if !rustix::process::geteuid().is_root() {
-        bail!("{PROGRAM} is missing, and only root can install it; {by_hand}");
+        bail!("{program} is missing, and only root can install it; {by_hand}");
     }
     let _lock = crate::cache::lock("qemu")?;
-    let plan = plan().with_context(|| format!("{PROGRAM} is missing; {by_hand}"))?;
+    let plan = plan(package).with_context(|| format!("{program} is missing; {by_hand}"))?;
     process::run(
         &format!("QEMU: installing {} packages", plan.added.len()),
         apt::get(&["install", "--no-remove"]).args(&plan.arguments),
@@ -55,18 +64,24 @@ struct Plan {
     added: Vec<String>,
 }
 
-fn plan() -> Result<Plan> {
-    let own = vec![PACKAGE.to_owned()];
+fn plan(package: &str) -> Result<Plan> {
+    let own = vec![package.to_owned()];
     let simulation = apt::simulate(&own).or_else(|_| {
         // The lists were never fetched, or are older than the mirror's packages.
         eprintln!("      qemu  apt-get update");
         process::capture(&mut apt::get(&["update"]), apt::DOWNLOAD)?.ok("apt-get update")?;
         apt::simulate(&own)
-    })?;
-    let Some(changes) = simulation.changes() else {
-        return Ok(Plan { arguments: own, added: simulation.new });
+    });
+    let arguments = match simulation {
+        Ok(simulation) => match simulation.changes() {
+            None => return Ok(Plan { arguments: own, added: simulation.new }),
+            Some(changes) => {
+                matching_siblings(package).with_context(|| format!("apt's own choice would {changes}"))?
+            }
+        },
+        // What is installed may also keep it from any choice.
+        Err(error) => matching_siblings(package).with_context(|| format!("{error:#}"))?,
     };
-    let arguments = matching_siblings().with_context(|| format!("apt's own choice would {changes}"))?;
     let simulation = apt::simulate(&arguments)?;
     if let Some(changes) = simulation.changes() {
         bail!("installing it would {changes}");
@@ -74,31 +89,36 @@ fn plan() -> Result<Plan> {
     Ok(Plan { arguments, added: simulation.new })
 }
 
-/// Downloads [`PACKAGE`] in the version of its siblings that are installed, with the firmware of the same release.
-fn matching_siblings() -> Result<Vec<String>> {
+/// Downloads `package` in the version of its siblings that are installed, with the firmware of the same release.
+fn matching_siblings(package: &str) -> Result<Vec<String>> {
     let (sibling, wanted) = SIBLINGS
         .iter()
         .find_map(|sibling| Some((sibling, installed_version(sibling)?)))
         .ok_or_else(|| anyhow!("no other QEMU package is installed whose version could be matched"))?;
-    eprintln!("      qemu  {sibling} is {wanted}: looking for that version of {PACKAGE}");
+    eprintln!("      qemu  {sibling} is {wanted}: looking for that version of {package}");
     let mirror = Mirror::of_this_machine()?;
     for (name, suites) in [("small", SMALL_SUITES), ("full", FULL_SUITES)] {
         let archive = Archive::new(name, &mirror, suites)?;
         archive.update()?;
-        let packages = archive.packages(|name| SAME_VERSION.contains(&name) || name == FIRMWARE)?;
-        if let Some(chosen) = choose(&packages, &wanted) {
+        let packages =
+            archive.packages(|name| name == package || SAME_VERSION.contains(&name) || name == FIRMWARE)?;
+        if let Some(chosen) = choose(&packages, package, &wanted) {
             let debs: Vec<PathBuf> =
                 chosen.into_iter().map(|package| archive.download(package)).collect::<Result<_>>()?;
             return Ok(debs.into_iter().map(|deb| deb.display().to_string()).collect());
         }
     }
-    bail!("the mirror no longer has {PACKAGE} {wanted}, which matches {sibling}")
+    bail!("the mirror no longer has {package} {wanted}, which matches {sibling}")
 }
 
-/// Everything of [`SAME_VERSION`] in version `wanted`, and the newest firmware of that version's release.
-fn choose<'a>(packages: &'a [Package], wanted: &str) -> Option<Vec<&'a Package>> {
+/// `package` and everything of [`SAME_VERSION`] in version `wanted`, and the newest firmware of that version's release.
+fn choose<'a>(packages: &'a [Package], package: &str, wanted: &str) -> Option<Vec<&'a Package>> {
     let find = |name: &str| packages.iter().find(|package| package.name == name && package.version == wanted);
-    let mut chosen: Vec<&Package> = SAME_VERSION.iter().map(|name| find(name)).collect::<Option<_>>()?;
+    let names = [package].into_iter().chain(SAME_VERSION);
+    let mut chosen: Vec<&Package> = names.map(find).collect::<Option<_>>()?;
+    if package != self::package(Machine::Amd64) {
+        return Some(chosen);
+    }
     let release = backport(wanted);
     let firmware = packages
         .iter()
@@ -141,9 +161,9 @@ mod tests {
             offer("seabios", "1.16.3-2~bpo12+1"),
             offer("seabios", "1.17.0-1"),
         ];
-        assert_eq!(choose(&packages, wanted), None, "qemu-system-data is missing");
+        assert_eq!(choose(&packages, "qemu-system-x86", wanted), None, "qemu-system-data is missing");
         packages.push(offer("qemu-system-data", wanted));
-        let chosen = choose(&packages, wanted).unwrap();
+        let chosen = choose(&packages, "qemu-system-x86", wanted).unwrap();
         let versions: Vec<&str> = chosen.iter().map(|package| package.version.as_str()).collect();
         assert_eq!(versions, [wanted, wanted, wanted, "1.16.3-2~bpo12+1"]);
     }

@@ -1,73 +1,49 @@
 //! Static programs of this workspace: for VMs without libraries, and for an image with nothing else in it.
 
-use crate::process;
+use crate::{
+    machine::Machine,
+    process,
+    setup::{self, Need},
+};
 use anyhow::{Context as _, Result, bail};
 use std::{
-    env,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::Stdio,
 };
 
-/// What it is to run on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Machine {
-    /// `x86_64`.
-    Amd64,
-    /// `aarch64`.
-    Arm64,
-}
-
-impl Machine {
-    /// Rust's name of it.
-    pub(crate) const fn target(self) -> &'static str {
-        match self {
-            Self::Amd64 => "x86_64-unknown-linux-gnu",
-            Self::Arm64 => "aarch64-unknown-linux-gnu",
-        }
-    }
-
-    /// The name that images have for it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Amd64 => "amd64",
-            Self::Arm64 => "arm64",
-        }
-    }
-
-    /// Debian's compiler for it, where this machine is another.
-    pub(crate) const fn cross_compiler(self) -> &'static str {
-        match self {
-            Self::Amd64 => "x86_64-linux-gnu-gcc",
-            Self::Arm64 => "aarch64-linux-gnu-gcc",
-        }
-    }
-
-    /// Whether this program runs on it.
-    pub(crate) fn is_this(self) -> bool {
-        self.target().split('-').next() == Some(env::consts::ARCH)
-    }
-}
-
 /// Builds `name` of `package`, optimised and static, below `target`, and gives its path.
 ///
-/// Its own part holds no path of this machine. The programs for the kernel do, in their BTF: `aya-build` passes no flags
-/// on. So it is the same where it is built with the same compilers in the same directories.
+/// It holds no path of this machine, also not in the programs for the kernel (`oom-agent/build/remap.rs`): so it is the same
+/// wherever it is built with the same compilers.
 pub(crate) fn build(package: &str, name: &str, machine: Machine, target: &Path) -> Result<PathBuf> {
+    build_in(&process::workspace(), package, name, machine, target)
+}
+
+/// [`build`] of the sources in another directory.
+pub(crate) fn build_in(
+    workspace: &Path,
+    package: &str,
+    name: &str,
+    machine: Machine,
+    target: &Path,
+) -> Result<PathBuf> {
     let triple = machine.target();
+    if !machine.is_this() {
+        setup::ensure(Need::Cross(machine))?;
+    }
     let mut cargo = process::cargo();
     cargo
         .args(["build", "--release", "--locked", "--target", triple, "--package", package, "--bin", name])
         .arg("--target-dir")
         .arg(target)
-        .current_dir(process::workspace())
-        .env("CARGO_ENCODED_RUSTFLAGS", flags().join("\u{1f}"))
+        .current_dir(workspace)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace).join("\u{1f}"))
         .env_remove("RUSTFLAGS")
         .stdin(Stdio::null())
         .stderr(Stdio::piped());
     if !machine.is_this() {
-        let upper = triple.to_uppercase().replace('-', "_");
-        cargo.env(format!("CARGO_TARGET_{upper}_LINKER"), machine.cross_compiler());
+        cargo.env(variable(machine, "LINKER"), machine.cross_compiler());
     }
     let mut child = cargo.spawn().context("starting cargo")?;
     if let Some(stderr) = child.stderr.take() {
@@ -80,21 +56,24 @@ pub(crate) fn build(package: &str, name: &str, machine: Machine, target: &Path) 
     }
     let status = child.wait().context("waiting for cargo")?;
     if !status.success() {
-        bail!("building {name} for {triple} failed{}", if machine.is_this() { "" } else { CROSS });
+        bail!("building {name} for {triple} failed");
     }
     Ok(target.join(triple).join("release").join(name))
 }
 
-const CROSS: &str = "; for another machine than this one it takes `rustup target add` and a linker \
-                     (Debian: gcc-aarch64-linux-gnu and libc6-dev-arm64-cross)";
+/// The compiler's flag for a program that needs no libraries.
+pub(crate) const STATIC: &str = "-Ctarget-feature=+crt-static";
 
-fn flags() -> Vec<String> {
-    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
-    if let Some(home) = home {
+/// Cargo's variable for one of its settings of a target.
+pub(crate) fn variable(machine: Machine, setting: &str) -> String {
+    format!("CARGO_TARGET_{}_{setting}", machine.target().to_uppercase().replace('-', "_"))
+}
+
+fn flags(workspace: &Path) -> Vec<String> {
+    let mut flags = vec![STATIC.to_owned()];
+    if let Some(home) = setup::cargo_home() {
         flags.push(format!("--remap-path-prefix={}=/cargo", home.display()));
     }
-    flags.push(format!("--remap-path-prefix={}=/oom-agent", process::workspace().display()));
+    flags.push(format!("--remap-path-prefix={}=/oom-agent", workspace.display()));
     flags
 }

@@ -96,8 +96,11 @@ fn kprobes() -> Diagnosis {
     sample.host.kernel_release = Known::Value("6.1.192".into());
     for hook in functions(&mut sample) {
         let kind = hook.used.replace(Kind::Kprobe).unwrap();
-        hook.refused
-            .push(refusal(kind, "`bpf_raw_tracepoint_open` failed: Unknown error 524 (os error 524)"));
+        hook.refused.push(refusal(
+            kind,
+            "`bpf_raw_tracepoint_open` failed: this kernel cannot call a program from a function (ENOTSUPP, 524; on \
+             arm64 it can from 6.4 on)",
+        ));
     }
     sample.btf.missing_optional = vec!["mem_cgroup.oom_group", "mm_struct.total_vm"];
     sample

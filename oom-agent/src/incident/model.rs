@@ -49,7 +49,7 @@ pub struct Incident {
     /// Who asked for memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger: Option<Trigger>,
-    /// Bytes of a page, where the kernel's report tells; else take 4096.
+    /// Bytes of a page, where the kernel's report tells, or where they are not 4096; else take 4096.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page_size_bytes: Option<u64>,
     /// The kernel's `totalpages`: the memory that `oom_score_adj` is a share of. Not the victim's size.

@@ -45,6 +45,13 @@ fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
+/// The records in what a ring hands over: candidates come several at once, everything else alone.
+pub fn records(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let kind = read::<wire::Header>(bytes).and_then(|header| wire::Kind::from_wire(header.kind));
+    let len = if kind == Some(wire::Kind::Candidate) { size_of::<wire::Candidate>() } else { bytes.len() };
+    bytes.chunks(len.max(1))
+}
+
 impl Decoder {
     /// The fact in a record; `None` for one that is too short or unknown.
     pub fn fact(self, bytes: &[u8]) -> Option<Fact> {

@@ -1,6 +1,11 @@
 //! The rings' records as facts, in an order that makes sense: candidates before the end of their call.
 
-use super::{decode::Decoder, load::Loaded, second_copy, windows::Windows};
+use super::{
+    decode::{Decoder, records},
+    load::Loaded,
+    second_copy,
+    windows::Windows,
+};
 use crate::incident::{escalation::Totals, fact::Fact};
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, PerCpuArray, RingBuf};
@@ -79,9 +84,7 @@ impl Rings {
             let event = events.next().map(|item| decode(&item));
             // What the kernel wrote to the bulk ring before that record is there by now.
             while let Some(item) = bulk.next() {
-                if let Some(fact) = decode(&item) {
-                    push(fact);
-                }
+                records(&item).filter_map(&mut decode).for_each(&mut push);
             }
             match event {
                 None => break,

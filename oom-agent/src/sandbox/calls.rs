@@ -233,7 +233,7 @@ mod tests {
         let needed = [
             libc::SYS_read,
             libc::SYS_openat,
-            libc::SYS_epoll_wait,
+            libc::SYS_epoll_pwait,
             libc::SYS_accept4,
             libc::SYS_fsync,
             libc::SYS_mmap,

@@ -26,7 +26,7 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// How long the kernel's log is written to.
 const CHATTER: Duration = Duration::from_secs(4);
 /// How long an agent may take to tell what it knows.
-const TELL: Duration = Duration::from_secs(5);
+const TELL: Duration = Duration::from_secs(20);
 
 /// Nothing happens, so no thread of the agent runs; with the sampler as often as it samples.
 pub(super) fn idle(stage: &mut Stage<'_>) -> Result<()> {

@@ -88,15 +88,16 @@ impl Swap {
 
     /// Writes a swap header for `mib` and starts swapping.
     pub(crate) fn new(disk: &Path, mib: u32) -> Result<Self> {
-        let last_page = (mib << 8) - 1;
-        let mut header = vec![0; 4096];
+        let page = rustix::param::page_size();
+        let last_page = mib * ((1 << 20) / page as u32) - 1;
+        let mut header = vec![0; page];
         // `union swap_header` (include/linux/swap.h): version and last_page after 1024 bytes, magic at the page's end.
         for (offset, bytes) in [(1024, 1_u32.to_ne_bytes()), (1028, last_page.to_ne_bytes())] {
             if let Some(place) = header.get_mut(offset..offset + 4) {
                 place.copy_from_slice(&bytes);
             }
         }
-        header.truncate(4096 - 10);
+        header.truncate(page - 10);
         header.extend_from_slice(b"SWAPSPACE2");
         let mut file = fs::File::options()
             .write(true)

@@ -314,6 +314,7 @@ impl<'a> Stage<'a> {
             skip: None,
             kernel: self.machine.kernel.clone(),
             cpus: self.machine.cpus,
+            page_bytes: rustix::param::page_size() as u64,
             sources,
             kills,
             none_killable,

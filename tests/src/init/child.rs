@@ -31,9 +31,10 @@ pub(super) fn run(job: &Job, results: &Path) -> Result<Report> {
     // Dropping the write ends tells the copiers that the command is gone: what it left running may hold its pipes.
     let (stdout_gone, stdout_gone_end) = io::pipe().context("making a pipe")?;
     let (stderr_gone, stderr_gone_end) = io::pipe().context("making a pipe")?;
+    let [stdout_port, stderr_port] = job.stream.clone().map_or([None, None], |ports| ports.map(Some));
     let copiers = [
-        copier(stdout, stdout_gone, results.join("stdout"), job.stream.then_some("/dev/ttyS1")),
-        copier(stderr, stderr_gone, results.join("stderr"), job.stream.then_some("/dev/ttyS2")),
+        copier(stdout, stdout_gone, results.join("stdout"), stdout_port),
+        copier(stderr, stderr_gone, results.join("stderr"), stderr_port),
     ];
 
     let boot_seconds = uptime()?;
@@ -86,11 +87,11 @@ fn copier(
     from: PipeReader,
     gone: PipeReader,
     file: std::path::PathBuf,
-    port: Option<&'static str>,
+    port: Option<String>,
 ) -> thread::JoinHandle<Result<()>> {
     thread::spawn(move || {
         let file = File::create(&file).with_context(|| format!("making {}", file.display()))?;
-        let port = port.map(serial_port).transpose()?;
+        let port = port.as_deref().map(serial_port).transpose()?;
         copy(from, &gone, file, port.as_ref())?;
         if let Some(port) = port {
             tcdrain(&port).context("draining a serial port")?;

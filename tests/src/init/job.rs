@@ -20,13 +20,15 @@ pub const REPORT: &str = "report.json";
 pub struct Job {
     /// The program, looked up in `PATH`, and its arguments.
     pub command: Vec<String>,
+    /// Kernel modules to load first, in this order: files, packed as the distribution packs them.
+    pub modules: Vec<String>,
     /// Mount the memory controller as cgroup v1, at `/sys/fs/cgroup/memory`, instead of cgroup v2.
     pub cgroup_v1: bool,
     /// Use the disk of serial number [`SWAP_SERIAL`] as swap space.
     pub swap: bool,
-    /// Pass what the command writes on to the second (stdout) and third (stderr) serial port as it comes. It is kept
-    /// in the results either way.
-    pub stream: bool,
+    /// Pass what the command writes on to these serial ports, stdout and stderr, as it comes. It is kept in the results
+    /// either way.
+    pub stream: Option<[String; 2]>,
 }
 
 /// How the command ended.

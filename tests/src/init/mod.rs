@@ -33,6 +33,9 @@ fn run() -> Result<()> {
     let job: Job = serde_json::from_slice(&job).with_context(|| format!("reading {JOB}"))?;
     mounts::basic()?;
     mounts::cgroups(job.cgroup_v1)?;
+    for module in &job.modules {
+        sys::load(Path::new(module))?;
+    }
     sys::loopback_up()?;
     fs::write("/proc/sys/kernel/hostname", "guest").context("naming the machine")?;
     if job.swap {

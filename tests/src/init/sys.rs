@@ -1,9 +1,9 @@
 //! System calls that have no safe wrapper.
 
-use std::{ffi::CString, io, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{ffi::CString, fs::File, io, os::unix::ffi::OsStrExt as _, path::Path};
 
 use anyhow::{Context as _, Result};
-use rustix::system::{RebootCommand, reboot};
+use rustix::system::{RebootCommand, finit_module, reboot};
 
 /// `SYSLOG_ACTION_READ_ALL` of syslog(2): every message that is still in the kernel's ring.
 const READ_ALL: libc::c_int = 3;
@@ -37,6 +37,14 @@ pub(super) fn loopback_up() -> Result<()> {
         if done == 0 { Ok(()) } else { Err(error) }
     };
     done.context("bringing lo up")
+}
+
+/// Loads a kernel module; the kernel unpacks it.
+pub(super) fn load(module: &Path) -> Result<()> {
+    /// `MODULE_INIT_COMPRESSED_FILE` (include/uapi/linux/module.h).
+    const COMPRESSED: libc::c_int = 4;
+    let file = File::open(module).with_context(|| format!("opening {}", module.display()))?;
+    finit_module(file, c"", COMPRESSED).with_context(|| format!("loading {}", module.display()))
 }
 
 /// Starts swapping to `device`.

@@ -51,7 +51,7 @@ pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &m
     self::report(report.as_ref(), *log_gone, &mut check);
     self::victims(truth, victims, &mut check);
     points::compare(truth, kill, incident, findings);
-    recovery::compare(kill, truth.cpus, incident, findings);
+    recovery::compare(truth, kill, incident, findings);
     state::compare(truth, kill, incident, findings);
 }
 
@@ -150,7 +150,7 @@ fn victims(truth: &Truth, expected: &[Victim], check: &mut Check<'_>) {
         if let Some(rss_kb) = victim.rss_kb {
             for (name, kb) in ["anon_bytes", "file_bytes", "shmem_bytes"].iter().zip(rss_kb) {
                 let bytes = check.incident.pointer(&at(name)).and_then(Value::as_u64);
-                if bytes.is_none_or(|bytes| bytes.abs_diff(kb << 10) > points::tolerance(truth.cpus) * 4096) {
+                if bytes.is_none_or(|bytes| bytes.abs_diff(kb << 10) > points::tolerance_bytes(truth)) {
                     check.fail(&format!("victim {}: {name} is {bytes:?}, the log has {kb} kB", victim.pid));
                 }
             }

@@ -10,6 +10,11 @@ pub(super) fn tolerance(cpus: u32) -> u64 {
     64 * 4 * u64::from(cpus.max(1))
 }
 
+/// The same in bytes.
+pub(super) fn tolerance_bytes(truth: &Truth) -> u64 {
+    tolerance(truth.cpus) * truth.page_bytes
+}
+
 /// Compares the candidates with the kernel's, and their points with the formula.
 pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &mut Findings) {
     let pid = kill.decision.pid;
@@ -69,7 +74,7 @@ fn by_table(truth: &Truth, kill: &Kill, found: &[Value], findings: &mut Findings
         let points = candidate.get("points").and_then(Value::as_i64);
         let Some(total) = kill.total_pages else { continue };
         // The row of a leader that has exited is its thread's, as is its memory: the process is the same.
-        let table = badness(*row, total);
+        let table = badness(*row, total, truth.page_bytes);
         match points {
             Some(points) => {
                 let off = points.abs_diff(table);
@@ -90,8 +95,8 @@ fn by_table(truth: &Truth, kill: &Kill, found: &[Value], findings: &mut Findings
 }
 
 /// `oom_badness` (`mm/oom_kill.c`) over a row of the table.
-fn badness(row: Row, total_pages: u64) -> i64 {
-    let pages = (row.rss + row.swapents + row.pgtables_bytes / 4096).cast_signed();
+fn badness(row: Row, total_pages: u64, page_bytes: u64) -> i64 {
+    let pages = (row.rss + row.swapents + row.pgtables_bytes / page_bytes.max(1)).cast_signed();
     pages + i64::from(row.oom_score_adj) * (total_pages / 1000).cast_signed()
 }
 
@@ -106,7 +111,8 @@ fn formula(truth: &Truth, kill: &Kill, incident: &Value, found: &[Value], findin
         let adj = candidate.get("oom_score_adj").and_then(Value::as_i64);
         let (Some(points), Some(adj), Some(rss)) = (points, adj, rss) else { continue };
         let (Some(swap), Some(tables)) = (bytes("swap_bytes"), bytes("pgtables_bytes")) else { continue };
-        let computed = ((rss + swap + tables) / 4096).cast_signed() + adj * (total / 1000).cast_signed();
+        let computed = ((rss + swap + tables) / truth.page_bytes.max(1)).cast_signed()
+            + adj * (total / 1000).cast_signed();
         let off = points.abs_diff(computed);
         findings.formula_off = findings.formula_off.max(Some(off));
         if off > tolerance(truth.cpus) {

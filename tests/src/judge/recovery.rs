@@ -1,7 +1,7 @@
 //! What a kill gave back, and how often the same place was hit.
 
 use super::Findings;
-use crate::truth::model::{Afterwards, Kill};
+use crate::truth::model::{Afterwards, Kill, Truth};
 use serde_json::Value;
 
 /// Between the return from `exit_mmap` as the agent's program and as a kretprobe see it: 33 ms were seen under emulation.
@@ -12,7 +12,7 @@ const WAIT_NS: u64 = 200_000_000;
 const CPU_PAGES: u64 = 128;
 
 /// Compares, as far as the truth knows.
-pub(super) fn compare(kill: &Kill, cpus: u32, incident: &Value, findings: &mut Findings) {
+pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &mut Findings) {
     let pid = kill.decision.pid;
     let at = |name: &str| incident.pointer(&format!("/recovery/{name}"));
     let mut fail = |what: String| findings.wrong(format!("kill of {pid}: {what}"));
@@ -49,7 +49,7 @@ pub(super) fn compare(kill: &Kill, cpus: u32, incident: &Value, findings: &mut F
     if kill.memory_back_ns.is_none() {
         return;
     }
-    let off = CPU_PAGES * 4096 * u64::from(cpus);
+    let off = CPU_PAGES * truth.page_bytes * u64::from(truth.cpus);
     let usage = at("usage_after_bytes").and_then(Value::as_u64);
     if usage.is_none_or(|usage| usage.abs_diff(usage_bytes) > off) {
         fail(format!("{usage_bytes} bytes were in use afterwards, not {usage:?}"));
@@ -61,7 +61,7 @@ pub(super) fn compare(kill: &Kill, cpus: u32, incident: &Value, findings: &mut F
     }
     // With room for a page at the entry it is not said when there was room.
     let limit = incident.pointer("/limits/memory_bytes").and_then(Value::as_u64);
-    let room = before.zip(limit).is_some_and(|(before, limit)| before + 4096 <= limit);
+    let room = before.zip(limit).is_some_and(|(before, limit)| before + truth.page_bytes <= limit);
     let told = at("below_limit_ns").is_some() || room;
     if !told || (at("below_limit_ns").is_some() && at("below_limit_ns") != at("memory_back_ns")) {
         fail(format!("there was room when the memory was back, not after {:?}", at("below_limit_ns")));

@@ -41,7 +41,7 @@ fn truth() -> Truth {
         afterwards: Some(Afterwards { kill_number: 2, usage_bytes: 2 << 20 }),
     };
     let sources = ["kmsg", "ftrace", "kprobes"].map(str::to_owned).to_vec();
-    Truth { case: "group".into(), cpus: 2, sources, kills: vec![kill], ..Truth::default() }
+    Truth { case: "group".into(), cpus: 2, page_bytes: 4096, sources, kills: vec![kill], ..Truth::default() }
 }
 
 fn incident() -> Value {

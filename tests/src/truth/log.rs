@@ -24,7 +24,7 @@ pub(super) enum Line {
 }
 
 /// Reads one message as `/dev/kmsg` gives it.
-pub(super) fn line(text: &str) -> Option<Line> {
+pub(super) fn line(text: &str, page_bytes: u64) -> Option<Line> {
     if let Some((comm, rest)) = text.rsplit_once(" invoked oom-killer: gfp_mask=0x") {
         let gfp_mask = u32::from_str_radix(rest.split(['(', ',']).next()?, 16).ok()?;
         let order = rest.split_once(" order=")?.1.split(',').next()?.parse().ok()?;
@@ -58,9 +58,11 @@ pub(super) fn line(text: &str) -> Option<Line> {
         return Some(Line::NoneKillable);
     }
     // A memory cgroup's counters are bytes (of v1: with its own names), the machine's pages.
-    for (begin, name, unit) in
-        [("anon ", "anon_bytes", 1), ("cache ", "file_bytes", 1), ("active_anon:", "active_anon_bytes", 4096)]
-    {
+    for (begin, name, unit) in [
+        ("anon ", "anon_bytes", 1),
+        ("cache ", "file_bytes", 1),
+        ("active_anon:", "active_anon_bytes", page_bytes),
+    ] {
         if let Some(rest) = text.strip_prefix(begin) {
             let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
             return Some(Line::Counter(name, rest.get(..end)?.parse::<u64>().ok()? * unit));
@@ -157,7 +159,7 @@ mod tests {
             comm: b"a) total-vm:\n".to_vec(),
             rss_kb: [35548, 4, 648],
         };
-        assert_eq!(line(text), Some(expected));
+        assert_eq!(line(text, 4096), Some(expected));
         let text = "x invoked oom-killer: gfp_mask=0x1 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0";
         let expected = Line::Invoked {
             comm: b"x invoked oom-killer: gfp_mask=0x1".to_vec(),
@@ -165,7 +167,7 @@ mod tests {
             gfp_flags: vec!["GFP_KERNEL".into()],
             order: 0,
         };
-        assert_eq!(line(text), Some(expected));
+        assert_eq!(line(text, 4096), Some(expected));
     }
 
     #[test]
@@ -186,16 +188,16 @@ mod tests {
             ("cache 8192", Line::Counter("file_bytes", 8192)),
             ("active_anon:3 inactive_anon:5", Line::Counter("active_anon_bytes", 3 * 4096)),
         ] {
-            assert_eq!(line(text), Some(expected), "{text}");
+            assert_eq!(line(text, 4096), Some(expected), "{text}");
         }
-        assert_eq!(line("Node 0 active_anon:3kB"), None);
+        assert_eq!(line("Node 0 active_anon:3kB", 4096), None);
     }
 
     #[test]
     fn both_shapes_of_the_table_are_read() {
         let old = "[    111]     0   111      565      421    28672        7           -20 sh 1 2 3";
         let new = "[    188]     0   187     7928     7852     7690        0       162    98304        0           100 samenode";
-        let (old, new) = (line(old), line(new));
+        let (old, new) = (line(old, 4096), line(new, 4096));
         let expected = Row { pid: 111, rss: 421, pgtables_bytes: 28672, swapents: 7, oom_score_adj: -20 };
         assert_eq!(old, Some(Line::Row(expected)));
         let expected = Row { pid: 187, rss: 7852, pgtables_bytes: 98304, swapents: 0, oom_score_adj: 100 };
@@ -211,6 +213,6 @@ mod tests {
             pid: 154,
             text: text.into(),
         };
-        assert_eq!(line(text), Some(expected));
+        assert_eq!(line(text, 4096), Some(expected));
     }
 }

@@ -17,6 +17,9 @@ pub struct Truth {
     /// Online CPUs: the error of per-CPU counters grows with them.
     #[serde(default)]
     pub cpus: u32,
+    /// Bytes of a page.
+    #[serde(default)]
+    pub page_bytes: u64,
     /// Where it comes from: `kmsg`, `ftrace`, `reclaim` (every round of it), `kprobes`, `memory.events`, `waitpid`.
     #[serde(default)]
     pub sources: Vec<String>,

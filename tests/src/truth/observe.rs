@@ -89,7 +89,7 @@ fn read_log(messages: &[String], died: Option<&[BTreeSet<u32>]>) -> (Vec<Logged>
                 its.stats.extend(log::stats(message));
             }
         }
-        let Some(line) = log::line(message) else { continue };
+        let Some(line) = log::line(message, rustix::param::page_size() as u64) else { continue };
         match line {
             Line::Invoked { comm, gfp_mask, gfp_flags, order } => {
                 let trigger = Trigger { pid: None, tid: 0, comm: Some(comm), gfp_mask, order };

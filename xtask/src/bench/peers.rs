@@ -8,6 +8,7 @@ mod userland;
 use super::in_vm;
 use crate::{
     kernel::{self, Wanted},
+    machine::Machine,
     process,
     vm::{Request, guest},
 };
@@ -38,7 +39,7 @@ pub(super) fn main(kernels: &[Wanted], tools: &[String], scenarios: &[String]) -
 }
 
 fn measure(kernel: &Wanted, tools: &[String], scenarios: &[String]) -> Result<Sized> {
-    let userland = userland::get(&kernel::get(kernel)?)?;
+    let userland = userland::get(&kernel::get(Machine::this(), kernel)?)?;
     let mut command: Vec<String> =
         ["oom-guest", "bench", "peers", "--out", "/results/bench"].map(str::to_owned).into();
     for (flag, words) in [("--tool", tools), ("--only", scenarios)] {

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{Mirror, Package};
-use crate::{cache, process};
+use crate::{cache, machine::Machine, process};
 
 /// Signs every release that is asked for, also on machines of another release.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -28,13 +28,19 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// Sets up the configuration in `<cache>/apt/<name>`. Does not touch the network.
+    /// Packages for this machine: [`Archive::of`].
     pub(crate) fn new(name: &str, mirror: &Mirror, suites: &[&str]) -> Result<Self> {
+        Self::of(Machine::this(), name, mirror, suites)
+    }
+
+    /// Sets up the configuration for `machine`'s packages, in a directory below `<cache>/apt`. Does not touch the network.
+    pub(crate) fn of(machine: Machine, name: &str, mirror: &Mirror, suites: &[&str]) -> Result<Self> {
         if !Path::new(KEYRING).exists() {
             bail!(
                 "{KEYRING} is missing, so packages could not be verified: apt-get install debian-archive-keyring"
             );
         }
+        let name = if machine.is_this() { name.to_owned() } else { format!("{name}-{}", machine.name()) };
         let directory = cache::directory(&cache::root()?.join("apt").join(name))?;
         for sub in ["lists/partial", "cache/archives/partial", "download"] {
             cache::directory(&directory.join(sub))?;
@@ -42,11 +48,11 @@ impl Archive {
         let mut sources = String::new();
         for suite in suites {
             let uri = mirror.of(suite);
-            let _ = writeln!(sources, "deb [arch=amd64 signed-by={KEYRING}] {uri} {suite} main");
+            let _ = writeln!(sources, "deb [arch={} signed-by={KEYRING}] {uri} {suite} main", machine.name());
         }
         write(&directory.join("sources.list"), &sources)?;
         write(&directory.join("status"), "")?;
-        write(&directory.join("apt.conf"), &configuration(&directory))?;
+        write(&directory.join("apt.conf"), &configuration(&directory, machine))?;
         Ok(Self { directory, suites: suites.iter().map(|&suite| suite.to_owned()).collect() })
     }
 
@@ -152,7 +158,7 @@ impl Archive {
 }
 
 /// Read last (`apt -c`), so that it wins over the machine's own files.
-fn configuration(directory: &Path) -> String {
+fn configuration(directory: &Path, machine: Machine) -> String {
     let at = |sub: &str| directory.join(sub).display().to_string();
     // apt hands root's downloads to a user of its own, who may not enter the directory they go to.
     let sandbox = if rustix::process::geteuid().is_root() { "APT::Sandbox::User \"root\";\n" } else { "" };
@@ -168,8 +174,8 @@ fn configuration(directory: &Path) -> String {
          #clear APT::Update::Pre-Invoke;\n\
          #clear APT::Update::Post-Invoke;\n\
          #clear APT::Update::Post-Invoke-Success;\n\
-         APT::Architecture \"amd64\";\n\
-         APT::Architectures {{ \"amd64\"; }};\n\
+         APT::Architecture \"{name}\";\n\
+         APT::Architectures {{ \"{name}\"; }};\n\
          Acquire::Languages \"none\";\n\
          Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n\
          Acquire::Retries \"2\";\n\
@@ -181,6 +187,7 @@ fn configuration(directory: &Path) -> String {
         at("lists"),
         at("status"),
         at("cache"),
+        name = machine.name(),
     )
 }
 

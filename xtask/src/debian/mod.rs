@@ -9,7 +9,37 @@ mod mirror;
 mod package;
 pub(crate) mod version;
 
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result};
+
 pub(crate) use self::{archive::Archive, mirror::Mirror, package::Package};
+use crate::{machine::Machine, process};
+
+/// Downloads the newest `package` of `machine` and puts the one file of it that is called one of `names` to `path`.
+pub(crate) fn file_of(machine: Machine, package: &str, names: &[&str], path: &Path) -> Result<()> {
+    let archive = Archive::of(machine, "full", &Mirror::of_this_machine()?, FULL_SUITES)?;
+    let mut packages = archive.packages(|name| name == package)?;
+    if packages.is_empty() {
+        archive.update()?;
+        packages = archive.packages(|name| name == package)?;
+    }
+    let newest = packages.iter().max_by(|a, b| version::compare(&a.version, &b.version));
+    let newest = newest.with_context(|| format!("the mirror has no {package}"))?;
+    take(&archive.download(newest)?, names, path)
+}
+
+/// Takes a file out of a package, which is removed.
+pub(crate) fn take(deb: &Path, names: &[&str], path: &Path) -> Result<()> {
+    let unpacked = path.with_extension("unpacked");
+    process::capture(Command::new("dpkg-deb").arg("-x").arg(deb).arg(&unpacked), Duration::from_mins(2))?
+        .ok("unpacking the package")?;
+    let found = names.iter().map(|name| unpacked.join(name)).find(|file| file.exists());
+    let found = found.with_context(|| format!("{} holds no {}", deb.display(), names.join(" or ")))?;
+    fs::rename(&found, path).with_context(|| format!("naming {}", path.display()))?;
+    fs::remove_dir_all(&unpacked).with_context(|| format!("removing {}", unpacked.display()))?;
+    fs::remove_file(deb).with_context(|| format!("removing {}", deb.display()))
+}
 
 /// The suites that are small (about 2 MB of lists together) and hold the newest kernel of nearly every series.
 pub(crate) const SMALL_SUITES: &[&str] =

@@ -1,20 +1,24 @@
 //! `cargo xtask image`: the container image, from scratch, with the static agent and a list of what it is made of.
 //!
 //! # Layout
-//! - [`sbom`]: the list.
+//! - [`sbom`]: the list. [`again`]: the agent, built in two directories.
 
+mod again;
 mod sbom;
 
 use crate::{
-    cache, process,
+    cache,
+    machine::Machine,
+    process,
     setup::{self, Need},
-    static_build::{self, Machine},
+    static_build,
     vm::guest,
 };
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use sbom::{Library, Metadata};
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -40,7 +44,7 @@ pub(crate) struct ImageArgs {
     /// How it is called; a node that has it under this name needs no registry.
     #[arg(long, value_name = "NAME:TAG", default_value = concat!("localhost/oom-agent:", env!("CARGO_PKG_VERSION")))]
     name: String,
-    /// Build it a second time, and fail unless both are the same.
+    /// Build it a second time, and the agent from a copy of its sources elsewhere, and fail unless both are the same.
     #[arg(long)]
     check: bool,
 }
@@ -70,6 +74,8 @@ pub(crate) fn main(args: &ImageArgs) -> Result<ExitCode> {
         ensure!(first == second, "two builds differ: {first} and {second} ({})", again.display());
         fs::remove_file(&again).with_context(|| format!("removing {}", again.display()))?;
         println!("  a second build is the same");
+        again::check(args.arch, &agent, &out.join("elsewhere"))?;
+        println!("  the agent, built in another directory, is the same");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -168,8 +174,36 @@ fn bill(machine: Machine) -> Result<String> {
     let metadata = process::capture(cargo.current_dir(&workspace), QUESTION)?.ok("cargo metadata")?;
     let metadata: Metadata = serde_json::from_str(&metadata).context("cargo metadata")?;
     let lock = fs::read_to_string(workspace.join("Cargo.lock")).context("reading Cargo.lock")?;
-    let glibc = Library { name: "glibc", version: glibc(machine)?, license: "LGPL-2.1-or-later" };
-    sbom::cyclonedx(&metadata, &lock, &[glibc])
+    // The metadata are of the whole workspace, with the features that all of it wants together.
+    let mut built = tree("oom-agent", machine.target())?;
+    built.extend(tree("oom-ebpf", "bpfel-unknown-none")?);
+    let libraries = [
+        Library { name: "glibc", version: glibc(machine)?, license: "LGPL-2.1-or-later" },
+        Library { name: "rust-std", version: rust()?, license: "MIT OR Apache-2.0" },
+        Library { name: "sqlite", version: metadata.sqlite()?, license: "blessing" },
+    ];
+    sbom::cyclonedx(&metadata, &built, &lock, &libraries)
+}
+
+/// Names and versions of what cargo builds `package` from, for `target`.
+fn tree(package: &str, target: &str) -> Result<BTreeSet<(String, String)>> {
+    let mut cargo = process::cargo();
+    cargo.args(["tree", "--locked", "--package", package, "--target", target, "--edges", "normal"]);
+    cargo.args(["--prefix", "none", "--no-dedupe", "--format", "{p}"]);
+    let tree = process::capture(cargo.current_dir(process::workspace()), QUESTION)?.ok("cargo tree")?;
+    // `name v1.2.3`, and where it is or what it is in brackets.
+    let line = |line: &str| {
+        let mut words = line.split(' ');
+        Some((words.next()?.to_owned(), words.next()?.strip_prefix('v')?.to_owned()))
+    };
+    Ok(tree.lines().filter_map(line).collect())
+}
+
+/// The version of Rust's standard library.
+fn rust() -> Result<String> {
+    let version = process::capture(Command::new("rustc").arg("-vV"), QUESTION)?.ok("rustc -vV")?;
+    let release = version.lines().find_map(|line| line.strip_prefix("release: "));
+    Ok(release.context("rustc -vV names no release")?.to_owned())
 }
 
 /// The version of the C library that is linked in, from the headers beside it.

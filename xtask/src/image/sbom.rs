@@ -5,7 +5,11 @@
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fs,
+    path::PathBuf,
+};
 
 /// The package whose parts are listed.
 const ROOT: &str = "oom-agent";
@@ -25,6 +29,7 @@ struct Package {
     license: Option<String>,
     description: Option<String>,
     source: Option<String>,
+    manifest_path: PathBuf,
     targets: Vec<Target>,
 }
 
@@ -71,12 +76,32 @@ pub(super) struct Library {
     pub(super) license: &'static str,
 }
 
+impl Metadata {
+    /// The version of the SQLite that its crate compiles.
+    ///
+    /// # Errors
+    /// There is no such crate, or it has no SQLite.
+    pub(super) fn sqlite(&self) -> Result<String> {
+        let package = self.packages.iter().find(|package| package.name == "libsqlite3-sys");
+        let header = package.context("cargo metadata has no libsqlite3-sys")?;
+        let header = header.manifest_path.with_file_name("sqlite3").join("sqlite3.h");
+        let text = fs::read_to_string(&header).with_context(|| format!("reading {}", header.display()))?;
+        let version = text.lines().find_map(|line| line.strip_prefix("#define SQLITE_VERSION "));
+        Ok(version.with_context(|| format!("{} has no version", header.display()))?.trim().replace('"', ""))
+    }
+}
+
 /// The agent's parts: what is linked into it, crate by crate, and `libraries`. The metadata have to be for the kernel's
-/// side too, which is in the agent's file.
+/// side too, which is in the agent's file; `built` is what cargo builds of it, by name and version.
 ///
 /// # Errors
 /// The metadata do not have the agent.
-pub(super) fn cyclonedx(metadata: &Metadata, lock: &str, libraries: &[Library]) -> Result<String> {
+pub(super) fn cyclonedx(
+    metadata: &Metadata,
+    built: &BTreeSet<(String, String)>,
+    lock: &str,
+    libraries: &[Library],
+) -> Result<String> {
     let checksums = checksums(lock);
     let packages: HashMap<&str, &Package> =
         metadata.packages.iter().map(|package| (package.id.as_str(), package)).collect();
@@ -93,8 +118,11 @@ pub(super) fn cyclonedx(metadata: &Metadata, lock: &str, libraries: &[Library]) 
         let deps = nodes.get(id).map_or(&[][..], |node| &node.deps);
         let linked = deps.iter().filter(|dep| dep.dep_kinds.iter().any(|it| it.kind.is_none()));
         let linked = linked.map(|dep| dep.pkg.as_str());
+        let is_part = |package: &Package| {
+            !package.is_macro() && built.contains(&(package.name.clone(), package.version.clone()))
+        };
         let linked: BTreeSet<&str> =
-            linked.filter(|id| packages.get(id).is_some_and(|package| !package.is_macro())).collect();
+            linked.filter(|id| packages.get(id).is_some_and(|package| is_part(package))).collect();
         stack.extend(&linked);
         seen.insert(id, linked);
     }
@@ -185,7 +213,7 @@ mod tests {
         let package = |name: &str, version: &str, source: Option<&str>| {
             let kind = if name == "derive" { "proc-macro" } else { "lib" };
             json!({ "id": format!("{name}@{version}"), "name": name, "version": version,
-                    "license": "MIT/Apache-2.0", "description": null, "source": source,
+                    "license": "MIT/Apache-2.0", "description": null, "source": source, "manifest_path": "/nowhere",
                     "targets": [{ "kind": [kind] }] })
         };
         let dep = |name: &str, kinds: &[Option<&str>]| {
@@ -197,6 +225,7 @@ mod tests {
             dep("derive@1.0.0", &[None]),
             dep("compiler@1.0.0", &[Some("build")]),
             dep("tester@1.0.0", &[Some("dev")]),
+            dep("elsewhere@1.0.0", &[None]),
         ];
         let node = |id: &str, deps: &[Value]| json!({ "id": id, "deps": deps });
         serde_json::from_value(json!({
@@ -208,6 +237,8 @@ mod tests {
                 package("quote", "1.0.0", Some("registry")),
                 package("compiler", "1.0.0", Some("registry")),
                 package("tester", "1.0.0", Some("registry")),
+                // Of a feature that another member of the workspace wants.
+                package("elsewhere", "1.0.0", Some("registry")),
             ],
             "resolve": { "nodes": [
                 node("oom-agent@0.1.0", &deps),
@@ -221,11 +252,14 @@ mod tests {
 
     fn bom() -> Value {
         let glibc = Library { name: "glibc", version: "2.36".into(), license: "LGPL-2.1-or-later" };
-        serde_json::from_str(&cyclonedx(&metadata(), LOCK, &[glibc]).unwrap()).unwrap()
+        let built = ["oom-agent 0.1.0", "linked 1.2.3", "deeper 2.0.0", "derive 1.0.0", "quote 1.0.0"];
+        let built =
+            built.map(|it| it.split_once(' ').unwrap()).map(|(name, version)| (name.into(), version.into()));
+        serde_json::from_str(&cyclonedx(&metadata(), &built.into(), LOCK, &[glibc]).unwrap()).unwrap()
     }
 
     #[test]
-    fn what_is_linked_is_listed_and_what_only_compiles_or_tests_is_not() {
+    fn what_is_linked_is_listed_and_what_compiles_tests_or_is_not_asked_for_is_not() {
         let names: Vec<_> =
             bom()["components"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect();
         assert_eq!(names, ["glibc", "deeper", "linked"]);
@@ -255,6 +289,6 @@ mod tests {
     #[test]
     fn without_the_agent_there_is_no_list() {
         let empty = Metadata { packages: Vec::new(), resolve: Resolve { nodes: Vec::new() } };
-        assert!(cyclonedx(&empty, LOCK, &[]).is_err());
+        assert!(cyclonedx(&empty, &BTreeSet::new(), LOCK, &[]).is_err());
     }
 }

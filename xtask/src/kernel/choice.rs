@@ -2,19 +2,27 @@
 
 use std::{cmp::Ordering, fmt, str::FromStr};
 
-use crate::debian::{Package, version};
+use crate::{
+    debian::{Package, version},
+    machine::Machine,
+};
 
 /// Packages that are smaller only depend on the one that holds the image.
 const IMAGE_BYTES: u64 = 1 << 20;
 
-/// What was asked for: `newest`, a series (`6.1`) or a version (`5.10.218`).
+/// What was asked for: `newest`, a series (`6.1`) or a version (`5.10.218`); with `-16k` behind it arm64's kernel with pages
+/// of 16 KiB.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// The newest that the mirror has, in the suites that are looked at first.
-    Newest,
-    /// Numbers that the upstream version begins with.
-    Version(String),
+pub(crate) struct Wanted {
+    /// Numbers that the upstream version begins with. `None`: the newest that the mirror has, in the suites that are
+    /// looked at first.
+    numbers: Option<String>,
+    /// Not the cloud's kernel.
+    large_pages: bool,
 }
+
+/// What tells kernels with large pages, and what is asked for of them.
+const LARGE_PAGES: &str = "-16k";
 
 impl Wanted {
     /// Whether the upstream version `upstream` is one of those asked for. Release candidates never are.
@@ -22,12 +30,42 @@ impl Wanted {
         if upstream.contains('~') {
             return false;
         }
-        match self {
-            Self::Newest => true,
-            Self::Version(wanted) => upstream
-                .strip_prefix(wanted.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.')),
-        }
+        self.numbers.as_ref().is_none_or(|numbers| {
+            upstream.strip_prefix(numbers).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+
+    /// What the kernel of this upstream version is called, if it is what is asked for.
+    pub(crate) fn name(&self, upstream: &str) -> String {
+        format!("{upstream}{}", if self.large_pages { LARGE_PAGES } else { "" })
+    }
+
+    /// Whether the kernel that is called `name` is one of those asked for.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        let upstream = name.strip_suffix(LARGE_PAGES);
+        upstream.is_some() == self.large_pages && self.matches(upstream.unwrap_or(name))
+    }
+
+    /// Bytes of its pages.
+    pub(crate) fn page_bytes(&self) -> u64 {
+        if self.large_pages { 16 << 10 } else { 4 << 10 }
+    }
+
+    /// The one kernel that it can mean.
+    pub(crate) fn exact(&self) -> Option<String> {
+        let numbers = self.numbers.as_ref().filter(|numbers| numbers.split('.').count() == 3)?;
+        Some(self.name(numbers))
+    }
+
+    /// Whether a package of this name may hold such a kernel: `linux-image-*` up to 6.18, `linux-binary-*` from 6.19 on.
+    pub(crate) fn is_image(&self, machine: Machine, name: &str) -> bool {
+        let name = name.strip_suffix("-unsigned").unwrap_or(name);
+        let flavour = if self.large_pages {
+            name.ends_with(&format!("-{}{LARGE_PAGES}", machine.name()))
+        } else {
+            name.ends_with(&format!("-cloud-{}", machine.name()))
+        };
+        flavour && (name.starts_with("linux-image-") || name.starts_with("linux-binary-"))
     }
 }
 
@@ -35,34 +73,29 @@ impl FromStr for Wanted {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "newest" {
-            return Ok(Self::Newest);
+        let (version, large_pages) = match text.strip_suffix(LARGE_PAGES) {
+            Some(version) => (version, true),
+            None => (text, false),
+        };
+        if version == "newest" {
+            return Ok(Self { numbers: None, large_pages });
         }
-        let numbers: Vec<&str> = text.split('.').collect();
+        let numbers: Vec<&str> = version.split('.').collect();
         let number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         if (2..=3).contains(&numbers.len()) && numbers.iter().all(number) {
-            return Ok(Self::Version(text.to_owned()));
+            return Ok(Self { numbers: Some(version.to_owned()), large_pages });
         }
-        Err("a kernel is a series like 6.1, a version like 5.10.218, or newest".to_owned())
+        Err("a kernel is a series like 6.1, a version like 5.10.218, or newest; of arm64 with pages of 16 KiB: 6.12-16k".to_owned())
     }
 }
 
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Newest => "newest",
-            Self::Version(version) => version,
-        })
+        f.write_str(&self.name(self.numbers.as_deref().unwrap_or("newest")))
     }
 }
 
-/// Whether a package of this name may hold a cloud kernel: `linux-image-*` up to 6.18, `linux-binary-*` from 6.19 on.
-pub(crate) fn is_cloud_image(name: &str) -> bool {
-    (name.starts_with("linux-image-") || name.starts_with("linux-binary-"))
-        && (name.ends_with("-cloud-amd64") || name.ends_with("-cloud-amd64-unsigned"))
-}
-
-/// The package with the newest kernel that is `wanted`; of equal ones the signed one, which is always kept longest.
+/// Of packages that [`Wanted::is_image`] lets through, the one with the newest kernel that is `wanted`; of equal ones the signed one, which is always kept longest.
 pub(crate) fn newest<'a>(packages: &'a [Package], wanted: &Wanted) -> Option<&'a Package> {
     images(packages)
         .filter(|package| wanted.matches(version::upstream(&package.version)))
@@ -86,7 +119,7 @@ fn series_of(upstream: &str) -> &str {
 }
 
 fn images(packages: &[Package]) -> impl Iterator<Item = &Package> {
-    packages.iter().filter(|package| is_cloud_image(&package.name) && package.bytes >= IMAGE_BYTES)
+    packages.iter().filter(|package| package.bytes >= IMAGE_BYTES)
 }
 
 fn order(a: &Package, b: &Package) -> Ordering {
@@ -157,15 +190,33 @@ mod tests {
 
     #[test]
     fn what_is_no_version_is_refused() {
-        for text in ["", "6", "six", "6.", "6.1.2.3", "6.1/..", "latest"] {
+        for text in ["", "6", "six", "6.", "6.1.2.3", "6.1/..", "latest", "-16k"] {
             assert!(text.parse::<Wanted>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn debug_symbols_and_other_flavours_are_not_images() {
-        assert!(!is_cloud_image("linux-image-6.1.0-56-cloud-amd64-dbg"));
-        assert!(!is_cloud_image("linux-image-6.1.0-56-amd64"));
-        assert!(!is_cloud_image("linux-headers-6.1.0-56-cloud-amd64"));
+        let is_image =
+            |wanted: &str, machine, name| wanted.parse::<Wanted>().unwrap().is_image(machine, name);
+        let amd64 = |name| is_image("newest", Machine::Amd64, name);
+        assert!(amd64("linux-image-6.1.0-56-cloud-amd64-unsigned"));
+        assert!(!amd64("linux-image-6.1.0-56-cloud-amd64-dbg"));
+        assert!(!amd64("linux-image-6.1.0-56-amd64"));
+        assert!(!amd64("linux-headers-6.1.0-56-cloud-amd64"));
+        assert!(!amd64("linux-image-6.1.0-56-cloud-arm64"));
+        assert!(is_image("7.2", Machine::Arm64, "linux-binary-7.2.12+deb13-cloud-arm64"));
+        assert!(is_image("7.2-16k", Machine::Arm64, "linux-binary-unsigned-7.2.12+deb13-arm64-16k"));
+        assert!(!is_image("7.2", Machine::Arm64, "linux-binary-7.2.12+deb13-arm64-16k"));
+    }
+
+    #[test]
+    fn kernels_with_large_pages_are_others() {
+        let (small, large): (Wanted, Wanted) = ("6.12".parse().unwrap(), "6.12-16k".parse().unwrap());
+        assert_eq!((large.to_string(), large.name("6.12.118")), ("6.12-16k".into(), "6.12.118-16k".into()));
+        assert!(large.is_called("6.12.118-16k") && !large.is_called("6.12.118"));
+        assert!(small.is_called("6.12.118") && !small.is_called("6.12.118-16k"));
+        assert_eq!("6.12.118-16k".parse::<Wanted>().unwrap().exact().as_deref(), Some("6.12.118-16k"));
+        assert_eq!(large.exact(), None);
     }
 }

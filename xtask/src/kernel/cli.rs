@@ -4,15 +4,19 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{choice, store};
+use super::{Wanted, choice, store};
 use crate::{
     cache,
     debian::{Archive, FULL_SUITES, Mirror, SMALL_SUITES},
+    machine::Machine,
 };
 
 /// Arguments of `cargo xtask kernels`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Of which machine
+    #[arg(long, value_enum, default_value_t = Machine::this())]
+    arch: Machine,
     /// Also ask the mirror for the series that it has (fetches about 40 MB of lists)
     #[arg(long)]
     available: bool,
@@ -21,16 +25,17 @@ pub(crate) struct Args {
 /// Lists kernels on standard output, one a line.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let _lock = cache::lock("kernels")?;
-    for kernel in store::all()? {
+    for kernel in store::all(args.arch)? {
         println!("{}  cached  {}", kernel.version, kernel.vmlinux.display());
     }
     if args.available {
         let mirror = Mirror::of_this_machine()?;
+        let wanted: Wanted = "newest".parse().map_err(anyhow::Error::msg)?;
         let mut packages = Vec::new();
         for (name, suites) in [("small", SMALL_SUITES), ("full", FULL_SUITES)] {
-            let archive = Archive::new(name, &mirror, suites)?;
+            let archive = Archive::of(args.arch, name, &mirror, suites)?;
             archive.update()?;
-            packages.extend(archive.packages(choice::is_cloud_image)?);
+            packages.extend(archive.packages(|name| wanted.is_image(args.arch, name))?);
         }
         for version in choice::series(&packages) {
             println!("{version}  available");

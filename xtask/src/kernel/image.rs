@@ -1,7 +1,8 @@
-//! From the `vmlinuz` that a distribution ships to the `vmlinux` inside it.
+//! From the `vmlinuz` that a distribution ships to the image inside it.
 //!
-//! QEMU boots the uncompressed image through its PVH entry, which spares an emulated machine the decompression: a
-//! second of three. Layout: `Documentation/arch/x86/boot.rst` of the kernel.
+//! QEMU boots the uncompressed image, on x86-64 through its PVH entry, which spares an emulated machine the
+//! decompression: a second of three. Layouts: `Documentation/arch/x86/boot.rst`, `Documentation/arch/arm64/booting.rst`
+//! and, for arm64 images that unpack themselves on EFI, `drivers/firmware/efi/libstub/zboot-header.S` of the kernel.
 
 use std::{
     fs,
@@ -11,20 +12,27 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::machine::Machine;
+
 /// `HdrS`, and where it stands in a bzImage.
 const MAGIC: (usize, &[u8]) = (0x202, b"HdrS");
 const SETUP_SECTS: usize = 0x1f1;
 const PAYLOAD_OFFSET: usize = 0x248;
 const PAYLOAD_LENGTH: usize = 0x24c;
 const ELF: &[u8] = b"\x7fELF";
+/// Where arm64's `Image` says what it is.
+const ARM64: (usize, &[u8]) = (56, b"ARMd");
+/// An image in an EFI program that unpacks it: offset and length of the payload follow.
+const ZBOOT: (usize, &[u8]) = (4, b"zimg");
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const LZ4_LEGACY: &[u8] = &[0x02, 0x21, 0x4c, 0x18];
 const GZIP: &[u8] = &[0x1f, 0x8b];
 /// The most that a block of the legacy LZ4 format unpacks to.
 const LZ4_BLOCK: usize = 8 << 20;
 
-/// Finds the `vmlinuz*` below `root`: under `boot/`, in some packages from 7.x on under `usr/lib/modules/`.
-pub(super) fn find(root: &Path) -> Result<Option<PathBuf>> {
+/// Finds a file by its name below `root`. The image is under `boot/`, in some packages from 7.x on under
+/// `usr/lib/modules/`.
+pub(super) fn find(root: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Option<PathBuf>> {
     let mut pending = vec![root.to_path_buf()];
     while let Some(directory) = pending.pop() {
         for entry in fs::read_dir(&directory).with_context(|| format!("reading {}", directory.display()))? {
@@ -32,7 +40,7 @@ pub(super) fn find(root: &Path) -> Result<Option<PathBuf>> {
             let kind = entry.file_type().with_context(|| format!("looking at {}", entry.path().display()))?;
             if kind.is_dir() {
                 pending.push(entry.path());
-            } else if kind.is_file() && entry.file_name().to_string_lossy().starts_with("vmlinuz") {
+            } else if kind.is_file() && is_wanted(&entry.file_name().to_string_lossy()) {
                 return Ok(Some(entry.path()));
             }
         }
@@ -40,9 +48,37 @@ pub(super) fn find(root: &Path) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
+/// Takes out of a `vmlinuz` what QEMU boots.
+pub(super) fn uncompressed(machine: Machine, vmlinuz: &[u8]) -> Result<Vec<u8>> {
+    match machine {
+        Machine::Amd64 => of_bzimage(vmlinuz),
+        Machine::Arm64 => of_arm64(vmlinuz),
+    }
+}
+
+fn says(bytes: &[u8], magic: (usize, &[u8])) -> bool {
+    bytes.get(magic.0..magic.0 + magic.1.len()) == Some(magic.1)
+}
+
+/// Takes the `Image` out of whatever it is packed in; Debian's is not packed at all.
+fn of_arm64(vmlinuz: &[u8]) -> Result<Vec<u8>> {
+    let image = if says(vmlinuz, ZBOOT) {
+        let (start, length) = (number(vmlinuz, 8)?, number(vmlinuz, 12)?);
+        unpack(vmlinuz.get(start..start + length).context("the payload reaches beyond the file's end")?)?
+    } else if vmlinuz.starts_with(GZIP) {
+        unpack(vmlinuz)?
+    } else {
+        vmlinuz.to_vec()
+    };
+    if !says(&image, ARM64) {
+        bail!("it is no arm64 kernel image");
+    }
+    Ok(image)
+}
+
 /// Takes the ELF image out of a bzImage.
-pub(super) fn uncompressed(bzimage: &[u8]) -> Result<Vec<u8>> {
-    if bzimage.get(MAGIC.0..MAGIC.0 + MAGIC.1.len()) != Some(MAGIC.1) {
+fn of_bzimage(bzimage: &[u8]) -> Result<Vec<u8>> {
+    if !says(bzimage, MAGIC) {
         bail!("it is not an x86 kernel image (no HdrS)");
     }
     // No setup sectors means four, for the oldest of boot loaders.
@@ -115,7 +151,8 @@ mod tests {
     fn gzip_payload_gives_the_elf_image() {
         let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gz.write_all(b"\x7fELF and so on").unwrap();
-        assert_eq!(uncompressed(&bzimage(&gz.finish().unwrap())).unwrap(), b"\x7fELF and so on");
+        let packed = bzimage(&gz.finish().unwrap());
+        assert_eq!(uncompressed(Machine::Amd64, &packed).unwrap(), b"\x7fELF and so on");
     }
 
     #[test]
@@ -129,16 +166,35 @@ mod tests {
             payload.extend(block);
         }
         payload.extend(13_u32.to_le_bytes());
-        assert_eq!(uncompressed(&bzimage(&payload)).unwrap(), b"\x7fELF one, two");
+        assert_eq!(uncompressed(Machine::Amd64, &bzimage(&payload)).unwrap(), b"\x7fELF one, two");
+    }
+
+    #[test]
+    fn an_arm64_image_is_found_as_it_is_and_in_what_it_is_packed_in() {
+        let mut image = vec![0; 64];
+        image[ARM64.0..ARM64.0 + 4].copy_from_slice(ARM64.1);
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(&image).unwrap();
+        let gz = gz.finish().unwrap();
+        let mut zboot = b"MZ\0\0zimg".to_vec();
+        zboot.extend(16_u32.to_le_bytes());
+        zboot.extend((gz.len() as u32).to_le_bytes());
+        zboot.extend(&gz);
+        for vmlinuz in [&image, &gz, &zboot] {
+            assert_eq!(uncompressed(Machine::Arm64, vmlinuz).unwrap(), image);
+        }
     }
 
     #[test]
     fn anything_else_is_an_error_not_a_panic() {
-        let unknown = uncompressed(&bzimage(b"?????????")).unwrap_err();
+        let unknown = uncompressed(Machine::Amd64, &bzimage(b"?????????")).unwrap_err();
         assert!(unknown.to_string().contains("not known"), "{unknown}");
-        assert!(uncompressed(b"").is_err());
+        for machine in [Machine::Amd64, Machine::Arm64] {
+            assert!(uncompressed(machine, b"").is_err());
+        }
         let mut cut = bzimage(b"\x1f\x8b");
         cut.truncate(0x300);
-        assert!(uncompressed(&cut).is_err());
+        assert!(uncompressed(Machine::Amd64, &cut).is_err());
+        assert!(uncompressed(Machine::Arm64, b"MZ\0\0zimg\x10\0\0\0\xff\xff\xff\xff").is_err());
     }
 }

@@ -18,16 +18,22 @@ pub(crate) use self::choice::Wanted;
 use crate::{
     cache,
     debian::{Archive, FULL_SUITES, Mirror, Package, SMALL_SUITES, version},
+    machine::Machine,
     process,
 };
+
+/// Modules for disks, which the clouds' kernels have built in, each after those that it needs.
+const MODULES: [&str; 3] = ["nvme-auth", "nvme-core", "nvme"];
 
 /// A kernel that can be booted.
 #[derive(Debug, Clone)]
 pub(crate) struct Kernel {
-    /// Its upstream version, such as `6.1.192`.
+    /// Its upstream version, such as `6.1.192`, or `6.12.118-16k` with large pages.
     pub(crate) version: String,
-    /// The uncompressed image (ELF, booted through its PVH entry).
+    /// The uncompressed image: on x86-64 ELF, booted through its PVH entry, on arm64 what its boot protocol calls `Image`.
     pub(crate) vmlinux: PathBuf,
+    /// What it takes to see disks, where that is not built in, in the order of loading.
+    pub(crate) modules: Vec<PathBuf>,
 }
 
 impl Kernel {
@@ -39,15 +45,15 @@ impl Kernel {
     }
 }
 
-/// Gives the kernel that `wanted` names: from the cache, or from the mirror.
-pub(crate) fn get(wanted: &Wanted) -> Result<Kernel> {
+/// Gives `machine`'s kernel that `wanted` names: from the cache, or from the mirror.
+pub(crate) fn get(machine: Machine, wanted: &Wanted) -> Result<Kernel> {
     let _lock = cache::lock("kernels")?;
-    if let Some(kernel) = store::resolved(wanted)? {
+    if let Some(kernel) = store::resolved(machine, wanted)? {
         return Ok(kernel);
     }
-    match fetch(wanted) {
+    match fetch(machine, wanted) {
         Ok(kernel) => Ok(kernel),
-        Err(error) => match store::newest_kept(wanted)? {
+        Err(error) => match store::newest_kept(machine, wanted)? {
             Some(kernel) => {
                 eprintln!("note: {error:#}\nnote: using the cached kernel {} for {wanted}", kernel.version);
                 Ok(kernel)
@@ -57,41 +63,46 @@ pub(crate) fn get(wanted: &Wanted) -> Result<Kernel> {
     }
 }
 
-fn fetch(wanted: &Wanted) -> Result<Kernel> {
-    eprintln!("    kernel  resolving {wanted}");
+fn fetch(machine: Machine, wanted: &Wanted) -> Result<Kernel> {
+    eprintln!("    kernel  resolving {wanted} for {}", machine.name());
     let mirror = Mirror::of_this_machine()?;
     let mut seen = Vec::new();
     for (name, suites) in [("small", SMALL_SUITES), ("full", FULL_SUITES)] {
-        let archive = Archive::new(name, &mirror, suites)?;
+        let archive = Archive::of(machine, name, &mirror, suites)?;
         archive.update()?;
-        let packages = archive.packages(choice::is_cloud_image)?;
+        let packages = archive.packages(|name| wanted.is_image(machine, name))?;
         if let Some(package) = choice::newest(&packages, wanted) {
-            return unpack(&archive, package, wanted);
+            return unpack(machine, &archive, package, wanted);
         }
         seen.extend(packages);
     }
     bail!("the mirror has no kernel {wanted} (any more); it has {}", choice::series(&seen).join(", "))
 }
 
-fn unpack(archive: &Archive, package: &Package, wanted: &Wanted) -> Result<Kernel> {
-    let version = version::upstream(&package.version);
-    if let Some(kernel) = store::kept(version)? {
-        store::remember(wanted, version)?;
+fn unpack(machine: Machine, archive: &Archive, package: &Package, wanted: &Wanted) -> Result<Kernel> {
+    let version = &wanted.name(version::upstream(&package.version));
+    if let Some(kernel) = store::kept(machine, version)? {
+        store::remember(machine, wanted, version)?;
         return Ok(kernel);
     }
     let deb = archive.download(package)?;
     let start = Instant::now();
-    let scratch = store::scratch()?;
+    let scratch = store::scratch(machine)?;
     process::capture(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&scratch), Duration::from_mins(2))?
         .ok("unpacking the package")?;
-    let packed =
-        image::find(&scratch)?.ok_or_else(|| anyhow!("{} {version} holds no vmlinuz", package.name))?;
+    let packed = image::find(&scratch, |name| name.starts_with("vmlinuz"))?
+        .ok_or_else(|| anyhow!("{} {version} holds no vmlinuz", package.name))?;
     let bytes = fs::read(&packed).with_context(|| format!("reading {}", packed.display()))?;
-    let vmlinux = image::uncompressed(&bytes).with_context(|| format!("unpacking {}", packed.display()))?;
-    let kernel = store::keep(version, &vmlinux, package)?;
+    let vmlinux =
+        image::uncompressed(machine, &bytes).with_context(|| format!("unpacking {}", packed.display()))?;
+    let mut modules = Vec::new();
+    for name in MODULES {
+        modules.extend(image::find(&scratch, |file| file.strip_prefix(name) == Some(".ko.xz"))?);
+    }
+    let kernel = store::keep(machine, version, &vmlinux, &modules, package)?;
     fs::remove_dir_all(&scratch).with_context(|| format!("removing {}", scratch.display()))?;
     fs::remove_file(&deb).with_context(|| format!("removing {}", deb.display()))?;
-    store::remember(wanted, version)?;
+    store::remember(machine, wanted, version)?;
     eprintln!("    kernel  {version} unpacked in {:.1} s", start.elapsed().as_secs_f64());
     Ok(kernel)
 }

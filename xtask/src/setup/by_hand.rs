@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn every_command_can_be_typed_as_it_is() {
-        let machine = Machine { rustup_home: Some("/opt/rustup".into()), path: Vec::new() };
+        let machine = Machine { rustup_home: Some("/opt/rustup".into()), cargo_home: None, path: Vec::new() };
         let text = commands(&machine);
         assert!(text.contains("    rustup toolchain link bpf \"$(/usr/bin/rustc"), "{text}");
         assert!(text.contains("    apt-get install --no-install-recommends rustc"), "{text}");

@@ -109,6 +109,12 @@ pub(super) fn install_llvm(llvm: u32) -> Result<()> {
     install_packages(&[format!("llvm-{llvm}-dev")])
 }
 
+/// Installs a compiler for another machine, and a C library for it.
+pub(super) fn install_cross(packages: &[&str]) -> Result<()> {
+    require_root()?;
+    install_packages(packages)
+}
+
 fn link(rustup_home: &Path, sysroot: &Path) -> Result<()> {
     let linked = rustup_home.join("toolchains").join(LINKED);
     if linked.symlink_metadata().is_ok() && fs::canonicalize(&linked).ok() != fs::canonicalize(sysroot).ok() {
@@ -135,12 +141,12 @@ fn require_root() -> Result<()> {
     Ok(())
 }
 
-fn install_packages(names: &[String]) -> Result<()> {
+fn install_packages<S: AsRef<str>>(names: &[S]) -> Result<()> {
     let mut missing = Vec::new();
-    for name in names {
+    for name in names.iter().map(AsRef::as_ref) {
         let status = ask("dpkg-query", &["--show", "--showformat=${db:Status-Status}", name])?;
         if status.stdout != "installed" {
-            missing.push(name.as_str());
+            missing.push(name);
         }
     }
     if missing.is_empty() {

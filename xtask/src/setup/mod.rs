@@ -6,9 +6,11 @@
 //! - [`debian`]: a compiler for BPF from Debian's or Ubuntu's packages.
 //! - [`rustup`]: a compiler for BPF from rustup's nightly.
 //! - [`linker`]: bpf-linker for the LLVM of that compiler.
+//! - [`cross`]: static programs for another machine.
 //! - [`by_hand`]: the commands for where this cannot help.
 
 mod by_hand;
+mod cross;
 mod debian;
 mod linker;
 mod look;
@@ -17,7 +19,7 @@ mod rustup;
 #[path = "../../../oom-agent/build/toolchain.rs"]
 mod toolchain;
 
-use crate::process;
+use crate::{machine::Machine as Processor, process};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ValueEnum;
 use look::Found;
@@ -56,6 +58,8 @@ pub(crate) enum Way {
 pub(crate) enum Need {
     /// Compiling the kernel side.
     Bpf,
+    /// Compiling static programs for another machine.
+    Cross(Processor),
 }
 
 /// Runs `cargo xtask setup`.
@@ -89,6 +93,7 @@ pub(crate) fn ensure(need: Need) -> Result<()> {
             eprintln!("{problem} Setting it up (cargo xtask setup):");
             install(&machine, &found, None)
         }
+        Need::Cross(processor) => cross::ensure(processor),
     }
 }
 
@@ -136,6 +141,11 @@ fn unusable(machine: &Machine) -> String {
         }
         None => "no rustc in PATH has a core library for BPF after the installation".to_owned(),
     }
+}
+
+/// Where cargo keeps the sources of crates.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
+    Machine::here().cargo_home
 }
 
 /// Where the output of installations is kept.

@@ -3,6 +3,7 @@
 use super::Count;
 use crate::{
     kernel::{self, Wanted},
+    machine::Machine,
     process,
     vm::{
         self, Cgroup, End, Request,
@@ -22,12 +23,16 @@ use std::{
 
 /// The kernels: the oldest that is supported in both shapes of `mark_victim`, the long-term ones, the newest.
 const KERNELS: [&str; 5] = ["5.10.218", "5.10", "6.1", "6.12", "newest"];
+/// Those of arm64: without trampolines (6.1), with them, with pages of 16 KiB, the newest.
+const ARM64_KERNELS: [&str; 4] = ["6.1", "6.12", "6.12-16k", "newest"];
 /// It is tested while the mirror has it: only there `mark_victim` hands over no more than a pid.
 const WHILE_IT_LASTS: &str = "5.10.218";
 /// Series that still have the memory controller of cgroup v1.
 const WITH_V1: [&str; 2] = ["5.10", "6.1"];
 /// The kernel on which the ways that others need are tested too: kprobes, tracepoints only, the log only.
 const FALLBACKS_ON: &str = "6.1";
+/// The same of arm64, where 6.1 has nothing but kprobes.
+const ARM64_FALLBACKS_ON: &str = "6.12";
 /// The kernel that takes the long storm.
 const STORM_ON: &str = "6.12";
 /// The kernel on which everything around the agent goes wrong.
@@ -42,17 +47,20 @@ const SLOW_ON: [&str; 3] = ["5.10", "6.12", "newest"];
 const AT_ONCE: usize = 2;
 
 const SWAP_MIB: u32 = 96;
-const LIMIT: Duration = Duration::from_mins(6);
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// One VM's work.
 struct Run {
     title: String,
+    machine: Machine,
     kernel: Wanted,
     cgroup: Cgroup,
     agent: &'static str,
     cases: Vec<String>,
     /// It mostly waits.
     is_slow: bool,
+    /// How `out_of_memory` has to be hooked, where the agent may choose.
+    way: Option<&'static str>,
 }
 
 /// The cases that this machine allows, at the level that it allows.
@@ -81,15 +89,19 @@ pub(super) fn here(only: &[String]) -> Result<Count> {
 }
 
 /// The cases in VMs.
-pub(super) fn kernels(wanted: &[Wanted], only: &[String]) -> Result<Count> {
+pub(super) fn kernels(machine: Machine, wanted: &[Wanted], only: &[String]) -> Result<Count> {
     let all = wanted.is_empty();
     let kernels: Vec<Wanted> = if all {
-        KERNELS.iter().map(|kernel| kernel.parse().map_err(anyhow::Error::msg)).collect::<Result<_>>()?
+        let kernels = match machine {
+            Machine::Amd64 => &KERNELS[..],
+            Machine::Arm64 => &ARM64_KERNELS,
+        };
+        kernels.iter().map(|kernel| kernel.parse().map_err(anyhow::Error::msg)).collect::<Result<_>>()?
     } else {
         wanted.to_vec()
     };
     let (slow, busy): (Vec<Run>, Vec<Run>) =
-        runs(&kernels, only, all).into_iter().partition(|run| run.is_slow);
+        runs(machine, &kernels, only, all).into_iter().partition(|run| run.is_slow);
     let busy = Mutex::new(busy.into_iter());
     let count = Mutex::new(Count::default());
     let next = || busy.lock().ok()?.next();
@@ -99,8 +111,8 @@ pub(super) fn kernels(wanted: &[Wanted], only: &[String]) -> Result<Count> {
         }
     };
     // Built before the first VM starts: two builds at once only slow each other down.
-    guest::build(Program::Agent)?;
-    guest::build(Program::Guest)?;
+    guest::build_for(machine, Program::Agent)?;
+    guest::build_for(machine, Program::Guest)?;
     std::thread::scope(|scope| {
         scope.spawn(|| slow.iter().for_each(|run| add(in_vm(run))));
         for _ in 0..AT_ONCE {
@@ -114,67 +126,90 @@ pub(super) fn kernels(wanted: &[Wanted], only: &[String]) -> Result<Count> {
     Ok(count.into_inner().unwrap_or(Count { failed: 1, ..Count::default() }))
 }
 
-fn runs(kernels: &[Wanted], only: &[String], all: bool) -> Vec<Run> {
+fn runs(machine: Machine, kernels: &[Wanted], only: &[String], all: bool) -> Vec<Run> {
+    let fallbacks_on = match machine {
+        Machine::Amd64 => FALLBACKS_ON,
+        Machine::Arm64 => ARM64_FALLBACKS_ON,
+    };
     let mut runs = Vec::new();
     for kernel in kernels {
         let name = kernel.to_string();
+        let linux = match machine {
+            Machine::Amd64 => format!("Linux {name}"),
+            Machine::Arm64 => format!("Linux {name} on arm64"),
+        };
         let run = |title: String, cgroup, agent, cases: &[&str]| Run {
             title,
+            machine,
             kernel: kernel.clone(),
             cgroup,
             agent,
             cases: cases.iter().map(ToString::to_string).collect(),
             is_slow: false,
+            way: None,
         };
-        let mut main = run(format!("Linux {name}"), Cgroup::V2, "", &[]);
+        let mut main = run(linux.clone(), Cgroup::V2, "", &[]);
         main.cases = only.to_vec();
+        main.way = only.is_empty().then(|| way(machine, &name));
         runs.push(main);
         if !only.is_empty() {
             continue;
         }
         if WITH_V1.contains(&name.as_str()) {
-            runs.push(run(
-                format!("Linux {name}, cgroup v1"),
-                Cgroup::V1,
-                "",
-                &["memcg_v1", "nested", "removed"],
-            ));
+            runs.push(run(format!("{linux}, cgroup v1"), Cgroup::V1, "", &["memcg_v1", "nested", "removed"]));
         }
-        if name == FALLBACKS_ON {
+        if name == fallbacks_on {
             let basic = ["memcg_v2", "nested", "group_kill", "headless", "shared", "removed"];
-            runs.push(run(format!("Linux {name}, kprobes"), Cgroup::V2, "--no-trampolines", &basic));
+            runs.push(run(format!("{linux}, kprobes"), Cgroup::V2, "--no-trampolines", &basic));
             let more =
                 ["memcg_v2", "nested", "group_kill", "no_table", "headless", "shared", "removed", "burst"];
-            runs.push(run(
-                format!("Linux {name}, tracepoints only"),
-                Cgroup::V2,
-                "--max-level=tracepoint",
-                &more,
-            ));
+            runs.push(run(format!("{linux}, tracepoints only"), Cgroup::V2, "--max-level=tracepoint", &more));
             let log = ["memcg_v2", "nested", "global", "burst"];
-            runs.push(run(format!("Linux {name}, the log only"), Cgroup::V2, "--max-level=kmsg", &log));
+            runs.push(run(format!("{linux}, the log only"), Cgroup::V2, "--max-level=kmsg", &log));
         }
         if all && name == STORM_ON {
-            runs.push(run(format!("Linux {name}, 1,000 kills"), Cgroup::V2, "", &["burst1000"]));
+            runs.push(run(format!("{linux}, 1,000 kills"), Cgroup::V2, "", &["burst1000"]));
         }
-        if SLOW_ON.contains(&name.as_str()) {
+        // They are about what led to a kill, which is the same on every machine.
+        if machine == Machine::Amd64 && SLOW_ON.contains(&name.as_str()) {
             let slow: Vec<&str> = oom_tests::cases::slow().collect();
-            let run = run(format!("Linux {name}, slow cases"), Cgroup::V2, "", &slow);
+            let run = run(format!("{linux}, slow cases"), Cgroup::V2, "", &slow);
             runs.push(Run { is_slow: true, ..run });
         }
         if name == HARD_ON {
             let on_demand = |case: &&str| LONG.contains(case) || UNPROVEN.contains(case);
             let hard: Vec<&str> = oom_tests::cases::hard().filter(|case| !on_demand(case)).collect();
-            runs.push(run(format!("Linux {name}, bad input"), Cgroup::V2, "", &hard));
+            runs.push(run(format!("{linux}, bad input"), Cgroup::V2, "", &hard));
         }
     }
     runs
 }
 
+/// Trampolines, except where there are none: on arm64 before 6.4.
+fn way(machine: Machine, kernel: &str) -> &'static str {
+    match (machine, kernel) {
+        (Machine::Arm64, "6.1") => "kprobe:out_of_memory",
+        _ => "fentry:out_of_memory",
+    }
+}
+
+/// What is wrong with how the agent hooked the kernel, by its own incidents.
+fn hooked(cases: &Path, way: &str) -> Option<String> {
+    let read = |case: fs::DirEntry| fs::read_to_string(case.path().join("incidents.jsonl")).ok();
+    let texts: Vec<String> = fs::read_dir(cases).ok()?.flatten().filter_map(read).collect();
+    let incidents = texts.iter().flat_map(|text| text.lines());
+    let mut sources = incidents.filter_map(|line| {
+        let incident: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(incident.pointer("/evidence/sources")?.to_string())
+    });
+    let others = sources.find(|sources| !sources.contains(&format!("\"{way}\"")));
+    others.map(|others| format!("not every incident is from {way}: {others}"))
+}
+
 fn in_vm(run: &Run) -> Count {
     let begin = Instant::now();
     if run.kernel.to_string() == WHILE_IT_LASTS
-        && let Err(error) = kernel::get(&run.kernel)
+        && let Err(error) = kernel::get(run.machine, &run.kernel)
     {
         eprintln!("\n{}\n  skip  it cannot be had any more: {error:#}", run.title);
         return Count { skipped: 1, ..Count::default() };
@@ -194,6 +229,7 @@ fn in_vm(run: &Run) -> Count {
     }
     command.extend(flags("--only", &run.cases));
     let outcome = vm::run(&Request {
+        machine: run.machine,
         swap_mib: SWAP_MIB,
         numa: true,
         cgroup: run.cgroup,
@@ -221,7 +257,9 @@ fn in_vm(run: &Run) -> Count {
         }
     };
     let title = format!("{}{kernel} ({:.0} s)", run.title, begin.elapsed().as_secs_f64());
-    verdicts(&title, &results.join("cases"), trouble)
+    let cases = results.join("cases");
+    let trouble = trouble.or_else(|| hooked(&cases, run.way?));
+    verdicts(&title, &cases, trouble)
 }
 
 fn flags<'a>(flag: &'static str, values: &'a [String]) -> impl Iterator<Item = String> + 'a {

@@ -2,18 +2,21 @@
 //!
 //! # Layout
 //! - [`checks`]: what needs no kernel: format, lints, conventions, unit tests.
+//! - [`emulated`]: unit tests as another machine runs them.
 //! - [`pods`]: kills in pods of a real containerd. [`collectors`]: incidents for real collectors.
 //! - [`page`]: the daemon's page in a browser, where there is one.
 //! - [`matrix`]: real OOM kills, on this machine and in VMs, judged against the kernel's own word.
 
 mod checks;
 mod collectors;
+mod emulated;
 mod matrix;
 mod page;
 mod pods;
 
 use crate::{
     kernel::Wanted,
+    machine::Machine,
     setup::{self, Need},
 };
 use anyhow::Result;
@@ -27,6 +30,7 @@ Examples:
   cargo xtask test                      everything: checks, this machine, every kernel of the matrix
   cargo xtask test --quick              checks and this machine only
   cargo xtask test --kernel 6.12        checks, this machine and one kernel
+  cargo xtask test --arch arm64         unit tests for arm64 and its kernels, all emulated
   cargo xtask test --kubernetes         kills in pods, where containerd and runc are installed
   cargo xtask test --otlp               incidents for OpenTelemetry's own collector and rotel, over an outage of a minute
   cargo xtask test --kernel 6.1 --only shared --only headless
@@ -36,11 +40,14 @@ pub(crate) struct TestArgs {
     /// A kernel of the matrix: a series (6.1), a version (5.10.218) or newest; may be repeated.
     #[arg(long, value_name = "X")]
     kernel: Vec<Wanted>,
+    /// Only VMs of this kind; of another kind than this machine also the unit tests. What it takes is built and installed.
+    #[arg(long, value_enum, conflicts_with = "quick")]
+    arch: Option<Machine>,
     /// Only kills in 100 pods that a real containerd makes and deletes.
-    #[arg(long, conflicts_with_all = ["kernel", "quick", "only"])]
+    #[arg(long, conflicts_with_all = ["kernel", "quick", "only", "arch"])]
     kubernetes: bool,
     /// Only incidents that real collectors receive, which are fetched and built for it.
-    #[arg(long, conflicts_with_all = ["kernel", "quick", "only", "kubernetes"])]
+    #[arg(long, conflicts_with_all = ["kernel", "quick", "only", "arch", "kubernetes"])]
     otlp: bool,
     /// No VMs.
     #[arg(long, conflicts_with = "kernel")]
@@ -79,6 +86,11 @@ pub(crate) fn main(args: &TestArgs) -> Result<ExitCode> {
         count.add(pods::run());
     } else if args.otlp {
         count.add(collectors::run());
+    } else if let Some(machine) = args.arch {
+        if args.kernel.is_empty() && args.only.is_empty() {
+            count.add(emulated::run(machine)?);
+        }
+        count.add(matrix::kernels(machine, &args.kernel, &args.only)?);
     } else {
         if args.only.is_empty() {
             count.add(checks::run()?);
@@ -88,7 +100,7 @@ pub(crate) fn main(args: &TestArgs) -> Result<ExitCode> {
             count.add(page::run()?);
         }
         if !args.quick {
-            count.add(matrix::kernels(&args.kernel, &args.only)?);
+            count.add(matrix::kernels(Machine::this(), &args.kernel, &args.only)?);
         }
     }
     let Count { passed, failed, skipped } = count;

@@ -13,25 +13,28 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::qemu::{self, Accel};
-use crate::{cache, kernel::Kernel, process};
+use crate::{cache, kernel::Kernel, machine::Machine, process};
 
 /// Without an initramfs a kernel panics, and so powers off, within two seconds.
 const TRIAL_LIMIT: Duration = Duration::from_secs(8);
 static KNOWN: Mutex<Option<Accel>> = Mutex::new(None);
 
 /// Chooses what VMs run on here, with a trial if it is not known yet.
-pub(super) fn choose(kernel: &Kernel) -> Result<Accel> {
+pub(super) fn choose(machine: Machine, kernel: &Kernel) -> Result<Accel> {
+    if !machine.is_this() {
+        return Ok(Accel::Tcg);
+    }
     let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(accel) = *known {
         return Ok(accel);
     }
     let _lock = cache::lock("accel")?;
-    let accel = kept_or_tried(kernel)?;
+    let accel = kept_or_tried(machine, kernel)?;
     *known = Some(accel);
     Ok(accel)
 }
 
-fn kept_or_tried(kernel: &Kernel) -> Result<Accel> {
+fn kept_or_tried(machine: Machine, kernel: &Kernel) -> Result<Accel> {
     if fs::File::options().read(true).write(true).open("/dev/kvm").is_err() {
         return Ok(Accel::Tcg);
     }
@@ -44,26 +47,26 @@ fn kept_or_tried(kernel: &Kernel) -> Result<Accel> {
             return Ok(accel);
         }
     }
-    let accel = if works(kernel)? { Accel::Kvm } else { Accel::Tcg };
+    let accel = if works(machine, kernel)? { Accel::Kvm } else { Accel::Tcg };
     fs::write(&path, format!("{} {}\n", boot_id.trim(), accel.name()))
         .with_context(|| format!("writing {}", path.display()))?;
     Ok(accel)
 }
 
-fn works(kernel: &Kernel) -> Result<bool> {
+fn works(machine: Machine, kernel: &Kernel) -> Result<bool> {
     let start = Instant::now();
     eprintln!(
         "       kvm  trying it (at most {} s, once after each start of this machine)",
         TRIAL_LIMIT.as_secs()
     );
-    let mut child = qemu::base(Accel::Kvm)
+    let mut child = qemu::base(machine, Accel::Kvm)
         .args(["-m", "256M", "-append", "panic=-1 quiet", "-kernel"])
         .arg(&kernel.vmlinux)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .context("starting qemu-system-x86_64")?;
+        .with_context(|| format!("starting {}", qemu::program(machine)))?;
     let status = process::wait(&mut child, TRIAL_LIMIT, |_| {})?;
     let works = status.is_some_and(|status| status.success());
     let verdict = if works { "works" } else { "is there but runs no guest: emulating instead" };

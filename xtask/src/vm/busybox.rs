@@ -9,13 +9,11 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 
-use crate::{
-    cache,
-    debian::{Archive, FULL_SUITES, Mirror, version},
-    process,
-};
+use crate::{cache, debian, machine::Machine, process};
 
 const PACKAGE: &str = "busybox-static";
+/// Releases before the merge of /usr have it in /bin.
+const PATHS: &[&str] = &["usr/bin/busybox", "bin/busybox"];
 
 /// Busybox and the names that it answers to.
 #[derive(Debug)]
@@ -26,37 +24,39 @@ pub(super) struct Busybox {
     pub(super) applets: Vec<String>,
 }
 
-/// Gives busybox from the cache, or fetches it.
-pub(super) fn get() -> Result<Busybox> {
+/// Gives busybox for `machine` from the cache, or fetches it.
+pub(super) fn get(machine: Machine) -> Result<Busybox> {
     let _lock = cache::lock("busybox")?;
+    let own = own()?;
+    if machine.is_this() {
+        return Ok(own);
+    }
+    // The package is configured alike on every machine.
+    let Busybox { path: _, applets } = own;
+    let directory = cache::directory(&cache::root()?.join(format!("busybox-{}", machine.name())))?;
+    let path = directory.join("busybox");
+    if !path.exists() {
+        debian::file_of(machine, PACKAGE, PATHS, &path)?;
+    }
+    Ok(Busybox { path, applets })
+}
+
+/// The one that runs here, which can be asked what it can do.
+fn own() -> Result<Busybox> {
     let directory = cache::directory(&cache::root()?.join("busybox"))?;
     let (path, list) = (directory.join("busybox"), directory.join("applets"));
     if !list.exists() {
-        fetch(&path)?;
+        // The lists of apt's own sources may never have been fetched.
+        match from_own_sources(&path) {
+            Ok(deb) => debian::take(&deb, PATHS, &path)?,
+            Err(_) => debian::file_of(Machine::this(), PACKAGE, PATHS, &path)?,
+        }
         let applets = process::capture(Command::new(&path).arg("--list"), Duration::from_secs(10))?;
         fs::write(&list, applets.ok("asking busybox what it can do")?)
             .with_context(|| format!("writing {}", list.display()))?;
     }
     let applets = fs::read_to_string(&list).with_context(|| format!("reading {}", list.display()))?;
     Ok(Busybox { path, applets: applets.lines().map(str::to_owned).collect() })
-}
-
-fn fetch(path: &Path) -> Result<()> {
-    let deb = match from_own_sources(path) {
-        Ok(deb) => deb,
-        // Its lists may never have been fetched.
-        Err(_) => from_archive()?,
-    };
-    let unpacked = path.with_extension("unpacked");
-    process::capture(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&unpacked), Duration::from_secs(30))?
-        .ok("unpacking the package")?;
-    // Releases before the merge of /usr have it in /bin.
-    let found =
-        ["usr/bin/busybox", "bin/busybox"].map(|at| unpacked.join(at)).into_iter().find(|at| at.exists());
-    let found = found.ok_or_else(|| anyhow!("{PACKAGE} holds no busybox"))?;
-    fs::rename(&found, path).with_context(|| format!("naming {}", path.display()))?;
-    fs::remove_dir_all(&unpacked).with_context(|| format!("removing {}", unpacked.display()))?;
-    fs::remove_file(&deb).with_context(|| format!("removing {}", deb.display()))
 }
 
 /// Downloads it as the machine's own apt offers it.
@@ -68,18 +68,4 @@ fn from_own_sources(path: &Path) -> Result<PathBuf> {
     let entries = fs::read_dir(&into).with_context(|| format!("reading {}", into.display()))?.flatten();
     let deb = entries.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "deb"));
     deb.ok_or_else(|| anyhow!("apt left no {PACKAGE} in {}", into.display()))
-}
-
-fn from_archive() -> Result<PathBuf> {
-    let archive = Archive::new("full", &Mirror::of_this_machine()?, FULL_SUITES)?;
-    let mut packages = archive.packages(|name| name == PACKAGE)?;
-    if packages.is_empty() {
-        archive.update()?;
-        packages = archive.packages(|name| name == PACKAGE)?;
-    }
-    let package = packages
-        .iter()
-        .max_by(|a, b| version::compare(&a.version, &b.version))
-        .ok_or_else(|| anyhow!("the mirror has no {PACKAGE}"))?;
-    archive.download(package)
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::{Context as _, Result};
 
 use super::{Cgroup, End, Request, console_tail, run};
-use crate::kernel::Wanted;
+use crate::{kernel::Wanted, machine::Machine};
 
 /// Lines of the console that a failure shows.
 const TAIL: usize = 40;
@@ -17,6 +17,9 @@ pub(crate) struct Args {
     /// The kernel: a series (5.10, 6.1, 6.12, ...), a version (5.10.218) or newest
     #[arg(long, default_value = "6.12")]
     kernel: Wanted,
+    /// Of which kind the machine is
+    #[arg(long, value_enum, default_value_t = Machine::this())]
+    arch: Machine,
     /// Memory, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(256..=65536))]
     memory: u32,
@@ -59,6 +62,7 @@ pub(crate) struct Args {
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let Args {
         kernel,
+        arch,
         memory,
         cpus,
         swap,
@@ -73,6 +77,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         command,
     } = args;
     let outcome = run(&Request {
+        machine: *arch,
         files: files.clone(),
         memory_mib: *memory,
         cpus: *cpus,

@@ -12,7 +12,6 @@ use super::job::{REPORT, Report};
 
 /// Room for results. The file is sparse.
 const RESULTS_BYTES: u64 = 512 << 20;
-const PAGE: u64 = 4096;
 
 /// Makes an empty disk for results.
 pub(super) fn results(path: &Path) -> Result<()> {
@@ -45,18 +44,19 @@ pub(super) fn unpack(disk: &Path, into: &Path) -> Result<Option<Report>> {
 }
 
 /// Makes a disk of `mib` MiB that is signed as swap space (`union swap_header` of `include/linux/swap.h`).
-pub(super) fn swap(path: &Path, mib: u32) -> Result<()> {
+pub(super) fn swap(path: &Path, mib: u32, page_bytes: u64) -> Result<()> {
     let bytes = u64::from(mib) << 20;
     let mut file = super::sparse(path, bytes)?;
-    file.write_all(&swap_header(bytes)).with_context(|| format!("signing the swap space {}", path.display()))
+    file.write_all(&swap_header(bytes, page_bytes))
+        .with_context(|| format!("signing the swap space {}", path.display()))
 }
 
-fn swap_header(bytes: u64) -> [u8; PAGE as usize] {
-    let mut page = [0; PAGE as usize];
+fn swap_header(bytes: u64, page_bytes: u64) -> Vec<u8> {
+    let mut page = vec![0; page_bytes as usize];
     // The first 1024 bytes are left for a boot block: version, last_page.
     page[1024..1028].copy_from_slice(&1_u32.to_le_bytes());
-    page[1028..1032].copy_from_slice(&((bytes / PAGE - 1) as u32).to_le_bytes());
-    page[PAGE as usize - 10..].copy_from_slice(b"SWAPSPACE2");
+    page[1028..1032].copy_from_slice(&((bytes / page_bytes - 1) as u32).to_le_bytes());
+    page[page_bytes as usize - 10..].copy_from_slice(b"SWAPSPACE2");
     page
 }
 
@@ -66,9 +66,12 @@ mod tests {
 
     #[test]
     fn a_swap_header_counts_the_pages_behind_it() {
-        let header = swap_header(64 << 20);
-        assert_eq!(header[1024..1032], [1, 0, 0, 0, 0xff, 0x3f, 0, 0]);
-        assert!(header.ends_with(b"SWAPSPACE2"));
+        for (page_bytes, last_page) in [(4096, [0xff, 0x3f]), (16_384, [0xff, 0x0f])] {
+            let header = swap_header(64 << 20, page_bytes);
+            assert_eq!(header[1024..1028], [1, 0, 0, 0]);
+            assert_eq!(header[1028..1030], last_page);
+            assert!(header.ends_with(b"SWAPSPACE2") && header.len() as u64 == page_bytes);
+        }
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Builds the programs for the guest: static, because the initramfs has no libraries.
 
-use std::{env, path::PathBuf, sync::Mutex};
+use std::{path::PathBuf, sync::Mutex};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::{
+    machine::Machine,
     process,
     setup::{self, Need},
-    static_build::{self, Machine},
+    static_build,
 };
 
 /// A program of this workspace.
@@ -29,30 +30,29 @@ impl Program {
 }
 
 /// Programs that this process has built already: cargo needs a while even to find out that nothing changed.
-static BUILT: Mutex<Vec<(Program, PathBuf)>> = Mutex::new(Vec::new());
+static BUILT: Mutex<Vec<(Program, Machine, PathBuf)>> = Mutex::new(Vec::new());
+
+/// Builds `program` for this machine: [`build_for`].
+pub(crate) fn build(program: Program) -> Result<PathBuf> {
+    build_for(Machine::this(), program)
+}
 
 /// Builds `program`, optimised and static, in a target directory of its own, and gives its path.
-pub(crate) fn build(program: Program) -> Result<PathBuf> {
+pub(crate) fn build_for(machine: Machine, program: Program) -> Result<PathBuf> {
     let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some((_, path)) = built.iter().find(|(known, _)| *known == program) {
+    if let Some((.., path)) = built.iter().find(|(known, of, _)| (*known, *of) == (program, machine)) {
         return Ok(path.clone());
-    }
-    if !Machine::Amd64.is_this() {
-        bail!(
-            "the VMs are x86-64 machines, and their programs are built natively: this machine is {}",
-            env::consts::ARCH
-        );
     }
     if program == Program::Agent {
         setup::ensure(Need::Bpf)?;
     }
     let (package, name) = program.package_and_name();
-    let path = static_build::build(package, name, Machine::Amd64, &directory()).map_err(|error| {
+    let path = static_build::build(package, name, machine, &directory()).map_err(|error| {
         let hint =
             if program == Program::Agent { "; a VM can do without the agent (--no-agent)" } else { "" };
         error.context(format!("no {name} for the guest{hint}"))
     })?;
-    built.push((program, path.clone()));
+    built.push((program, machine, path.clone()));
     Ok(path)
 }
 

@@ -19,7 +19,7 @@ mod initramfs;
 #[path = "../../../tests/src/init/job.rs"]
 #[expect(unreachable_pub, reason = "the guest's library includes the same file and makes it public")]
 mod job;
-mod qemu;
+pub(crate) mod qemu;
 
 use std::{
     fs::{self, File},
@@ -36,6 +36,7 @@ pub(crate) use self::job::Report;
 use crate::{
     cache,
     kernel::{self, Wanted},
+    machine::Machine,
     process, qemu_install,
 };
 
@@ -45,6 +46,8 @@ const KEPT_FOR: Duration = Duration::from_hours(48);
 /// A VM that is asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
+    /// Of which kind it is. Another one than this machine is emulated.
+    pub(crate) machine: Machine,
     /// Which kernel.
     pub(crate) kernel: Wanted,
     /// The program, looked up in the guest's `/bin`, and its arguments. `oom-agent`, `oom-guest` and busybox's are there.
@@ -79,6 +82,7 @@ impl Request {
     /// `command` on `kernel`, in a VM of the size that the cases are made for.
     pub(crate) fn new(kernel: Wanted, command: Vec<String>) -> Self {
         Self {
+            machine: Machine::this(),
             kernel,
             command,
             files: Vec::new(),
@@ -141,22 +145,22 @@ pub(crate) struct Outcome {
 /// The VM cannot be had: no QEMU, no such kernel, a part of the guest does not build. What goes wrong *in* the VM is
 /// no error here but an [`Outcome`].
 pub(crate) fn run(request: &Request) -> Result<Outcome> {
-    qemu_install::ensure_qemu()?;
-    let kernel = kernel::get(&request.kernel)?;
+    qemu_install::ensure_qemu(request.machine)?;
+    let kernel = kernel::get(request.machine, &request.kernel)?;
     let run = Run::new(&kernel.version)?;
     let results = cache::directory(&request.results.clone().unwrap_or_else(|| run.path("results")))?;
     let console = run.path("console.log");
 
     let initramfs = run.path("initramfs.gz");
-    initramfs::write(&initramfs, request)?;
+    initramfs::write(&initramfs, request, &kernel)?;
     let results_disk = run.path("results.raw");
     disk::results(&results_disk)?;
     let swap_disk = (request.swap_mib > 0).then(|| run.path("swap.raw"));
     if let Some(path) = &swap_disk {
-        disk::swap(path, request.swap_mib)?;
+        disk::swap(path, request.swap_mib, request.kernel.page_bytes())?;
     }
-    let machine = qemu::Machine {
-        accel: accel::choose(&kernel)?,
+    let parts = qemu::Parts {
+        accel: accel::choose(request.machine, &kernel)?,
         kernel: &kernel.vmlinux,
         initramfs: &initramfs,
         console: &console,
@@ -165,7 +169,10 @@ pub(crate) fn run(request: &Request) -> Result<Outcome> {
     };
 
     let start = Instant::now();
-    let mut child = machine.command(request).spawn().context("starting qemu-system-x86_64")?;
+    let mut child = parts
+        .command(request)
+        .spawn()
+        .with_context(|| format!("starting {}", qemu::program(request.machine)))?;
     let stdout = pass_on(child.stdout.take(), io::stdout());
     let stderr = pass_on(child.stderr.take(), io::stderr());
     let status = process::wait(&mut child, request.timeout, |_| {})?;

@@ -9,6 +9,7 @@ use std::{
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::{Request, job};
+use crate::machine::Machine;
 
 /// What runs the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl Accel {
 
 /// The parts of one machine.
 #[derive(Debug)]
-pub(super) struct Machine<'a> {
+pub(super) struct Parts<'a> {
     pub(super) accel: Accel,
     pub(super) kernel: &'a Path,
     pub(super) initramfs: &'a Path,
@@ -40,12 +41,12 @@ pub(super) struct Machine<'a> {
     pub(super) swap: Option<&'a Path>,
 }
 
-impl Machine<'_> {
-    /// The command, with standard output and error piped: they are the guest's second and third serial port.
+impl Parts<'_> {
+    /// The command, with standard output and error piped: they are two more serial ports of the guest.
     pub(super) fn command(&self, request: &Request) -> Command {
         let Self { accel, kernel, initramfs, console, results, swap } = self;
-        let Request { memory_mib, cpus, numa, append, disk, .. } = request;
-        let mut command = base(*accel);
+        let Request { machine, memory_mib, cpus, numa, append, disk, .. } = request;
+        let mut command = base(*machine, *accel);
         // A socket of its own for each processor: one that spans two nodes makes the kernel warn (`topology_sane`).
         command
             .args(["-m", &format!("{memory_mib}M"), "-smp", &format!("{cpus},sockets={cpus}")])
@@ -53,15 +54,18 @@ impl Machine<'_> {
             .arg(kernel)
             .arg("-initrd")
             .arg(initramfs)
-            .args(["-append", &arguments(append)])
+            .args(["-append", &arguments(*machine, append)])
             .args([
                 "-chardev",
                 &format!("file,id=console,path={}", escaped(console)),
                 "-serial",
                 "chardev:console",
             ])
-            .args(["-chardev", "file,id=stdout,path=/dev/fd/1", "-serial", "chardev:stdout"])
-            .args(["-chardev", "file,id=stderr,path=/dev/fd/2", "-serial", "chardev:stderr"]);
+            .args(["-chardev", "file,id=stdout,path=/dev/fd/1", "-chardev", "file,id=stderr,path=/dev/fd/2"])
+            .args(match machine {
+                Machine::Amd64 => &["-serial", "chardev:stdout", "-serial", "chardev:stderr"][..],
+                Machine::Arm64 => &["-device", "pci-serial-2x,chardev1=stdout,chardev2=stderr"],
+            });
         nvme(&mut command, results, job::RESULTS_SERIAL, "off");
         if let Some(swap) = swap {
             nvme(&mut command, swap, job::SWAP_SERIAL, "off");
@@ -82,28 +86,55 @@ impl Machine<'_> {
 }
 
 /// The console, no noise on it, a panic is the machine's end, and no self-tests of ciphers (0.4 s under emulation).
-const KERNEL_ARGUMENTS: &str = "console=ttyS0 quiet panic=-1 cryptomgr.notests";
+const KERNEL_ARGUMENTS: &str = "quiet panic=-1 cryptomgr.notests";
 /// Room for long kernel logs, unless another size is asked for: the kernel takes the largest of those that it is told.
 const LOG: &str = "log_buf_len=";
 
-fn arguments(append: &str) -> String {
+fn arguments(machine: Machine, append: &str) -> String {
+    let console = match machine {
+        Machine::Amd64 => "ttyS0",
+        Machine::Arm64 => "ttyAMA0",
+    };
     let log = if append.contains(LOG) { String::new() } else { format!("{LOG}4M ") };
-    format!("{KERNEL_ARGUMENTS} {log}{append}")
+    format!("console={console} {KERNEL_ARGUMENTS} {log}{append}")
+}
+
+/// QEMU for `machine`.
+pub(crate) const fn program(machine: Machine) -> &'static str {
+    match machine {
+        Machine::Amd64 => "qemu-system-x86_64",
+        Machine::Arm64 => "qemu-system-aarch64",
+    }
+}
+
+/// The guest's devices for what the command writes: standard output, standard error.
+pub(super) const fn ports(machine: Machine) -> [&'static str; 2] {
+    match machine {
+        // The first one is the console.
+        Machine::Amd64 => ["/dev/ttyS1", "/dev/ttyS2"],
+        // The console is of another kind.
+        Machine::Arm64 => ["/dev/ttyS0", "/dev/ttyS1"],
+    }
 }
 
 /// What every machine has, or rather has not.
-pub(super) fn base(accel: Accel) -> Command {
-    let mut command = Command::new("qemu-system-x86_64");
+pub(super) fn base(machine: Machine, accel: Accel) -> Command {
+    let mut command = Command::new(program(machine));
+    // With all that QEMU can do, arm64 signs its pointers, which is slow to emulate. This one is in the clouds.
+    let (board, emulated) = match machine {
+        Machine::Amd64 => ("pc", "max"),
+        Machine::Arm64 => ("virt", "neoverse-n1"),
+    };
     match accel {
         Accel::Kvm => command.args(["-accel", "kvm", "-cpu", "host"]),
-        Accel::Tcg => command.args(["-accel", "tcg,thread=multi", "-cpu", "max"]),
+        Accel::Tcg => command.args(["-accel", "tcg,thread=multi", "-cpu", emulated]),
     };
     // SAFETY: between fork and exec only prctl(2) is called, which is async-signal-safe.
     unsafe {
         // However xtask ends, no machine is left running behind it.
         command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
     }
-    command.args(["-M", "pc", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+    command.args(["-M", board, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     command
 }
 

@@ -10,6 +10,23 @@ fn bytes_of<T: Pod>(value: &T) -> &[u8] {
 }
 
 #[test]
+fn candidates_come_together_and_all_else_alone() {
+    let (one, header) = (size_of::<wire::Candidate>(), |kind: wire::Kind| (kind as u32).to_ne_bytes());
+    let lens = |kind: wire::Kind, len: usize| -> Vec<usize> {
+        let mut bytes = vec![0; len];
+        bytes[..4].copy_from_slice(&header(kind));
+        records(&bytes).map(<[u8]>::len).collect()
+    };
+    assert_eq!(lens(wire::Kind::Candidate, one), [one]);
+    assert_eq!(lens(wire::Kind::Candidate, 32 * one), vec![one; 32]);
+    // What is left over is too short to be one.
+    assert_eq!(lens(wire::Kind::Candidate, one + 8), [one, 8]);
+    assert_eq!(lens(wire::Kind::CgroupName, 2 * one), [2 * one]);
+    assert_eq!(records(&[]).count(), 0);
+    assert_eq!(records(&[2, 0, 0]).count(), 1);
+}
+
+#[test]
 fn a_short_or_unknown_record_is_no_fact() {
     let exit = wire::Exit {
         header: wire::Header { kind: wire::Kind::Exit as u32, reserved: 0, call: 1, time_ns: 5 },

@@ -26,7 +26,7 @@ use super::scans::Scan;
 use crate::incident::model::{Evidence, Incident, Level, SCHEMA};
 use crate::incident::state::Source;
 use crate::incident::verdict::verdict;
-use crate::report::Report;
+use crate::report::{PAGE_SIZE, Report};
 
 /// `order` of a sysrq-f (`is_sysrq_oom`).
 const SYSRQ_ORDER: i32 = -1;
@@ -62,6 +62,12 @@ impl Parts<'_> {
     /// Bytes of a page: as the report says, which may be another machine's.
     fn page_size(&self) -> u64 {
         self.report().and_then(|report| report.page_size).unwrap_or(self.config.page_size).max(1)
+    }
+
+    /// The same, where it is not what everybody takes it for, or the report says it.
+    fn told_page_size(&self) -> Option<u64> {
+        let told = self.report().and_then(|report| report.page_size);
+        told.or_else(|| Some(self.config.page_size).filter(|size| *size != PAGE_SIZE))
     }
 
     /// BPF saw the whole call, and no record of the small ring is known to be lost.
@@ -131,7 +137,7 @@ pub(super) fn incident(
         boottime_ns: begin(&parts),
         kernel_release: invocation(&pending.logged).and_then(|invocation| invocation.kernel_release.clone()),
         trigger: trigger::trigger(&parts),
-        page_size_bytes: report.and_then(|report| report.page_size),
+        page_size_bytes: parts.told_page_size(),
         total_pages,
         candidates_evaluated: candidates.evaluated,
         candidates_lost: candidates.lost,

@@ -62,6 +62,16 @@ fn a_whole_call_is_told_at_its_last_fact_with_everything() {
     assert_eq!((totals.incidents, totals.victims, totals.lost_records), (1, 1, 0));
 }
 
+/// The kernel prints ten reports in 5 s.
+#[test]
+fn large_pages_are_told_without_a_report() {
+    for (size, told) in [(4 * PAGE, Some(4 * PAGE)), (PAGE, None)] {
+        let mut run = Run::new(Config { page_size: size, ..Config::new(Level::Full) });
+        run.push_all([fact(call(1, task(10, 8000, 0))), decided(1, task(10, 8000, 0))]);
+        assert_eq!(run.assembler.finish().swap_remove(0).page_size_bytes, told);
+    }
+}
+
 #[test]
 fn a_group_kill_is_one_incident_and_its_first_victim_counts_once() {
     let (first, second, third) = (task(10, 8000, 0), task(11, 500, 0), task(12, 400, 0));

@@ -1,0 +1,100 @@
+//! Candidates: collected in a map, sent by the batch.
+
+use aya_ebpf::bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use core::slice;
+use oom_ebpf::{Candidate, CgroupName, Header, Kind, RING_BULK};
+
+use crate::{
+    call::header,
+    cgroup,
+    maps::{BATCH, BATCH_LEN, BULK, NAMES, State, dropped, reserve_bulk},
+    read::Reader,
+    task,
+};
+
+/// The agent is woken once for so many candidates and names, counted over all calls: they may outrun the ring before a call
+/// ends, and most calls end without a word. No earlier: where it gets the processor of the task that is out of memory, the
+/// kill waits for it.
+const WAKE_EVERY: u64 = 2048;
+
+/// The kernel looked at this task.
+#[inline(always)]
+pub(crate) fn evaluated<R: Reader>(state: &mut State, task: u64) {
+    state.evaluated += 1;
+    let css = cgroup::memory_css_by::<R>(task);
+    let cgroup_id = cgroup::id_by::<R>(css);
+    name(state, css, cgroup_id);
+    let Some(batch) = BATCH.get_ptr_mut(0) else { return };
+    let slot = state.batched as usize % BATCH_LEN;
+    // SAFETY: the map lives as long as the program, `oom_lock` serialises the writers; every field is written.
+    unsafe {
+        let record = &raw mut (*batch)[slot];
+        // Thousands of them: none asks for the time.
+        (*record).header =
+            Header { kind: Kind::Candidate as u32, reserved: 0, call: state.call, time_ns: state.begin_ns };
+        task::fill_by::<R>(task, cgroup_id, &raw mut (*record).task);
+        (*record).has_points = u32::from(state.scored == task);
+        (*record).points = state.points;
+        (*record).reserved = 0;
+    }
+    state.scored = 0;
+    state.batched += 1;
+    if state.batched == BATCH_LEN as u64 {
+        send(state);
+    }
+}
+
+/// Sends the candidates that wait.
+#[inline(always)]
+pub(crate) fn send(state: &mut State) {
+    let count = state.batched;
+    state.batched = 0;
+    let Some(batch) = BATCH.get_ptr_mut(0) else { return };
+    if count == 0 || count > BATCH_LEN as u64 {
+        return;
+    }
+    // SAFETY: of the map's value, which has as many bytes.
+    let bytes = unsafe { slice::from_raw_parts(batch.cast::<u8>(), count as usize * size_of::<Candidate>()) };
+    if BULK.output::<[u8]>(bytes, wake(state, count)).is_err() {
+        state.candidates_lost += count as u32;
+        dropped(RING_BULK);
+    }
+}
+
+/// How to submit so many more candidates and names to the bulk ring.
+#[inline(always)]
+fn wake(state: &mut State, more: u64) -> u64 {
+    let before = state.bulk / WAKE_EVERY;
+    state.bulk += more;
+    u64::from(if state.bulk / WAKE_EVERY == before { BPF_RB_NO_WAKEUP } else { BPF_RB_FORCE_WAKEUP })
+}
+
+/// Sends the path of a memory cgroup, once a call.
+#[inline(always)]
+fn name(state: &mut State, css: u64, id: u64) {
+    // Most follow another one of their cgroup.
+    if id == 0 || id == state.named {
+        return;
+    }
+    state.named = id;
+    // SAFETY: the value may change under us, it is one word.
+    if unsafe { NAMES.get(id) }.is_some_and(|call| *call == state.call) {
+        return;
+    }
+    let Some(mut entry) = reserve_bulk::<CgroupName>() else {
+        // The next one may have room.
+        state.named = 0;
+        state.names_lost += 1;
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the record is ours; every field is written.
+    unsafe {
+        (*record).header = header(Kind::CgroupName, state.call);
+        (*record).id = id;
+        cgroup::path(css, &raw mut (*record).path);
+    }
+    entry.submit(wake(state, 1));
+    // Fails only for a full map, and an LRU map makes room: then the name is sent again.
+    let _ = NAMES.insert(id, state.call, 0);
+}
