@@ -1,5 +1,6 @@
 //! How long to wait after a failure before another server is asked again. Pure, but for [`random`].
 
+use jiff::Timestamp;
 use std::{
     hash::{BuildHasher as _, RandomState},
     time::Duration,
@@ -22,6 +23,21 @@ pub fn longest(before: u32) -> Duration {
 /// Between half and all of it: agents whose server comes back do not come at once. `part`: from 0 to 1.
 pub fn spread(longest: Duration, part: f64) -> Duration {
     longest / 2 + (longest / 2).mul_f64(part)
+}
+
+/// What a server asked for and up to a second more: later, never earlier.
+pub fn later(asked: Duration, part: f64) -> Duration {
+    asked + FIRST.mul_f64(part)
+}
+
+/// The header `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
+pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+    Some(Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO))
 }
 
 /// A number as a part of 1.
@@ -52,9 +68,8 @@ impl Backoff {
         let most = if refused { REFUSED } else { longest(self.failures) };
         self.failures = self.failures.saturating_add(1);
         let part = part(random);
-        match asked.map(|asked| asked.min(ASKED)) {
-            // Later than asked for, never earlier.
-            Some(asked) => asked + FIRST.mul_f64(part),
+        match asked {
+            Some(asked) => later(asked.min(ASKED), part),
             None => spread(most, part),
         }
     }

@@ -11,6 +11,7 @@ mod deploy;
 mod fuzz;
 mod image;
 mod kernel;
+mod kubernetes;
 mod machine;
 mod process;
 mod qemu_install;

@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result, bail};
 use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
+    time::Duration,
 };
 
 /// Builds `name` of `package`, optimised and static, below `target`, and gives its path.
@@ -32,14 +33,9 @@ pub(crate) fn build_in(
     if !machine.is_this() {
         setup::ensure(Need::Cross(machine))?;
     }
-    let mut cargo = process::cargo();
+    let mut cargo = cargo("build", workspace, machine, target);
     cargo
-        .args(["build", "--release", "--locked", "--target", triple, "--package", package, "--bin", name])
-        .arg("--target-dir")
-        .arg(target)
-        .current_dir(workspace)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace).join("\u{1f}"))
-        .env_remove("RUSTFLAGS")
+        .args(["--release", "--package", package, "--bin", name])
         .stdin(Stdio::null())
         .stderr(Stdio::piped());
     if !machine.is_this() {
@@ -61,6 +57,36 @@ pub(crate) fn build_in(
     Ok(target.join(triple).join("release").join(name))
 }
 
+/// Builds an integration test of `package`, static, below `target`, and gives its program. It is started with other programs'
+/// places in variables: those that it was built beside are not where it runs.
+pub(crate) fn build_test(package: &str, name: &str, machine: Machine, target: &Path) -> Result<PathBuf> {
+    let mut cargo = cargo("test", &process::workspace(), machine, target);
+    cargo.args([
+        "--no-run",
+        "--package",
+        package,
+        "--test",
+        name,
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
+    let said = process::capture(&mut cargo, TEST)?.ok(&format!("building the test {name}"))?;
+    let messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut ours = messages.filter(|it| it["target"]["name"] == name && it["target"]["kind"][0] == "test");
+    let program = ours.find_map(|it| it["executable"].as_str().map(PathBuf::from));
+    program.with_context(|| format!("cargo made no program of the test {name}"))
+}
+
+/// A command for static programs, which hold no path of this machine.
+fn cargo(what: &str, workspace: &Path, machine: Machine, target: &Path) -> Command {
+    let mut cargo = process::cargo();
+    cargo.args([what, "--locked", "--target", machine.target()]).arg("--target-dir").arg(target);
+    cargo.current_dir(workspace);
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(workspace).join("\u{1f}")).env_remove("RUSTFLAGS");
+    cargo
+}
+
+const TEST: Duration = Duration::from_mins(20);
 /// The compiler's flag for a program that needs no libraries.
 pub(crate) const STATIC: &str = "-Ctarget-feature=+crt-static";
 

@@ -19,6 +19,8 @@ const ENTRIES: usize = 16_384;
 /// Bytes of events that are read at once: at least one with the longest name.
 const BUFFER: usize = 4096;
 
+/// Where the kubelet makes them at its first start, which may be after the agent's.
+const ABOVE: &str = "var/log";
 /// The directories.
 const DIRECTORIES: [(&str, Learn); 2] =
     [("var/log/pods", Learn::Pods), ("var/log/containers", Learn::Containers)];
@@ -67,6 +69,9 @@ impl Learn {
 pub struct Logs {
     events: AsyncFd<OwnedFd>,
     directories: Vec<Directory>,
+    above: PathBuf,
+    /// The watch of what is above them, while one of them is not there.
+    above_watch: Option<i32>,
 }
 
 #[derive(Debug)]
@@ -91,7 +96,8 @@ impl Logs {
         let events = events.map_err(io::Error::from).context(FAILED)?;
         let directory =
             |(path, learn): &(&str, Learn)| Directory { path: root.join(path), learn: *learn, watch: None };
-        Ok(Self { events, directories: DIRECTORIES.iter().map(directory).collect() })
+        let directories = DIRECTORIES.iter().map(directory).collect();
+        Ok(Self { events, directories, above: root.join(ABOVE), above_watch: None })
     }
 
     /// Watches what is there and is not watched, and reads it. Whether anything is.
@@ -103,12 +109,21 @@ impl Logs {
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
+        if !self.watches_all() && self.above_watch.is_none() {
+            let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+            self.above_watch = inotify::add_watch(self.events.get_ref(), &self.above, flags).ok();
+        }
         for directory in self.directories.iter_mut().filter(|it| it.watch.is_none()) {
             directory.watch = inotify::add_watch(self.events.get_ref(), &directory.path, flags).ok();
             // After that nothing that comes is missed.
             if directory.watch.is_some() {
                 directory.list(names);
             }
+        }
+        if self.watches_all()
+            && let Some(above) = self.above_watch.take()
+        {
+            let _ = inotify::remove_watch(self.events.get_ref(), above);
         }
         self.directories.iter().any(|it| it.watch.is_some())
     }
@@ -139,7 +154,8 @@ impl Logs {
 
     /// Reads what came and went until now.
     pub fn read(&mut self, names: &mut Names) {
-        let Self { events, directories } = self;
+        let Self { events, directories, above: _, above_watch } = self;
+        let mut look = false;
         let mut buffer = [MaybeUninit::uninit(); BUFFER];
         let mut reader = Reader::new(events.get_ref(), &mut buffer);
         loop {
@@ -147,7 +163,7 @@ impl Logs {
                 Ok(event) => event,
                 Err(Errno::INTR) => continue,
                 // The usual end. After any other what was there is known; what comes is not, and is told of as such.
-                Err(_) => return,
+                Err(_) => break,
             };
             let happened = event.events();
             if happened.contains(ReadFlags::QUEUE_OVERFLOW) {
@@ -156,11 +172,17 @@ impl Logs {
                 });
                 continue;
             }
+            let gone = happened.intersects(ReadFlags::IGNORED | ReadFlags::MOVE_SELF);
+            if *above_watch == Some(event.wd()) {
+                look = true;
+                *above_watch = above_watch.filter(|_| !gone);
+                continue;
+            }
             let Some(directory) = directories.iter_mut().find(|it| it.watch == Some(event.wd())) else {
                 continue;
             };
-            if happened.intersects(ReadFlags::IGNORED | ReadFlags::MOVE_SELF) {
-                directory.watch = None;
+            if gone {
+                (directory.watch, look) = (None, true);
                 continue;
             }
             let Some(name) = event.file_name().and_then(|name| name.to_str().ok()) else { continue };
@@ -169,6 +191,9 @@ impl Logs {
             } else if happened.intersects(ReadFlags::DELETE | ReadFlags::MOVED_FROM) {
                 directory.learn.went(name, names);
             }
+        }
+        if look {
+            self.watch(names);
         }
     }
 }
@@ -217,8 +242,11 @@ mod tests {
         fs::create_dir_all(&pod).unwrap();
         assert!(logs.watch(&mut names));
         assert_eq!(named(&names), "payments/checkout-7c9f/-");
+        // Made after the watch began: by its first container.
         fs::create_dir_all(&containers).unwrap();
-        assert!(logs.watch(&mut names));
+        logs.changed().await.unwrap();
+        logs.read(&mut names);
+        assert!(logs.watches_all());
 
         // A container that is gone before anybody looks.
         let link = containers.join(format!("checkout-7c9f_payments_app-{ID}.log"));
@@ -240,7 +268,8 @@ mod tests {
         fs::create_dir_all(&containers).unwrap();
         let other = ID.replace('9', "8");
         fs::write(containers.join(format!("x_y_z-{other}.log")), "").unwrap();
-        assert!(logs.watch(&mut names));
+        logs.changed().await.unwrap();
+        logs.read(&mut names);
         let mut identity = parse(&format!("/k8s.io/{other}"));
         names.name(&mut identity);
         assert_eq!(identity.container.unwrap().name.as_deref(), Some("z"));

@@ -4,7 +4,10 @@ use super::{
     config::{Cluster, Content, bracketed},
     failure::Failure,
 };
-use crate::tls::{self, Pem};
+use crate::{
+    backoff,
+    tls::{self, Pem},
+};
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
@@ -170,8 +173,8 @@ pub(super) async fn whole(mut answer: Response<Incoming>) -> Result<Vec<u8>, Fai
     Ok(all)
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    backoff::retry_after(headers.get(header::RETRY_AFTER)?.to_str().ok()?, jiff::Timestamp::now())
 }
 
 /// What a `Status` says, or the beginning of what is none.

@@ -1,7 +1,7 @@
 //! Why something that was asked of the API server did not come. Pure.
 
 use super::parts::TooLong;
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// Why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub enum Failure {
     Forbidden(String),
     /// 410: what the watch was to go on from is not known any more.
     Gone,
-    /// 429, 503: later, after so many seconds if it says so.
-    Busy(Option<u64>),
+    /// 429, 503: later, after so long if it says so.
+    Busy(Option<Duration>),
     /// Another answer.
     Refused(u16, String),
     /// Something that is not what it should be.
@@ -56,7 +56,7 @@ impl Failure {
     }
 
     /// By the status of an answer. `said`: the message in its body.
-    pub fn of_status(status: u16, said: String, retry_after: Option<u64>) -> Self {
+    pub fn of_status(status: u16, said: String, retry_after: Option<Duration>) -> Self {
         match status {
             401 => Self::Unauthorized,
             403 => Self::Forbidden(said),

@@ -218,13 +218,14 @@ impl Watch {
         }
         let wait = backoff::longest(self.failures);
         self.failures += 1;
+        let wait = if matches!(failure, Failure::Forbidden(_)) { FORBIDDEN } else { wait };
+        // Nodes that failed together do not come again together.
+        let wait = backoff::spread(wait, random);
         let wait = match failure {
-            Failure::Forbidden(_) => FORBIDDEN,
-            Failure::Busy(Some(seconds)) => wait.max(Duration::from_secs(seconds).min(ASKED)),
+            Failure::Busy(Some(asked)) => wait.max(backoff::later(asked.min(ASKED), random)),
             _ => wait,
         };
-        // Nodes that failed together do not come again together.
-        self.due_ns = now_ns.saturating_add(backoff::spread(wait, random).as_nanos() as u64);
+        self.due_ns = now_ns.saturating_add(wait.as_nanos() as u64);
         let watched = if matches!(failure, Failure::Forbidden(_)) { None } else { Some(false) };
         Some((failure, Update::Watched(watched)))
     }

@@ -5,6 +5,7 @@
 //! rarely tried, until somebody has put it right.
 
 use super::messages::{ExportResponse, PartialSuccess, RetryInfo, Status};
+use crate::backoff;
 use base64::{
     Engine as _,
     alphabet::STANDARD,
@@ -105,7 +106,7 @@ pub fn http(status: u16, retry_after: Option<&str>, body: &[u8], now: Timestamp)
         408 => Reason::Timeout,
         _ => Reason::Rejected,
     };
-    let wait = retry_after.and_then(|value| self::retry_after(value, now));
+    let wait = retry_after.and_then(|value| backoff::retry_after(value, now));
     let message = Status::decode(body).map(|status| status.message).unwrap_or_default();
     Failure { reason, message: format!("HTTP status {status}{}", said(&message)), wait }
 }
@@ -129,16 +130,6 @@ fn retry_info(status: &Status) -> Option<Duration> {
     let delay = RetryInfo::decode(info.value.as_slice()).ok()?.retry_delay.unwrap_or_default();
     let seconds = u64::try_from(delay.seconds).unwrap_or(0);
     Some(Duration::new(seconds, u32::try_from(delay.nanos).unwrap_or(0).min(999_999_999)))
-}
-
-/// Seconds, or a date (RFC 9110, 10.2.3).
-fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
-    let value = value.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-    Some(Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO))
 }
 
 fn said(message: &str) -> String {

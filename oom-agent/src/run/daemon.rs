@@ -124,7 +124,10 @@ impl Daemon {
 
     /// It is attached. `found`: what happened while the agent did not run.
     pub(super) fn begin(&mut self, found: Option<Found>, live: &mut Live) {
-        if let Some(Found { recovered, counted, overwritten, .. }) = found {
+        if let Some(Found { recovered, counted, overwritten, recent, .. }) = found {
+            if let Some(events) = &self.events {
+                recent.iter().rev().for_each(|incident| events.tell(incident));
+            }
             self.overwritten = overwritten;
             self.counted = counted;
             self.metrics.recovered(recovered);

@@ -13,7 +13,8 @@ use crate::{
     },
     store::{self, Outcome, Resume, Store},
 };
-use std::path::Path;
+use jiff::Timestamp;
+use std::{collections::VecDeque, path::Path};
 
 /// Incidents in one transaction.
 const AT_ONCE: usize = 64;
@@ -21,6 +22,10 @@ const AT_ONCE: usize = 64;
 const UNSEEN_MS: u64 = 3_600_000;
 /// Incidents that get a line of their own.
 const LINES: usize = 10;
+/// What is older has no Event any more either where it got one (`--event-ttl` of the API server, by default).
+const EVENT_MS: i64 = 3_600_000;
+/// No more Events at once than a node may write.
+const EVENTS: usize = 20;
 
 /// Takes what the log tells of the time before this start. What is stored already is passed over.
 pub(super) struct Recovery<'a> {
@@ -41,6 +46,8 @@ pub(super) struct Found {
     pub(super) counted: Counted,
     /// Records of the log that nobody has read.
     pub(super) overwritten: u64,
+    /// The newest of those that Kubernetes' Events are still written of.
+    pub(super) recent: VecDeque<Incident>,
     incidents: u64,
     victims: u64,
     span: Option<(String, String)>,
@@ -71,6 +78,7 @@ impl<'a> Recovery<'a> {
             recovered,
             counted: Counted::new(Path::new("/"), counted),
             overwritten: 0,
+            recent: VecDeque::new(),
             incidents: 0,
             victims: 0,
             span: None,
@@ -153,6 +161,7 @@ impl Found {
     fn add(&mut self, incident: &Incident) {
         if self.last.is_some() {
             self.recovered.incident(incident);
+            self.keep_recent(incident);
         } else {
             self.recovered.uncounted();
         }
@@ -163,6 +172,14 @@ impl Found {
         self.span = Some((self.span.take().map_or_else(|| time.clone(), |(first, _)| first), time.clone()));
         if self.lines.len() < LINES {
             self.lines.push(format!("{} {time} {}", incident.id, terminal::headline(incident)));
+        }
+    }
+
+    fn keep_recent(&mut self, incident: &Incident) {
+        let Some((now_ms, _)) = clock::wall(clock::boottime_ns()) else { return };
+        if is_recent(incident, now_ms) {
+            self.recent.truncate(EVENTS - 1);
+            self.recent.push_front(incident.clone());
         }
     }
 
@@ -200,5 +217,31 @@ impl Found {
                 "the kernel's log begins with its record {first_seq}: what was before is not known"
             ));
         }
+    }
+}
+
+/// Whether an Event of it would still be there.
+fn is_recent(incident: &Incident, now_ms: u64) -> bool {
+    let time = incident.time.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
+    time.is_some_and(|time| {
+        let age_ms = i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_sub(time.as_millisecond());
+        age_ms < EVENT_MS
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::samples;
+
+    #[test]
+    fn kills_of_the_last_hour_still_get_an_event() {
+        let mut incident = samples::memcg();
+        let at = |time: &str| u64::try_from(time.parse::<Timestamp>().unwrap().as_millisecond()).unwrap();
+        incident.time = Some("2026-11-20T10:00:00Z".into());
+        assert!(is_recent(&incident, at("2026-11-20T10:59:59Z")));
+        assert!(!is_recent(&incident, at("2026-11-20T11:00:00Z")));
+        incident.time = None;
+        assert!(!is_recent(&incident, at("2026-11-20T10:00:00Z")), "when it was is not known");
     }
 }

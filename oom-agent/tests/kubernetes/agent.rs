@@ -19,7 +19,8 @@ pub(crate) struct Agent {
 impl Agent {
     /// `None`: not permitted here.
     pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_oom-agent"));
+        let agent = std::env::var_os("OOM_AGENT").unwrap_or_else(|| env!("CARGO_BIN_EXE_oom-agent").into());
+        let mut command = Command::new(agent);
         command.args(["trace", "--format", "json", "--cgroup", "*kubepods*"]).args(arguments);
         let mut child = command
             .stdin(Stdio::null())

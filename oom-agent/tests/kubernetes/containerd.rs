@@ -1,5 +1,6 @@
 //! A containerd of its own, with an image of its own.
 
+use crate::image;
 use oom_agent::identity::cri;
 use prost::Message;
 use rustix::process::{Pid, Signal, kill_process};
@@ -45,7 +46,7 @@ impl Containerd {
         let dir = std::env::temp_dir().join(format!("oom-cri-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).expect("a directory");
-        let Some(image) = image(&dir) else {
+        let Some(image) = image::of_guest(&dir, IMAGE) else {
             eprintln!("not tested: this compiler cannot make a static program for the pods");
             return None;
         };
@@ -54,7 +55,10 @@ impl Containerd {
             "version = 2\nroot = \"{at}/root\"\nstate = \"{at}/state\"\n[grpc]\n  address = \"{at}/cri.sock\"\n\
              [plugins.\"io.containerd.grpc.v1.cri\"]\n  restrict_oom_score_adj = true\n  sandbox_image = \"{IMAGE}\"\n\
              disable_apparmor = true\n\
-             [plugins.\"io.containerd.grpc.v1.cri\".containerd]\n  snapshotter = \"native\"\n"
+             [plugins.\"io.containerd.grpc.v1.cri\".containerd]\n  snapshotter = \"native\"\n\
+             [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc]\n  runtime_type = \"io.containerd.runc.v2\"\n\
+             [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc.options]\n  SystemdCgroup = {}\n",
+            systemd()
         );
         fs::write(dir.join("config.toml"), config).expect("a file");
         let log = fs::File::create(dir.join("log")).expect("a file");
@@ -114,56 +118,12 @@ impl Drop for Containerd {
     }
 }
 
+/// Whether runc asks systemd for cgroups: where systemd is the first process, and it is wanted.
+pub(crate) fn systemd() -> bool {
+    std::env::var("OOM_CGROUP_DRIVER").is_ok_and(|driver| driver == "systemd")
+}
+
 fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
-}
-
-/// An archive as `docker save` writes it: one layer with one static program. `None`: the compiler cannot make one.
-fn image(dir: &Path) -> Option<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kubernetes/guest.rs");
-    let layer = dir.join("layer");
-    fs::create_dir_all(layer.join("proc")).expect("a directory");
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let mut command = Command::new(rustc);
-    command.args([
-        "--edition",
-        "2021",
-        "-O",
-        "-C",
-        "target-feature=+crt-static",
-        "-C",
-        "strip=symbols",
-        "-o",
-    ]);
-    let made = command.arg(layer.join("guest")).arg(source).stderr(Stdio::null()).status();
-    if !made.is_ok_and(|status| status.success()) {
-        return None;
-    }
-    let tar = |archive: &Path, from: &Path, what: &[&str]| {
-        let mut command = Command::new("tar");
-        let status = command.arg("-cf").arg(archive).arg("-C").arg(from).args(what).status().expect("tar");
-        assert!(status.success(), "tar failed");
-    };
-    let parts = dir.join("parts");
-    fs::create_dir_all(&parts).expect("a directory");
-    tar(&parts.join("layer.tar"), &layer, &["guest", "proc"]);
-    let hash = sha256(&parts.join("layer.tar"));
-    let config = format!(
-        "{{\"architecture\":\"{}\",\"os\":\"linux\",\"config\":{{\"Entrypoint\":[\"/guest\"]}},\
-         \"rootfs\":{{\"type\":\"layers\",\"diff_ids\":[\"sha256:{hash}\"]}}}}",
-        if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
-    );
-    fs::write(parts.join("config.json"), config).expect("a file");
-    let manifest =
-        format!("[{{\"Config\":\"config.json\",\"RepoTags\":[\"{IMAGE}\"],\"Layers\":[\"layer.tar\"]}}]");
-    fs::write(parts.join("manifest.json"), manifest).expect("a file");
-    let archive = dir.join("image.tar");
-    tar(&archive, &parts, &["manifest.json", "config.json", "layer.tar"]);
-    Some(archive)
-}
-
-fn sha256(path: &Path) -> String {
-    let done = Command::new("sha256sum").arg(path).output().expect("sha256sum");
-    String::from_utf8_lossy(&done.stdout).split(' ').next().expect("a sum").to_owned()
 }

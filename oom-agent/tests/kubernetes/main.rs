@@ -1,17 +1,20 @@
 //! Every kill is named by pod and container, with a real containerd and pods made through CRI as the kubelet makes them.
 //! Needs root, a memory controller, containerd and runc; says so where they are not to be had.
 //!
-//! `OOM_PODS` says how many pods there are to be (default 8); `cargo xtask test --kubernetes` makes 100.
+//! `OOM_PODS` says how many pods there are to be (default 8); `cargo xtask test --kubernetes` makes 100, and in a VM where
+//! systemd is the first process as many with each cgroup driver (`OOM_CGROUP_DRIVER=systemd`, else cgroupfs).
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking, also in what it is made of")]
 
 mod agent;
+mod cgroup;
 mod containerd;
+mod image;
 mod pod;
 mod requests;
 
 use agent::Agent;
-use containerd::{Containerd, IMAGE};
+use containerd::{Containerd, IMAGE, systemd};
 use pod::{Limit, NAMESPACE, Parent, Pod, Who};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -22,8 +25,12 @@ fn cases() -> Vec<(Limit, Who, Parent)> {
     for parent in [Parent::Directory, Parent::Slice] {
         for limit in [Limit::Container, Limit::Pod] {
             for who in [Who::Main, Who::Child] {
-                // Where runc is told of a slice and makes a directory of it, it is not below the pod's.
-                if !(parent == Parent::Slice && limit == Limit::Pod) {
+                let fits = match parent {
+                    Parent::Directory => !systemd(),
+                    // Where runc is told of a slice and makes a directory of it, it is not below the pod's.
+                    Parent::Slice => systemd() || limit == Limit::Container,
+                };
+                if fits {
                     cases.push((limit, who, parent));
                 }
             }

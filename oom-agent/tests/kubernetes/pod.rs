@@ -1,5 +1,6 @@
 //! One pod, made and deleted as the kubelet does.
 
+use crate::cgroup::PodCgroup;
 use crate::containerd::{Containerd, IMAGE};
 use crate::requests::{
     ContainerConfig, ContainerSecurityContext, CreateContainerRequest, Id, LinuxContainerConfig,
@@ -38,7 +39,7 @@ pub(crate) enum Who {
 pub(crate) enum Parent {
     /// cgroupfs.
     Directory,
-    /// systemd, of which runc knows nothing.
+    /// systemd. Unless it is the driver, runc knows nothing of it.
     Slice,
 }
 
@@ -53,7 +54,7 @@ pub(crate) struct Pod<'a> {
     container: String,
     logs: PathBuf,
     link: PathBuf,
-    cgroup: PathBuf,
+    cgroup: Option<PodCgroup>,
     /// Where the kernel counts kills in the container's cgroup.
     events: PathBuf,
 }
@@ -71,17 +72,7 @@ impl<'a> Pod<'a> {
                 uid.replace('-', "_")
             ),
         };
-        let v1 = Path::new("/sys/fs/cgroup/memory");
-        let (mount, file) = if v1.join("memory.limit_in_bytes").exists() {
-            (v1, "memory.limit_in_bytes")
-        } else {
-            (Path::new("/sys/fs/cgroup"), "memory.max")
-        };
-        let cgroup = mount.join(cgroup_parent.trim_start_matches('/'));
-        if limit == Limit::Pod {
-            fs::create_dir_all(&cgroup).expect("a cgroup");
-            fs::write(cgroup.join(file), BYTES.to_string()).expect("a limit");
-        }
+        let cgroup = (limit == Limit::Pod).then(|| PodCgroup::with_limit(&cgroup_parent, BYTES));
         let logs = PathBuf::from(format!("/var/log/pods/{NAMESPACE}_{name}_{uid}"));
         fs::create_dir_all(logs.join("app")).expect("a directory");
         // The machine's own network: no plugin is needed. A PID namespace for each container, as usual.
@@ -171,6 +162,9 @@ impl<'a> Pod<'a> {
         let id = Id { id: self.sandbox.clone() };
         let Nothing {} = self.containerd.call("StopPodSandbox", &id);
         let Nothing {} = self.containerd.call("RemovePodSandbox", &id);
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.remove();
+        }
     }
 
     fn events(&self) -> PathBuf {
@@ -210,8 +204,5 @@ fn killed(events: &Path) -> bool {
 impl Drop for Pod<'_> {
     fn drop(&mut self) {
         self.remove_files();
-        if self.limit == Limit::Pod {
-            let _ = fs::remove_dir(&self.cgroup);
-        }
     }
 }

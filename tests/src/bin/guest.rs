@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Some("demo") => oom_tests::cases::demo::main(args.get(1..).unwrap_or_default()),
         Some("work") => oom_tests::workload::main(args.get(1..).unwrap_or_default()),
         Some("bench") => oom_tests::bench::main(args.get(1..).unwrap_or_default()),
+        Some("job") => oom_tests::init::service(),
         Some("judge") => oom_tests::judge::main(args.get(1..).unwrap_or_default()),
         _ => {
             eprintln!("usage: oom-guest bench|cases|demo|judge|work ...");

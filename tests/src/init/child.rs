@@ -19,8 +19,8 @@ use rustix::{
 
 use super::{Job, Report};
 
-/// Where programs are found in the guest.
-const PATH: &str = "/bin";
+/// Where programs are found in the guest: all in one place but with systemd.
+const PATH: &str = "/bin:/sbin:/usr/bin:/usr/sbin";
 /// The exit status of a shell that did not find a command.
 const NOT_STARTED: i32 = 127;
 

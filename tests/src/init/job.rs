@@ -10,6 +10,8 @@ pub const JOB: &str = "/job.json";
 pub const RESULTS_SERIAL: &str = "results";
 /// The serial number of the disk that is swap space, signed already.
 pub const SWAP_SERIAL: &str = "swap";
+/// The serial number of the disk with systemd.
+pub const ROOT_SERIAL: &str = "root";
 /// The serial number of one more disk.
 pub const DISK_SERIAL: &str = "peers";
 /// The name of the [`Report`] within the results.
@@ -26,6 +28,9 @@ pub struct Job {
     pub cgroup_v1: bool,
     /// Use the disk of serial number [`SWAP_SERIAL`] as swap space.
     pub swap: bool,
+    /// Start systemd from the disk of serial number [`ROOT_SERIAL`], and the command as a service of it. These files of the
+    /// initramfs are copied there.
+    pub systemd: Option<Vec<String>>,
     /// Pass what the command writes on to these serial ports, stdout and stderr, as it comes. It is kept in the results
     /// either way.
     pub stream: Option<[String; 2]>,

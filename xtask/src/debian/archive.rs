@@ -33,8 +33,23 @@ impl Archive {
         Self::of(Machine::this(), name, mirror, suites)
     }
 
+    /// The same with source packages.
+    pub(crate) fn with_sources(name: &str, mirror: &Mirror, suites: &[&str]) -> Result<Self> {
+        Self::of_kinds(&["deb", "deb-src"], Machine::this(), name, mirror, suites)
+    }
+
     /// Sets up the configuration for `machine`'s packages, in a directory below `<cache>/apt`. Does not touch the network.
     pub(crate) fn of(machine: Machine, name: &str, mirror: &Mirror, suites: &[&str]) -> Result<Self> {
+        Self::of_kinds(&["deb"], machine, name, mirror, suites)
+    }
+
+    fn of_kinds(
+        kinds: &[&str],
+        machine: Machine,
+        name: &str,
+        mirror: &Mirror,
+        suites: &[&str],
+    ) -> Result<Self> {
         if !Path::new(KEYRING).exists() {
             bail!(
                 "{KEYRING} is missing, so packages could not be verified: apt-get install debian-archive-keyring"
@@ -48,7 +63,10 @@ impl Archive {
         let mut sources = String::new();
         for suite in suites {
             let uri = mirror.of(suite);
-            let _ = writeln!(sources, "deb [arch={} signed-by={KEYRING}] {uri} {suite} main", machine.name());
+            for kind in kinds {
+                let arch = machine.name();
+                let _ = writeln!(sources, "{kind} [arch={arch} signed-by={KEYRING}] {uri} {suite} main");
+            }
         }
         write(&directory.join("sources.list"), &sources)?;
         write(&directory.join("status"), "")?;
@@ -127,6 +145,15 @@ impl Archive {
         download.arg("download").args(specs).current_dir(into);
         process::capture(&mut download, DOWNLOAD_LIMIT)?.ok("downloading packages")?;
         eprintln!("            in {:.1} s", start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Downloads the files of a source package (verified by apt) into a directory.
+    pub(crate) fn download_source(&self, name: &str, into: &Path) -> Result<()> {
+        eprintln!("  download  source of {name}");
+        let mut source = self.apt("apt-get");
+        source.args(["source", "--download-only", name]).current_dir(into);
+        process::capture(&mut source, DOWNLOAD_LIMIT)?.ok(&format!("downloading the source of {name}"))?;
         Ok(())
     }
 

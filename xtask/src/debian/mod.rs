@@ -7,6 +7,7 @@
 mod archive;
 mod mirror;
 mod package;
+pub(crate) mod root;
 pub(crate) mod version;
 
 use std::{fs, path::Path, process::Command, time::Duration};

@@ -7,7 +7,7 @@ mod store;
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 pub(crate) use self::choice::Wanted;
 use crate::{
     cache,
-    debian::{Archive, FULL_SUITES, Mirror, Package, SMALL_SUITES, version},
+    debian::{Archive, FULL_SUITES, Mirror, Package, SMALL_SUITES, root, version},
     machine::Machine,
     process,
 };
@@ -42,6 +42,36 @@ impl Kernel {
         let path = self.vmlinux.with_file_name("package");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         Ok(text.split(' ').next().unwrap_or_default().to_owned())
+    }
+
+    /// Copies its modules of these names into `directory`, for this machine. False: its package has not all of them.
+    pub(crate) fn copy_modules(&self, names: &[&str], directory: &Path) -> Result<bool> {
+        let package = self.package()?;
+        let mirror = Mirror::of_this_machine()?;
+        for (name, suites) in [("small", SMALL_SUITES), ("full", FULL_SUITES)] {
+            let archive = Archive::new(name, &mirror, suites)?;
+            let all = archive.packages(|name| name == package)?;
+            let Some(found) = all.iter().find(|it| version::upstream(&it.version) == self.version) else {
+                continue;
+            };
+            let deb = archive.download(found)?;
+            let _lock = cache::lock("kernels")?;
+            let scratch = store::scratch(Machine::this())?;
+            root::unpack(&deb, &scratch)?;
+            let mut copied = 0;
+            for name in names {
+                let begin = format!("{name}.ko");
+                if let Some(module) = image::find(&scratch, |file| file.starts_with(&begin))? {
+                    let to = directory.join(module.file_name().unwrap_or_default());
+                    fs::copy(&module, &to).with_context(|| format!("copying {}", module.display()))?;
+                    copied += 1;
+                }
+            }
+            fs::remove_dir_all(&scratch).with_context(|| format!("removing {}", scratch.display()))?;
+            fs::remove_file(&deb).with_context(|| format!("removing {}", deb.display()))?;
+            return Ok(copied == names.len());
+        }
+        Ok(false)
     }
 }
 

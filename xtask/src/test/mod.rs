@@ -11,6 +11,7 @@ mod checks;
 mod collectors;
 mod emulated;
 mod matrix;
+mod node;
 mod page;
 mod pods;
 
@@ -31,7 +32,7 @@ Examples:
   cargo xtask test --quick              checks and this machine only
   cargo xtask test --kernel 6.12        checks, this machine and one kernel
   cargo xtask test --arch arm64         unit tests for arm64 and its kernels, all emulated
-  cargo xtask test --kubernetes         kills in pods, where containerd and runc are installed
+  cargo xtask test --kubernetes         kills in pods, where containerd and runc are installed, and in VMs
   cargo xtask test --otlp               incidents for OpenTelemetry's own collector and rotel, over an outage of a minute
   cargo xtask test --kernel 6.1 --only shared --only headless
 
@@ -43,8 +44,9 @@ pub(crate) struct TestArgs {
     /// Only VMs of this kind; of another kind than this machine also the unit tests. What it takes is built and installed.
     #[arg(long, value_enum, conflicts_with = "quick")]
     arch: Option<Machine>,
-    /// Only kills in 100 pods that a real containerd makes and deletes.
-    #[arg(long, conflicts_with_all = ["kernel", "quick", "only", "arch"])]
+    /// Only kills in 100 pods that a real containerd makes and deletes (--only here), the same in VMs with systemd (vm), and
+    /// those of a kubelet's pods there (cluster).
+    #[arg(long, conflicts_with_all = ["kernel", "quick", "arch"])]
     kubernetes: bool,
     /// Only incidents that real collectors receive, which are fetched and built for it.
     #[arg(long, conflicts_with_all = ["kernel", "quick", "only", "arch", "kubernetes"])]
@@ -83,7 +85,10 @@ pub(crate) fn main(args: &TestArgs) -> Result<ExitCode> {
     setup::ensure(Need::Bpf)?;
     let mut count = Count::default();
     if args.kubernetes {
-        count.add(pods::run());
+        if args.only.is_empty() || args.only.iter().any(|only| only == "here") {
+            count.add(pods::run());
+        }
+        count.add(node::run(&pods::number(), &args.only)?);
     } else if args.otlp {
         count.add(collectors::run());
     } else if let Some(machine) = args.arch {

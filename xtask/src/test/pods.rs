@@ -4,15 +4,20 @@ use super::Count;
 use crate::process;
 use std::{fs, time::Duration};
 
-/// How many pods.
+/// How many pods, unless `$OOM_PODS` says.
 const PODS: &str = "100";
 const LIMIT: Duration = Duration::from_mins(40);
+
+/// How many pods.
+pub(super) fn number() -> String {
+    std::env::var("OOM_PODS").unwrap_or_else(|_| PODS.to_owned())
+}
 
 /// Runs it. What it printed is shown if it failed, or if it says that it could not be done here.
 pub(super) fn run() -> Count {
     let mut cargo = process::cargo();
     cargo.args(["test", "--package", "oom-agent", "--test", "kubernetes", "--", "--nocapture"]);
-    cargo.env("OOM_PODS", PODS).current_dir(process::workspace());
+    cargo.env("OOM_PODS", number()).current_dir(process::workspace());
     let log = process::workspace().join("target/test/pods.log");
     let done = process::run("kills in 100 pods", &mut cargo, LIMIT, &log);
     if let Err(error) = &done {

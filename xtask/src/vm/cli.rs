@@ -50,6 +50,12 @@ pub(crate) struct Args {
     /// Where to put the results [default: a new directory in the cache]
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
+    /// Debian with systemd as the first process, containerd and runc; the command is a service of it
+    #[arg(long, conflicts_with = "v1")]
+    systemd: bool,
+    /// One more disk, an image; what is written to it is lost
+    #[arg(long, value_name = "FILE")]
+    disk: Option<PathBuf>,
     /// Do not show what the command writes
     #[arg(long)]
     quiet: bool,
@@ -73,6 +79,8 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         append,
         files,
         results,
+        systemd,
+        disk,
         quiet,
         command,
     } = args;
@@ -84,6 +92,8 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         swap_mib: *swap,
         numa: *numa,
         cgroup: if *v1 { Cgroup::V1 } else { Cgroup::V2 },
+        systemd: *systemd,
+        disk: disk.clone(),
         agent: !no_agent,
         append: append.clone(),
         timeout: Duration::from_secs(*timeout),

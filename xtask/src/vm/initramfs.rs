@@ -46,7 +46,7 @@ fn pack<W: Write>(into: W, request: &Request, kernel: &Kernel) -> Result<W> {
     for applet in busybox.applets.iter().filter(|applet| *applet != "busybox") {
         cpio.symlink(&format!("/bin/{applet}"), "busybox")?;
     }
-    let Request { command, files, swap_mib, cgroup, quiet, .. } = request;
+    let Request { command, files, swap_mib, cgroup, quiet, systemd, .. } = request;
     let mut made = BTreeSet::new();
     for (to, from) in files {
         for parent in parents(to) {
@@ -67,6 +67,7 @@ fn pack<W: Write>(into: W, request: &Request, kernel: &Kernel) -> Result<W> {
         modules,
         cgroup_v1: *cgroup == Cgroup::V1,
         swap: *swap_mib > 0,
+        systemd: systemd.then(|| files.iter().map(|(to, _)| to.clone()).collect()),
         stream: (!quiet).then(|| qemu::ports(request.machine).map(str::to_owned)),
     };
     cpio.file(JOB, &serde_json::to_vec(&job)?)?;

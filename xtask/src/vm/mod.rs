@@ -4,6 +4,7 @@
 //! - `guest`: builds what runs inside, statically linked; `busybox`: a shell beside it
 //! - [`cpio`], `initramfs`: packs that into what the kernel unpacks
 //! - `accel`, `qemu`: the machine
+//! - `systemd`: a whole Debian instead
 //! - `disk`: the results it hands back, and its swap space
 //! - [`cli`]: `cargo xtask vm`
 //!
@@ -20,6 +21,7 @@ mod initramfs;
 #[expect(unreachable_pub, reason = "the guest's library includes the same file and makes it public")]
 mod job;
 pub(crate) mod qemu;
+mod systemd;
 
 use std::{
     fs::{self, File},
@@ -45,6 +47,7 @@ const KEPT_FOR: Duration = Duration::from_hours(48);
 
 /// A VM that is asked for.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is something else that a VM has or has not")]
 pub(crate) struct Request {
     /// Of which kind it is. Another one than this machine is emulated.
     pub(crate) machine: Machine,
@@ -64,6 +67,9 @@ pub(crate) struct Request {
     pub(crate) swap_mib: u32,
     /// One more disk (an image here), found in the guest by its serial number `peers`. What is written to it is lost.
     pub(crate) disk: Option<PathBuf>,
+    /// The first process is systemd, of Debian, with containerd and runc on the disk; the command is a service of it. Not
+    /// with [`Cgroup::V1`].
+    pub(crate) systemd: bool,
     /// Two NUMA nodes, each with half of the memory and of the processors.
     pub(crate) numa: bool,
     /// How the memory controller is mounted.
@@ -93,6 +99,7 @@ impl Request {
             clock: Clock::Host,
             swap_mib: 0,
             disk: None,
+            systemd: false,
             numa: false,
             cgroup: Cgroup::V2,
             agent: true,
@@ -167,6 +174,7 @@ pub(crate) fn run(request: &Request) -> Result<Outcome> {
     initramfs::write(&initramfs, request, &kernel)?;
     let results_disk = run.path("results.raw");
     disk::results(&results_disk)?;
+    let root_disk = request.systemd.then(|| systemd::get(&kernel)).transpose()?;
     let swap_disk = (request.swap_mib > 0).then(|| run.path("swap.raw"));
     if let Some(path) = &swap_disk {
         disk::swap(path, request.swap_mib, request.kernel.page_bytes())?;
@@ -181,6 +189,7 @@ pub(crate) fn run(request: &Request) -> Result<Outcome> {
         console: &console,
         results: &results_disk,
         swap: swap_disk.as_deref(),
+        root: root_disk.as_deref(),
     };
 
     let start = Instant::now();

@@ -41,12 +41,13 @@ pub(super) struct Parts<'a> {
     pub(super) console: &'a Path,
     pub(super) results: &'a Path,
     pub(super) swap: Option<&'a Path>,
+    pub(super) root: Option<&'a Path>,
 }
 
 impl Parts<'_> {
     /// The command, with standard output and error piped: they are two more serial ports of the guest.
     pub(super) fn command(&self, request: &Request) -> Command {
-        let Self { accel, kernel, initramfs, console, results, swap } = self;
+        let Self { accel, kernel, initramfs, console, results, swap, root } = self;
         let Request { machine, memory_mib, cpus, numa, append, disk, .. } = request;
         let mut command = base(*machine, *accel);
         // A socket of its own for each processor: one that spans two nodes makes the kernel warn (`topology_sane`).
@@ -72,8 +73,10 @@ impl Parts<'_> {
         if let Some(swap) = swap {
             nvme(&mut command, swap, job::SWAP_SERIAL, "off");
         }
-        if let Some(disk) = disk {
-            nvme(&mut command, disk, job::DISK_SERIAL, "on");
+        for (disk, serial) in [(root.as_deref(), job::ROOT_SERIAL), (disk.as_deref(), job::DISK_SERIAL)] {
+            if let Some(disk) = disk {
+                nvme(&mut command, disk, serial, "on");
+            }
         }
         if *numa {
             for (node, memory, cpus) in nodes(*memory_mib, *cpus) {

@@ -172,8 +172,8 @@ impl Pace {
             Err(failure) => {
                 let wait = backoff::longest(self.failures);
                 self.failures += 1;
-                let asked = if let Failure::Busy(Some(seconds)) = failure { seconds } else { 0 };
-                let wait = wait.max(Duration::from_secs(asked).min(ASKED));
+                let asked = if let Failure::Busy(Some(asked)) = failure { asked } else { Duration::ZERO };
+                let wait = wait.max(asked.min(ASKED));
                 self.paused_ns = now_ns.saturating_add(wait.as_nanos() as u64);
             }
         }

@@ -120,9 +120,11 @@ fn failures_are_further_and_further_apart_and_nodes_too() {
 #[test]
 fn a_server_may_ask_for_patience_and_who_may_not_does_not_insist() {
     let mut watch = listed();
-    watch.over(Err(Failure::Busy(Some(30))), 0, 1.0);
-    assert_eq!(watch.next(0, 0.0).1, 30 * SECOND);
-    watch.over(Err(Failure::Busy(Some(u64::MAX))), 0, 1.0);
+    watch.over(Err(Failure::Busy(Some(Duration::from_secs(30)))), 0, 0.0);
+    assert_eq!(watch.next(0, 0.0).1, 30 * SECOND, "never earlier than asked");
+    watch.over(Err(Failure::Busy(Some(Duration::from_secs(30)))), 0, 1.0);
+    assert_eq!(watch.next(0, 0.0).1, 31 * SECOND, "later, so that not all come at once");
+    watch.over(Err(Failure::Busy(Some(Duration::MAX))), 0, 0.0);
     assert_eq!(watch.next(0, 0.0).1, 60 * SECOND);
     let (_, update) = watch.over(Err(Failure::Forbidden("pods is forbidden".into())), 0, 1.0).unwrap();
     assert_eq!((update, watch.next(0, 0.0).1), (Update::Watched(None), 600 * SECOND));

@@ -2,17 +2,14 @@
 
 use crate::{
     cache,
-    debian::{Archive, FULL_SUITES, Mirror, SMALL_SUITES},
+    debian::{Archive, FULL_SUITES, Mirror, SMALL_SUITES, root},
     kernel::Kernel,
-    process,
 };
 use anyhow::{Context as _, Result, bail};
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
 };
 
 /// The release whose tools are measured.
@@ -26,7 +23,6 @@ const TOOLS: [(&str, &str); 4] = [
 ];
 /// It compiles against the kernel's headers.
 const BCC: &str = "bcc oomkill";
-const UNPACK: Duration = Duration::from_mins(2);
 
 /// The disk of one kernel.
 #[derive(Debug)]
@@ -54,25 +50,18 @@ pub(super) fn get(kernel: &Kernel) -> Result<Userland> {
 }
 
 fn make(kernel: &Kernel, directory: &Path, image: &Path) -> Result<BTreeMap<String, u64>> {
-    let root = directory.join("root");
-    if root.exists() {
-        fs::remove_dir_all(&root).with_context(|| format!("removing {}", root.display()))?;
+    let into = directory.join("root");
+    if into.exists() {
+        fs::remove_dir_all(&into).with_context(|| format!("removing {}", into.display()))?;
     }
     let archive = Archive::new("peers", &Mirror::of_this_machine()?, SUITES)?;
-    let debs = directory.join("debs");
-    if !debs.exists() {
-        let fetched = cache::directory(&directory.join("debs.new"))?;
-        archive.update()?;
-        let packages = archive.closure(&TOOLS.map(|(_, package)| package))?;
-        archive.download_all(&packages, &fetched)?;
-        fs::rename(&fetched, &debs).with_context(|| format!("naming {}", debs.display()))?;
-    }
+    let debs = root::fetch(&archive, &TOOLS.map(|(_, package)| package), &directory.join("debs"))?;
     let mut bytes = BTreeMap::new();
-    for deb in files(&debs)? {
-        let (name, size) = unpack(&deb, &root)?;
+    for deb in debs {
+        let (name, size) = root::unpack(&deb, &into)?;
         bytes.insert(name, size);
     }
-    let headers = headers(kernel, directory, &root)?;
+    let headers = headers(kernel, directory, &into)?;
     let mut sizes = BTreeMap::new();
     for (tool, package) in TOOLS {
         let packages = archive.closure(&[package])?;
@@ -81,32 +70,12 @@ fn make(kernel: &Kernel, directory: &Path, image: &Path) -> Result<BTreeMap<Stri
     }
     // Room for what the guest adds.
     let mib = (bytes.values().sum::<u64>() + headers) / (1 << 20) * 3 / 2 + 128;
-    let mut mkfs = Command::new("mkfs.ext4");
-    mkfs.args(["-q", "-F", "-O", "^has_journal", "-d"]).arg(&root).arg(image).arg(format!("{mib}M"));
-    process::capture(&mut mkfs, UNPACK)?.ok("making the file system (mkfs.ext4, of e2fsprogs)")?;
-    fs::remove_dir_all(&root).with_context(|| format!("removing {}", root.display()))?;
+    root::image(&into, image, mib)?;
     Ok(sizes)
 }
 
-fn files(directory: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
-    entries.map(|entry| Ok(entry?.path())).collect()
-}
-
-/// Unpacks a package. Its name, and the bytes that it takes when installed.
-fn unpack(deb: &Path, root: &Path) -> Result<(String, u64)> {
-    process::capture(Command::new("dpkg-deb").arg("-x").arg(deb).arg(root), UNPACK)?
-        .ok(&format!("unpacking {}", deb.display()))?;
-    let mut ask = Command::new("dpkg-deb");
-    ask.args(["--show", "--showformat", "${Package} ${Installed-Size}"]).arg(deb);
-    let answer = process::capture(&mut ask, UNPACK)?.ok("asking for a package's size")?;
-    let (name, kib) = answer.split_once(' ').with_context(|| format!("dpkg-deb said {answer:?}"))?;
-    let kib: u64 = kib.trim().parse().with_context(|| format!("the size of {name}: {kib:?}"))?;
-    Ok((name.to_owned(), kib << 10))
-}
-
 /// Unpacks the kernel's headers, where the mirror has them. The bytes that they take.
-fn headers(kernel: &Kernel, directory: &Path, root: &Path) -> Result<u64> {
+fn headers(kernel: &Kernel, directory: &Path, into: &Path) -> Result<u64> {
     let package = kernel.package()?;
     let Some(abi) = ["linux-image-", "linux-binary-"].iter().find_map(|begin| package.strip_prefix(begin))
     else {
@@ -124,10 +93,11 @@ fn headers(kernel: &Kernel, directory: &Path, root: &Path) -> Result<u64> {
         if packages.len() < wanted.len() {
             continue;
         }
-        let into = cache::directory(&directory.join(format!("headers-{}", kernel.version)))?;
-        archive.download_all(&packages, &into)?;
-        let unpacked = files(&into)?.iter().map(|deb| unpack(deb, root)).collect::<Result<Vec<_>>>()?;
-        fs::remove_dir_all(&into).with_context(|| format!("removing {}", into.display()))?;
+        let fetched = cache::directory(&directory.join(format!("headers-{}", kernel.version)))?;
+        archive.download_all(&packages, &fetched)?;
+        let unpacked =
+            root::files(&fetched)?.iter().map(|deb| root::unpack(deb, into)).collect::<Result<Vec<_>>>()?;
+        fs::remove_dir_all(&fetched).with_context(|| format!("removing {}", fetched.display()))?;
         return Ok(unpacked.iter().map(|(_, bytes)| bytes).sum());
     }
     eprintln!(

@@ -90,7 +90,7 @@ fn a_server_that_fails_is_asked_again_later_and_nothing_is_lost() {
         now += wait * SECOND;
     }
     let job = pace.next(now).unwrap();
-    pace.done(&job, failed(&Failure::Busy(Some(20))), now);
+    pace.done(&job, failed(&Failure::Busy(Some(Duration::from_secs(20)))), now);
     assert_eq!(pace.due_ns(), Some(now + 20 * SECOND), "as it asks");
     now += 20 * SECOND;
     // The answer before was lost.
