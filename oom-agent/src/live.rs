@@ -5,6 +5,7 @@
 //! - [`Before`]: what the kernel's log tells of the time before.
 
 mod past;
+mod ready;
 mod stamp;
 
 pub use past::{Before, Read};
@@ -36,8 +37,9 @@ use crate::{
     },
 };
 use anyhow::{Context as _, Result};
+use ready::{kmsg_next, log_flush, rings_readable, sample_due};
 use stamp::Stamp;
-use std::{future, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 use tokio::{io::Interest, io::unix::AsyncFd};
 
 /// At the full level BPF tells of kills, and the log is read at once when it does. Otherwise it wakes the agent no more
@@ -45,6 +47,8 @@ use tokio::{io::Interest, io::unix::AsyncFd};
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 /// So many records of the log are read before [`Live::next`] says so.
 const READ_ON: u64 = 256;
+/// So often BPF and the log are read in turns, where there is always more.
+const ROUNDS: usize = 4;
 
 /// Incidents of this machine, as they happen.
 pub struct Live {
@@ -343,10 +347,42 @@ impl Live {
     }
 
     /// Reads everything that is there, BPF first: what it saw of a kill is there when the log has its line. The log
-    /// is read without waiting for its wake-up, which comes with the kernel's next tick (`wake_up_klogd`).
-    fn read_all(&mut self, log: Result<()>) -> Result<()> {
+    /// is read without waiting for its wake-up, which comes with the kernel's next tick (`wake_up_klogd`). And BPF again: much may
+    /// have happened between the two, if this process was stopped there.
+    fn read_all(&mut self, mut log: Result<()>) -> Result<()> {
         self.read_ns = clock::boottime_ns();
-        self.drain()?;
+        for round in 0..ROUNDS {
+            let more = self.drain()?;
+            if round > 0 && !more {
+                break;
+            }
+            self.read_log(std::mem::replace(&mut log, Ok(())));
+            if self.events.is_empty() {
+                break;
+            }
+        }
+        self.take_log();
+        self.assembler.afterwards().iter().for_each(|words| note(words));
+        Ok(())
+    }
+
+    /// Reads what BPF tells. Whether that was anything.
+    fn drain(&mut self) -> Result<bool> {
+        let Self { rings, assembler, watch, .. } = self;
+        let mut more = false;
+        if let Some(rings) = rings {
+            rings.drain(|fact| {
+                more = true;
+                watch.see(&fact);
+                assembler.push(clock::boottime_ns(), fact);
+            })?;
+        }
+        self.read_files();
+        Ok(more)
+    }
+
+    /// Reads the log, and keeps what it says.
+    fn read_log(&mut self, log: Result<()>) {
         let Self { assembler, kmsg, klog, events, .. } = self;
         // With nothing in the making there is nothing to read on.
         if let Some(source) = klog
@@ -365,26 +401,6 @@ impl Live {
             *kmsg = None;
             assembler.without_log();
         }
-        if !self.events.is_empty() {
-            // Hundreds of kills may lie between the two looks, if this process was stopped there.
-            self.drain()?;
-        }
-        self.take_log();
-        self.assembler.afterwards().iter().for_each(|words| note(words));
-        Ok(())
-    }
-
-    /// Reads what BPF programs tell.
-    fn drain(&mut self) -> Result<()> {
-        let Self { rings, assembler, watch, .. } = self;
-        if let Some(rings) = rings {
-            rings.drain(|fact| {
-                watch.see(&fact);
-                assembler.push(clock::boottime_ns(), fact);
-            })?;
-        }
-        self.read_files();
-        Ok(())
     }
 
     /// Without samples incidents still stand.
@@ -459,38 +475,4 @@ fn register(logger: Logger) -> Result<AsyncFd<Logger>> {
     // SAFETY: a logger keeps the one map that it was made of, and with it the descriptor, for its whole life.
     let registered = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) };
     registered.map_err(std::io::Error::from).context("cannot wait for the log of the BPF programs")
-}
-
-async fn rings_readable(rings: &mut Option<Rings>) -> Result<()> {
-    match rings {
-        Some(rings) => rings.readable().await,
-        None => future::pending().await,
-    }
-}
-
-async fn kmsg_next(kmsg: &mut Option<Kmsg>, events: &mut Vec<Event>) -> Result<()> {
-    match kmsg {
-        Some(kmsg) => kmsg.next(events).await,
-        None => future::pending().await,
-    }
-}
-
-async fn sample_due(sampler: &mut Option<Sampler>) -> Result<()> {
-    match sampler {
-        Some(sampler) => sampler.due().await,
-        None => future::pending().await,
-    }
-}
-
-async fn log_flush(logger: &mut Option<AsyncFd<Logger>>) -> Result<()> {
-    match logger {
-        Some(logger) => {
-            let mut guard =
-                logger.readable_mut().await.context("cannot wait for the log of the BPF programs")?;
-            guard.clear_ready();
-            guard.get_inner_mut().flush();
-            Ok(())
-        }
-        None => future::pending().await,
-    }
 }

@@ -1,6 +1,6 @@
 //! Candidates: collected in a map, sent by the batch.
 
-use aya_ebpf::bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE};
 use core::slice;
 use oom_ebpf::{Candidate, CgroupName, Header, Kind, RING_BULK};
 
@@ -11,11 +11,6 @@ use crate::{
     read::Reader,
     task,
 };
-
-/// The agent is woken once for so many candidates and names, counted over all calls: they may outrun the ring before a call
-/// ends, and most calls end without a word. No earlier: where it gets the processor of the task that is out of memory, the
-/// kill waits for it.
-const WAKE_EVERY: u64 = 2048;
 
 /// The kernel looked at this task.
 #[inline(always)]
@@ -55,18 +50,20 @@ pub(crate) fn send(state: &mut State) {
     }
     // SAFETY: of the map's value, which has as many bytes.
     let bytes = unsafe { slice::from_raw_parts(batch.cast::<u8>(), count as usize * size_of::<Candidate>()) };
-    if BULK.output::<[u8]>(bytes, wake(state, count)).is_err() {
+    if BULK.output::<[u8]>(bytes, wake()).is_err() {
         state.candidates_lost += count as u32;
         dropped(RING_BULK);
     }
 }
 
-/// How to submit so many more candidates and names to the bulk ring.
+/// How to submit one more record to the bulk ring. The agent is woken early once a quarter of the ring waits: most calls
+/// end without a word, and what they left may not outrun the ring. Not before: where the agent gets the processor of the
+/// task that is out of memory, the kill waits for it.
 #[inline(always)]
-fn wake(state: &mut State, more: u64) -> u64 {
-    let before = state.bulk / WAKE_EVERY;
-    state.bulk += more;
-    u64::from(if state.bulk / WAKE_EVERY == before { BPF_RB_NO_WAKEUP } else { BPF_RB_FORCE_WAKEUP })
+fn wake() -> u64 {
+    let waits = BULK.query(BPF_RB_AVAIL_DATA.into());
+    let room = BULK.query(BPF_RB_RING_SIZE.into());
+    u64::from(if waits >= room / 4 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }
 
 /// Sends the path of a memory cgroup, once a call.
@@ -94,7 +91,7 @@ fn name(state: &mut State, css: u64, id: u64) {
         (*record).id = id;
         cgroup::path(css, &raw mut (*record).path);
     }
-    entry.submit(wake(state, 1));
+    entry.submit(wake());
     // Fails only for a full map, and an LRU map makes room: then the name is sent again.
     let _ = NAMES.insert(id, state.call, 0);
 }

@@ -97,8 +97,6 @@ pub(crate) struct State {
     pub marked_tgid: u64,
     /// Id of the cgroup whose path was sent, or known to be, for the last candidate of this call.
     pub named: u64,
-    /// Candidates and names sent over the bulk ring, over all calls.
-    pub bulk: u64,
     /// Candidates of this call in [`BATCH`].
     pub batched: u64,
     /// Reclaim at the entry: `css.serial_nr` of `oc->memcg`, and the entry's buckets of it and of the machine.

@@ -73,6 +73,9 @@ pub(crate) struct BenchArgs {
         default_value = "10,1000,5000,10000,20000,50000"
     )]
     tasks: Vec<u32>,
+    /// With --cost: count instructions instead of time, in a VM with one processor: the same whatever else this machine does.
+    #[arg(long, requires = "cost")]
+    instructions: bool,
     /// The workload of --reclaim.
     #[arg(long, hide = true, requires = "reclaim_group")]
     reclaim_reader: Option<PathBuf>,
@@ -90,7 +93,7 @@ pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
     if args.cost || args.peers {
         let kernels = kernels(&args.kernel)?;
         return if args.cost {
-            cost::main(&kernels, &args.tasks)
+            cost::main(&kernels, &args.tasks, args.instructions)
         } else {
             peers::main(&kernels, &args.tool, &args.only)
         };

@@ -2,7 +2,11 @@
 //! dump adds, by number of candidates, in a VM of each kernel.
 
 use super::in_vm;
-use crate::{kernel::Wanted, process, vm::Request};
+use crate::{
+    kernel::Wanted,
+    process,
+    vm::{Clock, Request},
+};
 use anyhow::{Context as _, Result};
 use oom_tests::bench::measured::{Cost, Stats};
 use std::{collections::BTreeMap, fmt::Write as _, fs, process::ExitCode, time::Duration};
@@ -13,14 +17,26 @@ const MEMORY_MIB: u32 = 8192;
 /// What the agent may add, as a part of what the kernel's own dump adds.
 const BAR: f64 = 0.25;
 
+/// What is measured, how a thousandth of it is called, and a thousandth of that.
+struct Unit {
+    whole: &'static str,
+    micro: &'static str,
+    nano: &'static str,
+}
+
+const TIME: Unit = Unit { whole: "milliseconds", micro: "µs", nano: "ns" };
+const INSTRUCTIONS: Unit =
+    Unit { whole: "millions of instructions", micro: "thousand instructions", nano: "instructions" };
+
 /// Measures and prints; the status says whether the bars hold.
-pub(super) fn main(kernels: &[Wanted], tasks: &[u32]) -> Result<ExitCode> {
+pub(super) fn main(kernels: &[Wanted], tasks: &[u32], instructions: bool) -> Result<ExitCode> {
+    let unit = if instructions { &INSTRUCTIONS } else { &TIME };
     let mut text = String::new();
     let mut all = BTreeMap::new();
     let mut held = true;
     for kernel in kernels {
-        let (release, measured) = measure(kernel, tasks)?;
-        let (table, good) = table(&release, &measured);
+        let (release, measured) = measure(kernel, tasks, instructions)?;
+        let (table, good) = table(&release, &measured, unit);
         print!("{table}");
         text.push_str(&table);
         held &= good;
@@ -35,13 +51,16 @@ pub(super) fn main(kernels: &[Wanted], tasks: &[u32]) -> Result<ExitCode> {
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn measure(kernel: &Wanted, tasks: &[u32]) -> Result<(String, Vec<Cost>)> {
+fn measure(kernel: &Wanted, tasks: &[u32], instructions: bool) -> Result<(String, Vec<Cost>)> {
     let tasks: Vec<String> = tasks.iter().map(u32::to_string).collect();
     let command = ["oom-guest", "bench", "cost", "--out", "/results/bench", "--tasks", &tasks.join(",")];
     in_vm(
         "cost",
         Request {
             memory_mib: MEMORY_MIB,
+            clock: if instructions { Clock::Instructions } else { Clock::Host },
+            // With two, what the agent does meanwhile would be counted too.
+            cpus: if instructions { 1 } else { 2 },
             append: "transparent_hugepage=never".into(),
             timeout: LIMIT,
             ..Request::new(kernel.clone(), command.map(str::to_owned).to_vec())
@@ -62,8 +81,9 @@ fn fit(points: &[(f64, f64)]) -> Option<(f64, f64, f64)> {
     (points.len() > 2).then_some((slope, base, 1.0 - rest / all))
 }
 
-fn table(release: &str, all: &[Cost]) -> (String, bool) {
-    let mut text = format!("\nLinux {release}: milliseconds in `out_of_memory`, the fastest of 7 kills\n\n");
+fn table(release: &str, all: &[Cost], unit: &Unit) -> (String, bool) {
+    let Unit { whole, micro, nano } = unit;
+    let mut text = format!("\nLinux {release}: {whole} in `out_of_memory`, the fastest of 7 kills\n\n");
     text.push_str(
         "| processes | neither | kernel's dump | agent | both | dump adds | agent adds | part | candidates lost |\n\
          |---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
@@ -87,13 +107,15 @@ fn table(release: &str, all: &[Cost]) -> (String, bool) {
     }
     for (name, points) in [("the kernel's dump", &dumps), ("the agent", &agents)] {
         if let Some((slope, base, r2)) = fit(points) {
-            let _ =
-                writeln!(text, "\n{name}: {slope:.2} µs a candidate and {base:.0} µs a kill (R² {r2:.4})");
+            let _ = writeln!(
+                text,
+                "\n{name}: {slope:.2} {micro} a candidate and {base:.0} {micro} a kill (R² {r2:.4})"
+            );
         }
     }
     if let Some(most) = all.last() {
-        let _ = writeln!(text, "\nRun time of programs in one kill with {} processes:\n", most.tasks);
-        text.push_str("| program | runs | ns a run |\n|---|---:|---:|\n");
+        let _ = writeln!(text, "\nPrograms in one kill with {} processes:\n", most.tasks);
+        let _ = writeln!(text, "| program | runs | {nano} a run |\n|---|---:|---:|");
         for (name, Stats { run_time_ns, run_cnt }) in &most.programs {
             let _ = writeln!(text, "| {name} | {run_cnt} | {} |", run_time_ns / run_cnt.max(&1));
         }

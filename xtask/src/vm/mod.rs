@@ -61,6 +61,8 @@ pub(crate) struct Request {
     pub(crate) memory_mib: u32,
     /// Processors.
     pub(crate) cpus: u32,
+    /// What its clocks show.
+    pub(crate) clock: Clock,
     /// Swap space, in MiB; 0 for none.
     pub(crate) swap_mib: u32,
     /// One more disk (an image here), found in the guest by its serial number `peers`. What is written to it is lost.
@@ -94,6 +96,7 @@ impl Request {
             files: Vec::new(),
             memory_mib: 1024,
             cpus: 2,
+            clock: Clock::Host,
             swap_mib: 0,
             disk: None,
             systemd: false,
@@ -106,6 +109,15 @@ impl Request {
             results: None,
         }
     }
+}
+
+/// What the guest's clocks show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// The time that passes here.
+    Host,
+    /// How many instructions it has executed, one a nanosecond: what else this machine does is not in it.
+    Instructions,
 }
 
 /// How the guest's memory controller is mounted.
@@ -168,7 +180,10 @@ pub(crate) fn run(request: &Request) -> Result<Outcome> {
         disk::swap(path, request.swap_mib, request.kernel.page_bytes())?;
     }
     let parts = qemu::Parts {
-        accel: accel::choose(request.machine, &kernel)?,
+        accel: match request.clock {
+            Clock::Host => accel::choose(request.machine, &kernel)?,
+            Clock::Instructions => qemu::Accel::Counted,
+        },
         kernel: &kernel.vmlinux,
         initramfs: &initramfs,
         console: &console,

@@ -18,13 +18,15 @@ pub(super) enum Accel {
     Kvm,
     /// QEMU's emulation.
     Tcg,
+    /// The same with clocks that count instructions, one a nanosecond.
+    Counted,
 }
 
 impl Accel {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
+            Self::Tcg | Self::Counted => "tcg",
         }
     }
 }
@@ -131,6 +133,9 @@ pub(super) fn base(machine: Machine, accel: Accel) -> Command {
     match accel {
         Accel::Kvm => command.args(["-accel", "kvm", "-cpu", "host"]),
         Accel::Tcg => command.args(["-accel", "tcg,thread=multi", "-cpu", emulated]),
+        Accel::Counted => {
+            command.args(["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-cpu", emulated])
+        }
     };
     // SAFETY: between fork and exec only prctl(2) is called, which is async-signal-safe.
     unsafe {
