@@ -28,7 +28,7 @@ const FLOOD_BYTES: usize = 5 << 20;
 pub(super) fn log_wrapped(stage: &mut Stage<'_>) -> Result<()> {
     const EACH: u64 = 2;
     stage.hold(Setting::new("/proc/sys/kernel/printk", "1")?);
-    stage.hold(Setting::new("/proc/sys/kernel/printk_devkmsg", "on")?);
+    stage.hold(Setting::new("/proc/sys/kernel/printk_devkmsg", "on\n")?);
     let full = stage.one_more(&[], Out::Read)?;
     let log = stage.one_more(&["--max-level=kmsg"], Out::Read)?;
     let group = stage.group("wrapped")?;

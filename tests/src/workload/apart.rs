@@ -3,7 +3,7 @@
 use super::hog::Hog;
 use super::{heard, say, sys};
 use anyhow::{Context, Result, bail};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use rustix::thread::UnshareFlags;
 use signal_hook::consts::SIGTERM;
@@ -61,6 +61,8 @@ impl Enclosed {
     pub(super) fn run(&self) -> Result<()> {
         let [program, args @ ..] = self.program.as_slice() else { bail!("no program") };
         if self.inside {
+            // The same file system is not mounted on itself (`do_add_mount`), though it be another part of it.
+            let _ = unmount("/sys/fs/cgroup", UnmountFlags::DETACH);
             for (path, kind) in [("/proc", "proc"), ("/sys/fs/cgroup", "cgroup2")] {
                 mount(kind, path, kind, MountFlags::empty(), c"")
                     .with_context(|| format!("mounting {kind} at {path}"))?;

@@ -61,7 +61,7 @@ const HARD_ON: &str = "6.12";
 /// Those of them that take minutes and overload the VM: with `--only` alone.
 const LONG: [&str; 2] = ["daemon_killed", "daemon_storm"];
 /// Those of them that have not been seen to pass in a VM yet: with `--only` alone.
-const UNPROVEN: [&str; 4] = ["namespaces", "log_wrapped", "cpu_limit", "suspended"];
+const UNPROVEN: [&str; 1] = ["suspended"];
 /// The kernels on which the cases that mostly wait are run.
 const SLOW_ON: [&str; 3] = ["5.10", "6.12", "newest"];
 /// VMs at once, besides one that mostly waits: one has work for about one processor.
