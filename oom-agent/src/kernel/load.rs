@@ -5,6 +5,7 @@ use super::{
     decode::Decoder,
     fields,
     probes::{self, HOOKS, Hook, Kind, Need, Program},
+    window::Window,
     windows::{self, Windows},
 };
 use crate::incident::model::Level;
@@ -83,7 +84,7 @@ pub struct Loaded {
     /// What must never be lost.
     pub events: RingBuf<MapData>,
     /// Candidates and cgroup names.
-    pub bulk: RingBuf<MapData>,
+    pub bulk: Window,
     /// Records that could not be sent, by ring.
     pub drops: PerCpuArray<MapData, u64>,
     /// For the rings' records.
@@ -296,7 +297,7 @@ impl<'a> Attempt<'a> {
             level,
             hooks,
             events: RingBuf::try_from(map("EVENTS")?)?,
-            bulk: RingBuf::try_from(map("BULK")?)?,
+            bulk: Window::new(map("BULK")?)?,
             drops: PerCpuArray::try_from(map("DROPS")?)?,
             decoder: Decoder { page_size: rustix::param::page_size() as u64 },
             windows,

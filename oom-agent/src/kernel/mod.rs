@@ -18,6 +18,7 @@ pub mod load;
 pub mod probes;
 pub mod rings;
 mod second_copy;
+mod window;
 pub mod windows;
 
 /// The BPF object that was built with the agent.

@@ -4,19 +4,20 @@ use super::{
     decode::{Decoder, records},
     load::Loaded,
     second_copy,
+    window::Window,
     windows::Windows,
 };
 use crate::incident::{escalation::Totals, fact::Fact};
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use oom_ebpf::{RING_BULK, RING_EVENTS};
-use std::any::Any;
+use std::{any::Any, os::fd::AsRawFd};
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// The rings of attached programs. Dropping it detaches them.
 pub struct Rings {
     events: AsyncFd<RingBuf<MapData>>,
-    bulk: AsyncFd<RingBuf<MapData>>,
+    bulk: AsyncFd<Window>,
     drops: PerCpuArray<MapData, u64>,
     decoder: Decoder,
     windows: Windows,
@@ -34,15 +35,16 @@ pub struct Dropped {
     pub bulk: u64,
 }
 
+fn register<T: AsRawFd>(ring: T) -> Result<AsyncFd<T>> {
+    // SAFETY: a ring keeps the one map that it was made of, and with it the descriptor, for its whole life.
+    let registered = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) };
+    registered.map_err(std::io::Error::from).context("cannot wait for a BPF ring buffer")
+}
+
 impl Rings {
     /// Registers the rings with the runtime.
     pub fn new(loaded: Loaded) -> Result<Self> {
         let Loaded { events, bulk, drops, decoder, windows, links, .. } = loaded;
-        let register = |ring: RingBuf<MapData>| {
-            // SAFETY: a ring keeps the one map that it was made of, and with it the descriptor, for its whole life.
-            let registered = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) };
-            registered.map_err(std::io::Error::from).context("cannot wait for a BPF ring buffer")
-        };
         let (events, bulk) = (register(events)?, register(bulk)?);
         second_copy::give_back();
         Ok(Self {
@@ -84,7 +86,7 @@ impl Rings {
             let event = events.next().map(|item| decode(&item));
             // What the kernel wrote to the bulk ring before that record is there by now.
             while let Some(item) = bulk.next() {
-                records(&item).filter_map(&mut decode).for_each(&mut push);
+                records(item).filter_map(&mut decode).for_each(&mut push);
             }
             match event {
                 None => break,
@@ -92,6 +94,7 @@ impl Rings {
                 Some(None) => {}
             }
         }
+        bulk.release();
         let now = self.read_drops()?;
         // Two programs that drop at once on one CPU may set its counter back.
         let records = now.events.saturating_sub(self.dropped.events) + std::mem::take(&mut self.undecodable);

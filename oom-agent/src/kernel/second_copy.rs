@@ -1,4 +1,4 @@
-//! Half of what the rings take of the agent's memory, given back.
+//! Half of what the small ring takes of the agent's memory, given back.
 //!
 //! A ring is mapped twice in a row, so that a record that goes over its end can be read in one piece (`bpf_ringbuf_area_alloc`,
 //! kernel/bpf/ringbuf.c). Both copies count as resident, from the start (`remap_vmalloc_range_partial`, mm/vmalloc.c). Of the second one only as much is ever read as the
