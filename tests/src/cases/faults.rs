@@ -157,6 +157,8 @@ pub(super) fn victims(line: &str) -> Option<Vec<u32>> {
 pub(super) fn hundred(stage: &mut Stage<'_>) -> Result<()> {
     const EACH: u32 = 50;
     stage.hold(Setting::new("/proc/sys/kernel/printk", "1")?);
+    // A hundred tasks wait for each other.
+    stage.overloads();
     stage.group("hundred")?;
     let mut script = Script::new("together").with("name", "starter");
     for (kind, option) in [("one", "single"), ("two", "pair")] {

@@ -195,8 +195,10 @@ pub(super) fn compare(truth: &Truth, trace: &Trace, incident: &Value, findings: 
     let tid = incident.pointer("/trigger/tid").and_then(Value::as_u64).unwrap_or_default() as u32;
     let (mut cgroup, mut seen_us) = (None, entry_ns / 1000);
     if trace.has_kprobes && level == "full" {
+        // A task may be preempted between the two looks (from 7.0 on), and stand in a queue.
+        let apart = if truth.why.overloads { OVERLOADED_US } else { ENTRY_US };
         let near =
-            |(time, by, _): &&(u64, u32, String)| *by == tid && time.abs_diff(entry_ns / 1000) <= ENTRY_US;
+            |(time, by, _): &&(u64, u32, String)| *by == tid && time.abs_diff(entry_ns / 1000) <= apart;
         match trace.entries.iter().filter(near).min_by_key(|(time, ..)| time.abs_diff(entry_ns / 1000)) {
             Some((time, _, memcg)) => {
                 cgroup = Some(memcg.as_str()).filter(|memcg| *memcg != "0x0");
