@@ -15,7 +15,7 @@ mod sampler;
 use crate::{
     kernel::Wanted,
     process,
-    vm::{self, End, Request},
+    vm::{self, Clock, End, Request},
 };
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
@@ -93,7 +93,8 @@ pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
     if args.cost || args.peers {
         let kernels = kernels(&args.kernel)?;
         return if args.cost {
-            cost::main(&kernels, &args.tasks, args.instructions)
+            let clock = if args.instructions { Clock::Instructions } else { Clock::Host };
+            cost::main(&kernels, &args.tasks, clock)
         } else {
             peers::main(&kernels, &args.tool, &args.only)
         };

@@ -8,7 +8,7 @@ use super::stage::Stage;
 use crate::truth::model::Expect;
 use anyhow::{Context, Result};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const TELL: Duration = Duration::from_secs(5);
 /// cgroup of the same path as the full one, they take nothing from its files.
 pub(super) fn namespaces(stage: &mut Stage<'_>) -> Result<()> {
     let root = stage.group("root")?;
-    let root = directory(stage, root)?;
+    let root = stage.at(root)?.dir();
     let (one, other) = (root.join("agent"), root.join("daemon"));
     for home in [&one, &other] {
         fs::create_dir(home).with_context(|| format!("creating {}", home.display()))?;
@@ -67,10 +67,6 @@ pub(super) fn namespaces(stage: &mut Stage<'_>) -> Result<()> {
         fs::remove_dir(&home).with_context(|| format!("removing {}", home.display()))?;
     }
     Ok(())
-}
-
-fn directory(stage: &mut Stage<'_>, group: usize) -> Result<PathBuf> {
-    Ok(stage.at(group)?.procs().parent().context("a directory")?.to_owned())
 }
 
 /// A command in namespaces of its own.

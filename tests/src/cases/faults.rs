@@ -141,8 +141,7 @@ pub(super) fn check_times(stage: &mut Stage<'_>, lines: &[String]) -> Result<()>
 
 fn notes(line: &str) -> Vec<String> {
     let incident: Value = serde_json::from_str(line).unwrap_or_default();
-    let notes = incident.pointer("/evidence/notes").and_then(Value::as_array);
-    notes.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    crate::judge::notes(&incident).map(str::to_owned).collect()
 }
 
 /// The process ids of an incident's victims.
@@ -168,8 +167,7 @@ pub(super) fn hundred(stage: &mut Stage<'_>) -> Result<()> {
             if kind == "two" {
                 stage.at(group)?.set("memory.oom.group", "1")?;
             }
-            let procs = stage.at(group)?.procs();
-            script = script.with(option, procs.parent().context("a directory")?);
+            script = script.with(option, stage.at(group)?.dir());
         }
     }
     let starter = stage.start(None, script)?;

@@ -73,7 +73,8 @@ impl Group {
         Ok(group)
     }
 
-    fn dir(&self) -> PathBuf {
+    /// Its directory.
+    pub(crate) fn dir(&self) -> PathBuf {
         self.hierarchy.root().join(self.path.trim_start_matches('/'))
     }
 

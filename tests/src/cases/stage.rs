@@ -382,10 +382,9 @@ impl<'a> Stage<'a> {
     /// `oom_kill` of the case's cgroups. v2 counts it in every cgroup above, v1 only in the victim's own.
     fn counted_kills(&self) -> Option<u64> {
         let groups = &self.groups.0;
-        let directory = |group: &Group| group.procs().parent().map(std::path::Path::to_owned);
         let below = |group: &Group| {
-            let mut others = groups.iter().filter_map(directory);
-            directory(group).is_some_and(|own| others.any(|other| own != other && own.starts_with(other)))
+            let own = group.dir();
+            groups.iter().map(Group::dir).any(|other| own != other && own.starts_with(other))
         };
         let counting = groups.iter().filter(|group| self.machine.hierarchy == Hierarchy::V1 || !below(group));
         counting.map(|group| group.killed().ok()).sum::<Option<u64>>().filter(|_| !groups.is_empty())

@@ -1,6 +1,6 @@
 //! One incident against one kill.
 
-use super::{Findings, points, recovery, state};
+use super::{Findings, notes, points, recovery, state};
 use crate::truth::model::{Kill, Report, Truth, Victim};
 use serde_json::Value;
 
@@ -100,9 +100,7 @@ impl Check<'_> {
 
 /// What the kernel's report says is in the incident, or the incident says that there was none.
 fn report(expected: Option<&Report>, gone: bool, check: &mut Check<'_>) {
-    let notes = check.incident.pointer("/evidence/notes").and_then(Value::as_array);
-    let notes: Vec<String> =
-        notes.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let notes: Vec<String> = notes(check.incident).map(str::to_owned).collect();
     for note in notes.iter().filter(|note| note.contains("disagree")) {
         check.fail(&format!("the log and BPF tell of the same kernel, but: {note}"));
     }

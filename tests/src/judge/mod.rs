@@ -199,6 +199,17 @@ fn read(dir: &Path, case: &str) -> Result<Outcome> {
     Ok(outcome(&truth, findings))
 }
 
+/// What an incident says of itself.
+pub(crate) fn notes(incident: &Value) -> impl Iterator<Item = &str> {
+    let notes = incident.pointer("/evidence/notes").and_then(Value::as_array);
+    notes.into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// Whether one of its notes has these words.
+fn says(incident: &Value, words: &str) -> bool {
+    notes(incident).any(|note| note.contains(words))
+}
+
 /// The findings as an outcome.
 fn outcome(truth: &Truth, findings: Findings) -> Outcome {
     let Findings {

@@ -1,6 +1,6 @@
 //! Sums of reclaim in an incident against every single round, counted again.
 
-use super::Findings;
+use super::{Findings, says};
 use crate::truth::model::Truth;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -259,9 +259,7 @@ impl Check<'_> {
 
     /// The incident says that the kernel skipped programs that sum up: what is missing is right, what is wrong is not.
     fn skipped(&self) -> bool {
-        let notes = self.incident.pointer("/evidence/notes").and_then(Value::as_array);
-        let mut notes = notes.into_iter().flatten().filter_map(Value::as_str);
-        notes.any(|note| note.contains("were skipped by the kernel"))
+        says(self.incident, "were skipped by the kernel")
     }
 
     fn window(&mut self, name: &str, entry_ns: u64, cgroup: Option<&str>) {

@@ -1,6 +1,6 @@
 //! What a kill gave back, and how often the same place was hit.
 
-use super::Findings;
+use super::{Findings, says};
 use crate::truth::model::{Afterwards, Kill, Truth};
 use serde_json::Value;
 
@@ -10,12 +10,6 @@ const TIME_NS: u64 = 100_000_000;
 const WAIT_NS: u64 = 200_000_000;
 /// Pages that each CPU may hold in reserve for a cgroup (`MEMCG_CHARGE_BATCH`), or not yet have freed.
 const CPU_PAGES: u64 = 128;
-
-/// Whether one of its notes has these words.
-fn says(incident: &Value, words: &str) -> bool {
-    let notes = incident.pointer("/evidence/notes").and_then(Value::as_array);
-    notes.into_iter().flatten().any(|note| note.as_str().is_some_and(|note| note.contains(words)))
-}
 
 /// Compares, as far as the truth knows.
 pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &mut Findings) {

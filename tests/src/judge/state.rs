@@ -1,6 +1,6 @@
 //! How full everything was, against the kernel's report and what the case itself set.
 
-use super::{Findings, points};
+use super::{Findings, points, says};
 use crate::truth::model::{Kill, Level, Truth, Victim};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -84,9 +84,7 @@ impl Check<'_> {
 
     /// The incident says that files were not read.
     fn without_files(&self) -> bool {
-        let notes = self.incident.pointer("/evidence/notes").and_then(Value::as_array);
-        let mut notes = notes.into_iter().flatten().filter_map(Value::as_str);
-        notes.any(|note| note.contains("Too many kills at once"))
+        says(self.incident, "Too many kills at once")
     }
 }
 

@@ -29,13 +29,16 @@ const INSTRUCTIONS: Unit =
     Unit { whole: "millions of instructions", micro: "thousand instructions", nano: "instructions" };
 
 /// Measures and prints; the status says whether the bars hold.
-pub(super) fn main(kernels: &[Wanted], tasks: &[u32], instructions: bool) -> Result<ExitCode> {
-    let unit = if instructions { &INSTRUCTIONS } else { &TIME };
+pub(super) fn main(kernels: &[Wanted], tasks: &[u32], clock: Clock) -> Result<ExitCode> {
+    let unit = match clock {
+        Clock::Host => &TIME,
+        Clock::Instructions => &INSTRUCTIONS,
+    };
     let mut text = String::new();
     let mut all = BTreeMap::new();
     let mut held = true;
     for kernel in kernels {
-        let (release, measured) = measure(kernel, tasks, instructions)?;
+        let (release, measured) = measure(kernel, tasks, clock)?;
         let (table, good) = table(&release, &measured, unit);
         print!("{table}");
         text.push_str(&table);
@@ -51,16 +54,19 @@ pub(super) fn main(kernels: &[Wanted], tasks: &[u32], instructions: bool) -> Res
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn measure(kernel: &Wanted, tasks: &[u32], instructions: bool) -> Result<(String, Vec<Cost>)> {
+fn measure(kernel: &Wanted, tasks: &[u32], clock: Clock) -> Result<(String, Vec<Cost>)> {
     let tasks: Vec<String> = tasks.iter().map(u32::to_string).collect();
     let command = ["oom-guest", "bench", "cost", "--out", "/results/bench", "--tasks", &tasks.join(",")];
     in_vm(
         "cost",
         Request {
             memory_mib: MEMORY_MIB,
-            clock: if instructions { Clock::Instructions } else { Clock::Host },
-            // With two, what the agent does meanwhile would be counted too.
-            cpus: if instructions { 1 } else { 2 },
+            clock,
+            cpus: match clock {
+                Clock::Host => 2,
+                // With two, what the agent does meanwhile would be counted too.
+                Clock::Instructions => 1,
+            },
             append: "transparent_hugepage=never".into(),
             timeout: LIMIT,
             ..Request::new(kernel.clone(), command.map(str::to_owned).to_vec())

@@ -10,12 +10,12 @@ mod package;
 pub(crate) mod root;
 pub(crate) mod version;
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 
 pub(crate) use self::{archive::Archive, mirror::Mirror, package::Package};
-use crate::{machine::Machine, process};
+use crate::machine::Machine;
 
 /// Downloads the newest `package` of `machine` and puts the one file of it that is called one of `names` to `path`.
 pub(crate) fn file_of(machine: Machine, package: &str, names: &[&str], path: &Path) -> Result<()> {
@@ -33,8 +33,7 @@ pub(crate) fn file_of(machine: Machine, package: &str, names: &[&str], path: &Pa
 /// Takes a file out of a package, which is removed.
 pub(crate) fn take(deb: &Path, names: &[&str], path: &Path) -> Result<()> {
     let unpacked = path.with_extension("unpacked");
-    process::capture(Command::new("dpkg-deb").arg("-x").arg(deb).arg(&unpacked), Duration::from_mins(2))?
-        .ok("unpacking the package")?;
+    root::extract(deb, &unpacked)?;
     let found = names.iter().map(|name| unpacked.join(name)).find(|file| file.exists());
     let found = found.with_context(|| format!("{} holds no {}", deb.display(), names.join(" or ")))?;
     fs::rename(&found, path).with_context(|| format!("naming {}", path.display()))?;

@@ -29,10 +29,16 @@ pub(crate) fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     entries.map(|entry| Ok(entry?.path())).collect()
 }
 
+/// Unpacks a package.
+pub(crate) fn extract(deb: &Path, into: &Path) -> Result<()> {
+    process::capture(Command::new("dpkg-deb").arg("-x").arg(deb).arg(into), UNPACK)?
+        .ok(&format!("unpacking {}", deb.display()))?;
+    Ok(())
+}
+
 /// Unpacks a package. Its name, and the bytes that it takes when installed.
 pub(crate) fn unpack(deb: &Path, root: &Path) -> Result<(String, u64)> {
-    process::capture(Command::new("dpkg-deb").arg("-x").arg(deb).arg(root), UNPACK)?
-        .ok(&format!("unpacking {}", deb.display()))?;
+    extract(deb, root)?;
     let mut ask = Command::new("dpkg-deb");
     ask.args(["--show", "--showformat", "${Package} ${Installed-Size}"]).arg(deb);
     let answer = process::capture(&mut ask, UNPACK)?.ok("asking for a package's size")?;

@@ -8,8 +8,7 @@ mod store;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -19,7 +18,6 @@ use crate::{
     cache,
     debian::{Archive, FULL_SUITES, Mirror, Package, SMALL_SUITES, root, version},
     machine::Machine,
-    process,
 };
 
 /// Modules for disks, which the clouds' kernels have built in, each after those that it needs.
@@ -57,7 +55,7 @@ impl Kernel {
             let deb = archive.download(found)?;
             let _lock = cache::lock("kernels")?;
             let scratch = store::scratch(Machine::this())?;
-            root::unpack(&deb, &scratch)?;
+            root::extract(&deb, &scratch)?;
             let mut copied = 0;
             for name in names {
                 let begin = format!("{name}.ko");
@@ -118,8 +116,7 @@ fn unpack(machine: Machine, archive: &Archive, package: &Package, wanted: &Wante
     let deb = archive.download(package)?;
     let start = Instant::now();
     let scratch = store::scratch(machine)?;
-    process::capture(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&scratch), Duration::from_mins(2))?
-        .ok("unpacking the package")?;
+    root::extract(&deb, &scratch)?;
     let packed = image::find(&scratch, |name| name.starts_with("vmlinuz"))?
         .ok_or_else(|| anyhow!("{} {version} holds no vmlinuz", package.name))?;
     let bytes = fs::read(&packed).with_context(|| format!("reading {}", packed.display()))?;
