@@ -5,14 +5,14 @@ use super::{
     decode::Decoder,
     fields,
     probes::{self, HOOKS, Hook, Kind, Need, Program},
-    window::Window,
+    ring::{Mapped, Ring},
     windows::{self, Windows},
 };
 use crate::incident::model::Level;
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness,
-    maps::{MapData, PerCpuArray, RingBuf},
+    maps::{MapData, PerCpuArray},
     programs::{self as aya_programs, ProgramError},
 };
 use oom_ebpf::ABSENT;
@@ -82,9 +82,9 @@ pub struct Loaded {
     /// Every hook of the table.
     pub hooks: Vec<HookStatus>,
     /// What must never be lost.
-    pub events: RingBuf<MapData>,
+    pub events: Ring,
     /// Candidates and cgroup names.
-    pub bulk: Window,
+    pub bulk: Ring,
     /// Records that could not be sent, by ring.
     pub drops: PerCpuArray<MapData, u64>,
     /// For the rings' records.
@@ -296,8 +296,8 @@ impl<'a> Attempt<'a> {
         Ok(Loaded {
             level,
             hooks,
-            events: RingBuf::try_from(map("EVENTS")?)?,
-            bulk: Window::new(map("BULK")?)?,
+            events: Ring::new(map("EVENTS")?, Mapped::Always)?,
+            bulk: Ring::new(map("BULK")?, Mapped::WhileRead)?,
             drops: PerCpuArray::try_from(map("DROPS")?)?,
             decoder: Decoder { page_size: rustix::param::page_size() as u64 },
             windows,

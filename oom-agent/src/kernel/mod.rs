@@ -7,7 +7,7 @@
 //! - [`host`]: this machine's configuration and this process's privileges.
 //! - [`load`]: loads and attaches, by trying.
 //! - [`decode`]: wire records to facts.
-//! - [`rings`]: the rings, asynchronously. [`second_copy`]: what of them need not be resident.
+//! - [`rings`]: the rings, asynchronously. [`ring`]: one of them.
 //! - [`windows`]: sums of reclaim over the time before a call.
 
 pub mod btf;
@@ -16,9 +16,8 @@ pub mod fields;
 pub mod host;
 pub mod load;
 pub mod probes;
+mod ring;
 pub mod rings;
-mod second_copy;
-mod window;
 pub mod windows;
 
 /// The BPF object that was built with the agent.

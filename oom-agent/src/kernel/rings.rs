@@ -3,21 +3,20 @@
 use super::{
     decode::{Decoder, records},
     load::Loaded,
-    second_copy,
-    window::Window,
+    ring::Ring,
     windows::Windows,
 };
 use crate::incident::{escalation::Totals, fact::Fact};
 use anyhow::{Context as _, Result};
-use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::maps::{MapData, PerCpuArray};
 use oom_ebpf::{RING_BULK, RING_EVENTS};
-use std::{any::Any, os::fd::AsRawFd};
+use std::any::Any;
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// The rings of attached programs. Dropping it detaches them.
 pub struct Rings {
-    events: AsyncFd<RingBuf<MapData>>,
-    bulk: AsyncFd<Window>,
+    events: AsyncFd<Ring>,
+    bulk: AsyncFd<Ring>,
     drops: PerCpuArray<MapData, u64>,
     decoder: Decoder,
     windows: Windows,
@@ -35,8 +34,8 @@ pub struct Dropped {
     pub bulk: u64,
 }
 
-fn register<T: AsRawFd>(ring: T) -> Result<AsyncFd<T>> {
-    // SAFETY: a ring keeps the one map that it was made of, and with it the descriptor, for its whole life.
+fn register(ring: Ring) -> Result<AsyncFd<Ring>> {
+    // SAFETY: a ring keeps its descriptor for its whole life.
     let registered = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) };
     registered.map_err(std::io::Error::from).context("cannot wait for a BPF ring buffer")
 }
@@ -46,7 +45,6 @@ impl Rings {
     pub fn new(loaded: Loaded) -> Result<Self> {
         let Loaded { events, bulk, drops, decoder, windows, links, .. } = loaded;
         let (events, bulk) = (register(events)?, register(bulk)?);
-        second_copy::give_back();
         Ok(Self {
             events,
             bulk,
@@ -83,7 +81,7 @@ impl Rings {
             fact
         };
         loop {
-            let event = events.next().map(|item| decode(&item));
+            let event = events.next().map(&mut decode);
             // What the kernel wrote to the bulk ring before that record is there by now.
             while let Some(item) = bulk.next() {
                 records(item).filter_map(&mut decode).for_each(&mut push);

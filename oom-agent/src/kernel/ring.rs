@@ -1,8 +1,8 @@
-//! The bulk ring, of which only what waits is mapped, while it is read.
+//! A BPF ring buffer, mapped as much as it has to be.
 //!
-//! All of a ring that is mapped counts as resident, from the start (`remap_vmalloc_range_partial`, mm/vmalloc.c): 4 MiB for
-//! candidates that come once in a while. What must never be lost is in the other ring, which stays mapped: to read it takes no
-//! memory.
+//! What is mapped of a ring counts as resident, from the start (`remap_vmalloc_range_partial`, mm/vmalloc.c). The bulk ring has
+//! 4 MiB, for candidates that come once in a while: of that only what waits is mapped, while it is read. What must never be
+//! lost is in the small ring, which stays mapped: to read it takes no memory.
 //!
 //! The layout is that of `struct bpf_ringbuf` (kernel/bpf/ringbuf.c), as user space may map it: a page with the consumer's
 //! position, one with the producer's, and the data twice in a row, so that a record that goes over the end is in one piece.
@@ -17,8 +17,12 @@ use std::{
     sync::atomic::{AtomicU32, AtomicU64, Ordering, fence},
 };
 
-/// Bytes of data that are mapped at once, at least; more than two records.
+/// Bytes of data that are mapped at once of a ring that does not stay mapped, if so many wait.
 const WINDOW: u64 = 256 << 10;
+/// What stays mapped of the second copy of the data. Longer than every record.
+const KEPT: u64 = 64 << 10;
+const _: () =
+    assert!(size_of::<oom_ebpf::Call>() < KEPT as usize && size_of::<oom_ebpf::Escalation>() < KEPT as usize);
 /// Length and flags before each record (`struct bpf_ringbuf_hdr`).
 const HEADER: u64 = 8;
 /// It is being written.
@@ -75,16 +79,26 @@ impl Drop for Mapping {
     }
 }
 
+/// When the data of a ring are mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mapped {
+    /// All of them, always.
+    Always,
+    /// What waits, while it is read.
+    WhileRead,
+}
+
 /// A ring and how far it is read.
 #[derive(Debug)]
-pub struct Window {
-    ring: OwnedFd,
+pub struct Ring {
+    fd: OwnedFd,
+    when: Mapped,
     /// Bytes of data, a power of two.
     size: u64,
     page: u64,
     consumer: Mapping,
     producer: Mapping,
-    /// What is mapped of the data, and which position it begins at.
+    /// What is mapped of the data, and from which byte of them on.
     mapped: Option<(u64, Mapping)>,
     /// Read up to there.
     read: u64,
@@ -92,24 +106,28 @@ pub struct Window {
     handed: u64,
 }
 
-impl Window {
+impl Ring {
     /// Of a map of the kind `BPF_MAP_TYPE_RINGBUF`.
     ///
     /// # Errors
     /// It is another kind of map, or cannot be mapped.
-    pub fn new(map: Map) -> Result<Self> {
+    pub fn new(map: Map, when: Mapped) -> Result<Self> {
         let Map::RingBuf(map) = map else { bail!("a BPF map is no ring buffer") };
         let size = map.info().context("cannot ask for the size of a BPF ring buffer")?.max_entries();
-        let ring = map.fd().as_fd().try_clone_to_owned().context("cannot keep a BPF ring buffer")?;
-        Self::over(ring, size.into()).context("cannot map a BPF ring buffer")
+        let fd = map.fd().as_fd().try_clone_to_owned().context("cannot keep a BPF ring buffer")?;
+        Self::over(fd, size.into(), when).context("cannot map a BPF ring buffer")
     }
 
-    fn over(ring: OwnedFd, size: u64) -> rustix::io::Result<Self> {
+    fn over(fd: OwnedFd, size: u64, when: Mapped) -> rustix::io::Result<Self> {
         let page = rustix::param::page_size() as u64;
-        let one = |offset, flags| Mapping::new(ring.as_fd(), offset, page as usize, flags);
+        let one = |offset, flags| Mapping::new(fd.as_fd(), offset, page as usize, flags);
         let (consumer, producer) = (one(0, ProtFlags::READ | ProtFlags::WRITE)?, one(page, ProtFlags::READ)?);
         let read = consumer.position().load(Ordering::Relaxed);
-        Ok(Self { ring, size, page, consumer, producer, mapped: None, read, handed: read })
+        let mut ring = Self { fd, when, size, page, consumer, producer, mapped: None, read, handed: read };
+        if when == Mapped::Always {
+            ring.mapped = Some((0, ring.map(0, size + KEPT.min(size))?));
+        }
+        Ok(ring)
     }
 
     /// The next record. With this, the one before is done with. `None`: there is no more, for now.
@@ -126,50 +144,55 @@ impl Window {
             if self.read == written {
                 return None;
             }
-            let mut offset = self.offset(written, HEADER)?;
+            let offset = self.offset(written, HEADER)?;
             let header = self.mapped.as_ref()?.1.header(offset)?.load(Ordering::Acquire);
             if header & BUSY != 0 {
                 return None;
             }
             let len = u64::from(header & !(BUSY | DISCARDED));
-            self.handed = self.read + (HEADER + len).next_multiple_of(size_of::<u64>() as u64);
+            let end = self.read + (HEADER + len).next_multiple_of(size_of::<u64>() as u64);
             if header & DISCARDED == 0 {
-                offset = self.offset(written, HEADER + len)?;
+                let offset = self.offset(written, HEADER + len)?;
+                self.handed = end;
                 return self.mapped.as_ref()?.1.bytes(offset + HEADER as usize, len as usize);
             }
+            self.handed = end;
         }
     }
 
     /// Where in the mapping so many bytes from the next record on are. `None`: there is no memory to map them; they stay.
     fn offset(&mut self, written: u64, len: u64) -> Option<usize> {
-        if let Some((begin, mapping)) = &self.mapped {
-            let offset = (self.read - begin) as usize;
-            if offset + len as usize <= mapping.len {
-                return Some(offset);
-            }
+        let at = self.read & (self.size - 1);
+        if let Some((first, mapping)) = &self.mapped
+            && *first <= at
+            && at - first + len <= mapping.len as u64
+        {
+            return Some((at - first) as usize);
         }
         self.mapped = None;
-        let begin = self.read / self.page * self.page;
-        let first = begin & (self.size - 1);
-        let wanted = (written - begin).min(WINDOW).max(self.read - begin + len).next_multiple_of(self.page);
-        let wanted = wanted.min(2 * self.size - first);
-        let mapping =
-            Mapping::new(self.ring.as_fd(), 2 * self.page + first, wanted as usize, ProtFlags::READ).ok()?;
-        let offset = (self.read - begin) as usize;
-        let enough = offset + len as usize <= mapping.len;
-        self.mapped = Some((begin, mapping));
-        enough.then_some(offset)
+        let first = at / self.page * self.page;
+        let waits = (at - first + written - self.read).min(WINDOW);
+        let wanted = waits.max(at - first + len).next_multiple_of(self.page).min(2 * self.size - first);
+        self.mapped = Some((first, self.map(first, wanted).ok()?));
+        Some((at - first) as usize)
+    }
+
+    /// So many bytes of the data.
+    fn map(&self, first: u64, len: u64) -> rustix::io::Result<Mapping> {
+        Mapping::new(self.fd.as_fd(), 2 * self.page + first, len as usize, ProtFlags::READ)
     }
 
     /// Nothing more is read for now.
     pub fn release(&mut self) {
-        self.mapped = None;
+        if self.when == Mapped::WhileRead {
+            self.mapped = None;
+        }
     }
 }
 
-impl AsRawFd for Window {
+impl AsRawFd for Ring {
     fn as_raw_fd(&self) -> RawFd {
-        self.ring.as_raw_fd()
+        self.fd.as_raw_fd()
     }
 }
 
@@ -188,12 +211,12 @@ mod tests {
     }
 
     impl Kernel {
-        fn new(size: u64) -> (Self, Window) {
+        fn new(size: u64, when: Mapped) -> (Self, Ring) {
             let file = memfd_create("ring", MemfdFlags::CLOEXEC).unwrap();
             let page = rustix::param::page_size() as u64;
             rustix::fs::ftruncate(&file, 2 * page + 2 * size).unwrap();
-            let window = Window::over(file.try_clone().unwrap(), size).unwrap();
-            (Self { file, size, page, written: 0 }, window)
+            let ring = Ring::over(file.try_clone().unwrap(), size, when).unwrap();
+            (Self { file, size, page, written: 0 }, ring)
         }
 
         fn put(&self, position: u64, bytes: &[u8]) {
@@ -219,54 +242,73 @@ mod tests {
         }
     }
 
+    const BOTH: [Mapped; 2] = [Mapped::Always, Mapped::WhileRead];
+
     #[test]
     fn records_come_in_order_over_the_end_and_are_done_with_at_the_next_look() {
-        let (mut kernel, mut window) = Kernel::new(4096);
-        assert_eq!(window.next(), None);
-        for number in 0..40_u8 {
-            // The second goes over the end every now and then.
-            let (first, second) = (vec![number; 300], vec![!number; 1001]);
-            kernel.write(&first, 0);
-            kernel.write(&[9; 20], DISCARDED);
-            kernel.write(&second, 0);
-            let before = kernel.read_to();
-            assert_eq!(window.next(), Some(&first[..]));
-            assert_eq!(kernel.read_to(), before, "it is still looked at");
-            assert_eq!(window.next(), Some(&second[..]));
-            assert_eq!(window.next(), None);
-            assert_eq!(kernel.read_to(), kernel.written);
-            if number % 3 == 0 {
-                window.release();
+        for (mut kernel, mut ring) in BOTH.map(|when| Kernel::new(4096, when)) {
+            assert_eq!(ring.next(), None);
+            for number in 0..40_u8 {
+                // The second goes over the end every now and then.
+                let (first, second) = (vec![number; 300], vec![!number; 1001]);
+                kernel.write(&first, 0);
+                kernel.write(&[9; 20], DISCARDED);
+                kernel.write(&second, 0);
+                let before = kernel.read_to();
+                assert_eq!(ring.next(), Some(&first[..]));
+                assert_eq!(kernel.read_to(), before, "it is still looked at");
+                assert_eq!(ring.next(), Some(&second[..]));
+                assert_eq!(ring.next(), None);
+                assert_eq!(kernel.read_to(), kernel.written);
+                if number % 3 == 0 {
+                    ring.release();
+                }
             }
         }
     }
 
     #[test]
     fn one_that_is_being_written_is_waited_for() {
-        let (mut kernel, mut window) = Kernel::new(4096);
-        kernel.write(b"there", 0);
-        kernel.write(b"busy", BUSY);
-        assert_eq!(window.next(), Some(&b"there"[..]));
-        assert_eq!(window.next(), None);
-        assert_eq!(window.next(), None);
-        kernel.put(16, &4_u32.to_ne_bytes());
-        assert_eq!(window.next(), Some(&b"busy"[..]));
-        assert_eq!(window.next(), None);
+        for (mut kernel, mut ring) in BOTH.map(|when| Kernel::new(4096, when)) {
+            kernel.write(b"there", 0);
+            kernel.write(b"busy", BUSY);
+            assert_eq!(ring.next(), Some(&b"there"[..]));
+            assert_eq!(ring.next(), None);
+            assert_eq!(ring.next(), None);
+            kernel.put(16, &4_u32.to_ne_bytes());
+            assert_eq!(ring.next(), Some(&b"busy"[..]));
+            assert_eq!(ring.next(), None);
+        }
     }
 
     #[test]
     fn more_than_is_mapped_at_once_is_read_in_parts() {
-        let (mut kernel, mut window) = Kernel::new(1 << 20);
+        let (mut kernel, mut ring) = Kernel::new(1 << 20, Mapped::WhileRead);
         for _ in 0..2 {
             for number in 0..60_u8 {
                 kernel.write(&[number; 9000], 0);
             }
             for number in 0..60_u8 {
-                assert_eq!(window.next(), Some(&[number; 9000][..]));
-                assert!(window.mapped.as_ref().unwrap().1.len as u64 <= WINDOW + 2 * window.page);
+                assert_eq!(ring.next(), Some(&[number; 9000][..]));
+                assert!(ring.mapped.as_ref().unwrap().1.len as u64 <= WINDOW + 2 * ring.page);
             }
-            assert_eq!(window.next(), None);
-            window.release();
+            assert_eq!(ring.next(), None);
+            ring.release();
+            assert!(ring.mapped.is_none());
+        }
+    }
+
+    #[test]
+    fn what_stays_mapped_is_mapped_once() {
+        let (mut kernel, mut ring) = Kernel::new(1 << 20, Mapped::Always);
+        let whole = ring.mapped.as_ref().unwrap().1.at;
+        assert_eq!(ring.mapped.as_ref().unwrap().1.len, (1 << 20) + KEPT as usize);
+        for number in 0..=255_u8 {
+            kernel.write(&[number; 9000], 0);
+            assert_eq!(ring.next(), Some(&[number; 9000][..]));
+            assert_eq!(ring.next(), None);
+            ring.release();
+            assert_eq!(ring.mapped.as_ref().unwrap().1.at, whole);
         }
     }
 }
