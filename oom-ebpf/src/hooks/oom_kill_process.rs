@@ -8,6 +8,7 @@ use oom_ebpf::{Decision, Kind, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
 
 use crate::{
     call::{announce, header, inside},
+    candidates,
     fields::{OC_CHOSEN, OC_CHOSEN_POINTS, OC_CONSTRAINT, OC_TOTALPAGES},
     levels::{self, Loop, Rounds, Walk},
     maps::reserve_event,
@@ -44,6 +45,8 @@ fn decided<W: Walk>(oc: u64, message: u64) {
     let Some(state) = inside() else { return };
     announce(state);
     levels::send::<W>(state);
+    // Not at the end of the call: programs at its return may be skipped (`Pending::is_of`).
+    candidates::send(state);
     state.chosen = pointer(oc, &OC_CHOSEN);
     let Some(mut entry) = reserve_event::<Decision>() else { return };
     let record = entry.as_mut_ptr();

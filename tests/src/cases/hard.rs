@@ -114,6 +114,28 @@ pub(super) fn two_agents(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Other agents leave one after another, in the middle of kills.
+pub(super) fn others_leave(stage: &mut Stage<'_>) -> Result<()> {
+    const OTHERS: usize = 3;
+    const KILLS: u64 = 40;
+    let mut others = Vec::new();
+    for _ in 0..OTHERS {
+        others.push(stage.one_more(&[], Out::Read)?);
+    }
+    let group = stage.group("leave")?;
+    stage.at(group)?.limit(4, 0)?;
+    let spawner = spawner(stage, group, KILLS)?;
+    stage.others_leave();
+    stage.look()?;
+    let leaving = std::thread::spawn(|| others.into_iter().map(Agent::stop).collect::<Vec<_>>());
+    spawn(stage, spawner, KILLS)?;
+    for left in leaving.join().map_err(|_| anyhow::anyhow!("stopping agents panicked"))? {
+        let (_, stderr, trouble) = left?;
+        stage.check("an agent that leaves ends well", trouble.is_none(), format!("{trouble:?}: {stderr}"));
+    }
+    Ok(())
+}
+
 /// Something mounted over another.
 pub(super) struct Covered(PathBuf);
 

@@ -158,6 +158,7 @@ pub(super) fn stdout_closed(stage: &mut Stage<'_>) -> Result<()> {
     let group = stage.group("closed")?;
     stage.at(group)?.limit(4, 0)?;
     let spawner = spawner(stage, group, KILLS)?;
+    stage.others_leave();
     stage.look()?;
     spawn(stage, spawner, KILLS)?;
 

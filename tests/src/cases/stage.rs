@@ -215,6 +215,11 @@ impl<'a> Stage<'a> {
         self.why.overloads = true;
     }
 
+    /// Says that other agents detach while it happens.
+    pub(crate) fn others_leave(&mut self) {
+        self.why.others_leave = true;
+    }
+
     /// Says that only one more agent, of this name, can have seen it.
     pub(crate) fn seen_by(&mut self, agent: &str) {
         self.why.agent = Some(agent.to_owned());

@@ -122,6 +122,7 @@ pub(crate) const CASES: &[Case] = &[
     about_agent("least_privilege", &[Need::Throwaway], least::privilege),
     about_agent("glob", &[], hard_input::glob),
     about_agent("two_agents", &[], hard::two_agents),
+    about_agent("others_leave", &[Need::Throwaway], hard::others_leave),
     about_agent("btf", &[Need::Throwaway], hard::btf),
     about_agent("clock", &[Need::Throwaway], hard::clock),
     about_agent("many", &[Need::Throwaway], hard::many),

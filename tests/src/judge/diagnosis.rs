@@ -80,7 +80,7 @@ mod tests {
                 first: vec!["burst".into()],
                 certain: vec!["burst".into(), "ordered".into()],
                 agent: agent.map(str::to_owned),
-                overloads: false,
+                ..Why::default()
             },
             ..Truth::default()
         }

@@ -97,6 +97,10 @@ pub struct Why {
     /// The case overloads the machine: between two looks at the clock long may pass.
     #[serde(default)]
     pub overloads: bool,
+    /// Another agent detaches meanwhile: where its programs and this one's at the return of a function share a trampoline,
+    /// tasks in that function return without running them (`bpf_tramp_image_put`, kernel/bpf/trampoline.c).
+    #[serde(default)]
+    pub others_leave: bool,
 }
 
 /// A memory cgroup, from its files. Absent: no limit, or no such file.
