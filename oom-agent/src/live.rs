@@ -362,6 +362,12 @@ impl Live {
             }
         }
         self.take_log();
+        // What an incident waited for in vain may have happened unseen.
+        if self.assembler.gives_up(self.read_ns)
+            && let Some(skipped) = self.rings.as_ref().and_then(Rings::skipped)
+        {
+            self.assembler.push(self.read_ns, Fact::Skipped(Box::new(skipped)));
+        }
         self.assembler.afterwards().iter().for_each(|words| note(words));
         Ok(())
     }
