@@ -38,7 +38,7 @@ pub struct Dropped {
 }
 
 fn register(ring: Ring) -> Result<AsyncFd<Ring>> {
-    // SAFETY: a ring keeps its descriptor for its whole life.
+    // SAFETY: a ring keeps its descriptor, open, for its whole life. `Rings` keeps it here and puts no other in its place.
     let registered = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) };
     registered.map_err(std::io::Error::from).context("cannot wait for a BPF ring buffer")
 }
