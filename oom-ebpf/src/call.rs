@@ -15,7 +15,7 @@ use crate::{
         OC_GFP_MASK, OC_MEMCG, OC_ORDER, OC_TOTALPAGES,
     },
     levels,
-    maps::{State, reserve_event, state},
+    maps::{State, reserve_event, state, state_in_call},
     read::{current, field, now, pointer},
     reclaim, task,
 };
@@ -59,14 +59,13 @@ fn begin(state: &mut State, oc: u64, now: u64) {
 /// The state, if the running task is inside an OOM call.
 #[inline(always)]
 pub(crate) fn inside() -> Option<&'static mut State> {
-    let state = state()?;
-    if state.active != 0 && state.owner == bpf_get_current_pid_tgid() { Some(state) } else { None }
+    state_in_call(|owner| owner == bpf_get_current_pid_tgid())
 }
 
 /// The state, in what the kernel does only inside an OOM call: whoever holds `oom_lock` is in the call under way.
 #[inline(always)]
 pub(crate) fn under_way() -> Option<&'static mut State> {
-    state().filter(|state| state.active != 0)
+    state_in_call(|_| true)
 }
 
 /// Whether the running task is inside an OOM call as it marks this victim (0: unknown). Where calls are not seen it

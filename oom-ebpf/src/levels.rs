@@ -14,7 +14,7 @@ use crate::{
         CSS_CHILDREN, CSS_PARENT, CSS_SIBLING, MEMCG_CSS, MEMCG_HIGH, MEMCG_MAX, MEMCG_OOM_GROUP,
         MEMCG_SWAP_MAX, MEMCG_SWAP_USAGE, MEMCG_USAGE, OC_MEMCG,
     },
-    maps::{State, reserve_bulk, state},
+    maps::{State, reserve_bulk},
     read::{at, current, field, pointer},
 };
 
@@ -38,18 +38,28 @@ pub(crate) struct Rounds;
 
 impl Walk for Loop {
     #[inline(always)]
-    fn rounds<R: Round, const MOST: u32>(round: &mut R, _state: &mut State) {
+    fn rounds<R: Round, const MOST: u32>(round: &mut R, state: &mut State) {
         let one: unsafe extern "C" fn(u32, *mut c_void) -> i64 = one::<R>;
-        // SAFETY: the helper calls `one` with `round` before it returns.
-        unsafe { bpf_loop(MOST, one as *mut c_void, (&raw mut *round).cast(), 0) };
+        let mut both = Both { round, state };
+        // SAFETY: the helper calls `one`, with what it takes, as often as it likes, and before it returns.
+        unsafe { bpf_loop(MOST, one as *mut c_void, (&raw mut both).cast(), 0) };
     }
 }
 
+/// What [`one`] is called with. The state goes along: one that it got from the map itself would be a second reference to it,
+/// and whoever has the first may keep what they read in registers.
+struct Both<'a, R> {
+    round: &'a mut R,
+    state: &'a mut State,
+}
+
 /// One round of [`Loop`]. Not 0 ends it.
-unsafe extern "C" fn one<R: Round>(_index: u32, round: *mut c_void) -> i64 {
-    let Some(state) = state() else { return 1 };
-    // SAFETY: `bpf_loop` was given a pointer to one.
-    let round = unsafe { &mut *round.cast::<R>() };
+///
+/// # Safety
+/// `both` points to a [`Both`] that nobody else uses meanwhile.
+unsafe extern "C" fn one<R: Round>(_index: u32, both: *mut c_void) -> i64 {
+    // SAFETY: as here.
+    let Both { round, state } = unsafe { &mut *both.cast::<Both<'_, R>>() };
     i64::from(!round.next(state))
 }
 

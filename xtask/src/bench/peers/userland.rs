@@ -2,8 +2,9 @@
 
 use crate::{
     cache,
-    debian::{Archive, FULL_SUITES, Mirror, SMALL_SUITES, root},
+    debian::{Archive, Mirror, root},
     kernel::Kernel,
+    machine::Machine,
 };
 use anyhow::{Context as _, Result, bail};
 use std::{
@@ -100,9 +101,8 @@ fn headers(kernel: &Kernel, directory: &Path, into: &Path) -> Result<u64> {
     let abi = abi.trim_end_matches("-unsigned");
     let common = abi.trim_end_matches("-cloud-amd64");
     let wanted = [format!("linux-headers-{abi}"), format!("linux-headers-{common}-common")];
-    let mirror = Mirror::of_this_machine()?;
-    for (name, suites) in [("small", SMALL_SUITES), ("full", FULL_SUITES)] {
-        let archive = Archive::new(name, &mirror, suites)?;
+    for archive in Archive::by_size(Machine::this())? {
+        let archive = archive?;
         let mut packages = archive.packages(|name| wanted.iter().any(|wanted| wanted == name))?;
         packages.sort_by(|a, b| a.name.cmp(&b.name));
         packages.dedup_by(|a, b| a.name == b.name);
