@@ -1,67 +1,70 @@
-//! Positioned reads through one small buffer.
+//! The kernel's BTF in memory: mapped where it can be (from 6.16 on), else read once.
 
-use super::BtfError;
-use std::io::{Read, Seek, SeekFrom};
+use super::{BtfError, VMLINUX};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use std::{
+    ffi::c_void,
+    fs::File,
+    io::{self, Read as _},
+    ops::Deref,
+    ptr::{self, NonNull},
+};
 
-/// Bytes read at once where the input is read from end to end.
-const STREAM: usize = 64 * 1024;
-/// Bytes read at once where it is read here and there; the file gives a page for a read.
-const RANDOM: usize = 4096;
+/// More than any kernel's.
+const LONGEST: u64 = 64 << 20;
 
-/// An input with a window of it in memory.
-pub(super) struct Source<'a, R> {
-    input: &'a mut R,
-    window: Vec<u8>,
-    start: u64,
-    refill: usize,
+/// The kernel's BTF.
+#[derive(Debug)]
+pub struct Vmlinux(Bytes);
+
+#[derive(Debug)]
+enum Bytes {
+    Mapped(NonNull<c_void>, usize),
+    Read(Vec<u8>),
 }
 
-impl<'a, R: Read + Seek> Source<'a, R> {
-    pub(super) fn new(input: &'a mut R) -> Self {
-        Self { input, window: Vec::new(), start: 0, refill: STREAM }
-    }
-
-    /// From now on the input is read here and there.
-    pub(super) fn random_access(&mut self) {
-        self.window = Vec::new();
-        self.refill = RANDOM;
-    }
-
-    /// `N` bytes at a place.
-    pub(super) fn array<const N: usize>(&mut self, at: u64, what: &'static str) -> Result<[u8; N], BtfError> {
-        let mut bytes = [0; N];
-        let mut done = 0;
-        while done < N {
-            let some = self.some(at + done as u64, what)?;
-            let count = some.len().min(N - done);
-            bytes[done..done + count].copy_from_slice(&some[..count]);
-            done += count;
+impl Vmlinux {
+    /// # Errors
+    /// If it is not there (`CONFIG_DEBUG_INFO_BTF`) or cannot be read.
+    pub fn open() -> io::Result<Self> {
+        let mut file = File::open(VMLINUX)?;
+        let size = file.metadata()?.len().min(LONGEST) as usize;
+        // SAFETY: a new mapping, where the kernel likes it. What it shows never changes (`btf_sysfs_vmlinux_mmap`).
+        let mapped = unsafe { mmap(ptr::null_mut(), size, ProtFlags::READ, MapFlags::PRIVATE, &file, 0) };
+        if let Some(at) = mapped.ok().and_then(NonNull::new) {
+            return Ok(Self(Bytes::Mapped(at, size)));
         }
-        Ok(bytes)
+        // A page for a read, whatever is asked for (`kernfs_file_read_iter`).
+        let mut bytes = Vec::with_capacity(size + 1);
+        file.by_ref().take(LONGEST).read_to_end(&mut bytes)?;
+        Ok(Self(Bytes::Read(bytes)))
     }
+}
 
-    /// As many bytes from a place on as are at hand, at least one.
-    pub(super) fn some(&mut self, at: u64, what: &'static str) -> Result<&[u8], BtfError> {
-        let inside = at.checked_sub(self.start).filter(|skip| *skip < self.window.len() as u64);
-        let skip = if let Some(skip) = inside {
-            skip as usize
-        } else {
-            self.fill(at, what)?;
-            0
-        };
-        Ok(&self.window[skip..])
-    }
+impl Deref for Vmlinux {
+    type Target = [u8];
 
-    fn fill(&mut self, at: u64, what: &'static str) -> Result<(), BtfError> {
-        self.window.clear();
-        self.start = at;
-        let io = |source| BtfError::Io { what, at, source };
-        self.input.seek(SeekFrom::Start(at)).map_err(io)?;
-        let limit = self.refill as u64;
-        self.input.by_ref().take(limit).read_to_end(&mut self.window).map_err(io)?;
-        if self.window.is_empty() {
-            return Err(BtfError::Truncated { what, at });
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            // SAFETY: a mapping of that length, until it is dropped.
+            Bytes::Mapped(at, size) => unsafe { std::slice::from_raw_parts(at.cast().as_ptr(), *size) },
+            Bytes::Read(bytes) => bytes,
         }
-        Ok(())
     }
+}
+
+impl Drop for Vmlinux {
+    fn drop(&mut self) {
+        if let Bytes::Mapped(at, size) = self.0 {
+            // SAFETY: nobody else knows of it, and what borrowed from it is gone.
+            let _ = unsafe { munmap(at.as_ptr(), size) };
+        }
+    }
+}
+
+/// `N` bytes at a place of the input.
+pub(super) fn array<const N: usize>(input: &[u8], at: u64, what: &'static str) -> Result<[u8; N], BtfError> {
+    let rest = usize::try_from(at).ok().and_then(|at| input.get(at..));
+    let bytes = rest.and_then(|rest| rest.first_chunk::<N>());
+    bytes.copied().ok_or(BtfError::Truncated { what, at: at.max(input.len() as u64) })
 }
