@@ -75,7 +75,7 @@ impl Order {
         Ok(if self.little { bytes.iter().rev().fold(0, add) } else { bytes.iter().fold(0, add) })
     }
 
-    /// `.BTF.ext` with its functions only (`struct btf_ext_header`, tools/lib/bpf/libbpf_internal.h). Places count from the
+    /// `.BTF.ext` with its functions only (`struct btf_ext_header`, `tools/lib/bpf/libbpf_internal.h`). Places count from the
     /// header's end; CO-RE relocations, which come last, there are none.
     fn without_lines(self, bytes: &[u8]) -> Result<Vec<u8>> {
         let header = self.number(bytes, 4..8)?;

@@ -129,17 +129,17 @@ struct Kernel {
 /// # Errors
 /// BPF cannot be used at all: the message names the hook or field, the errno and what to do.
 pub fn load(cgroup_v2: bool, options: &Options) -> Result<Loaded> {
-    let loader = loader_without_btf();
+    // Since 5.11 BPF memory is accounted to the memory cgroup; before, RLIMIT_MEMLOCK counts. A refusal shows up as EPERM at the maps.
+    let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
+    let builder = loader_without_btf();
     let (kernel, _) = beside(|| Kernel::read(cgroup_v2), aya::features);
     let kernel = kernel?;
     if let [first, ..] = kernel.offsets.missing_required[..] {
         bail!("this kernel's BTF has no {first}, without which no BPF program of the agent makes sense");
     }
-    // Since 5.11 BPF memory is accounted to the memory cgroup; before, RLIMIT_MEMLOCK counts. A refusal shows up as EPERM at the maps.
-    let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
     let mut refused = Vec::new();
     if options.max_level >= Level::Full {
-        match Attempt::new(loader, &kernel, options, true)?.attach(HOOKS.iter()) {
+        match Attempt::new(builder, &kernel, options, true)?.attach(HOOKS.iter()) {
             Ok(loaded) => return Ok(loaded),
             Err(hooks) => refused = hooks,
         }

@@ -30,6 +30,13 @@ fn mark_victim(ctx: RawTracePointContext) -> i32 {
         }
         (task, tid)
     };
+    // Through memory: as a register each way to it would be a path of its own to the verifier, through all that follows.
+    let marked_task = &raw mut state.marked_task;
+    // SAFETY: a field of the state, through its own reference.
+    let task = unsafe {
+        marked_task.write_volatile(task);
+        marked_task.read_volatile()
+    };
     if inside_or_begin(state, task) {
         marked(state, task, tid);
     }
