@@ -1,11 +1,11 @@
 //! The kernel's BTF in memory: mapped where it can be (from 6.16 on), else read once.
 
 use super::{BtfError, VMLINUX};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use std::{
     ffi::c_void,
     fs::File,
-    io::{self, Read as _},
+    io::{self, Read},
     ops::Deref,
     ptr::{self, NonNull},
 };
@@ -15,29 +15,45 @@ const LONGEST: u64 = 64 << 20;
 
 /// The kernel's BTF.
 #[derive(Debug)]
-pub struct Vmlinux(Bytes);
-
-#[derive(Debug)]
-enum Bytes {
-    Mapped(NonNull<c_void>, usize),
-    Read(Vec<u8>),
+pub struct Vmlinux {
+    at: NonNull<c_void>,
+    size: usize,
 }
 
 impl Vmlinux {
     /// # Errors
     /// If it is not there (`CONFIG_DEBUG_INFO_BTF`) or cannot be read.
     pub fn open() -> io::Result<Self> {
-        let mut file = File::open(VMLINUX)?;
+        let file = File::open(VMLINUX)?;
         let size = file.metadata()?.len().min(LONGEST) as usize;
         // SAFETY: a new mapping, where the kernel likes it. What it shows never changes (`btf_sysfs_vmlinux_mmap`).
         let mapped = unsafe { mmap(ptr::null_mut(), size, ProtFlags::READ, MapFlags::PRIVATE, &file, 0) };
-        if let Some(at) = mapped.ok().and_then(NonNull::new) {
-            return Ok(Self(Bytes::Mapped(at, size)));
+        match mapped.ok().and_then(NonNull::new) {
+            Some(at) => Ok(Self { at, size }),
+            None => Self::copy(file, size),
         }
+    }
+
+    /// Into a mapping of its own, which leaves nothing behind: the allocator would keep later ones of that size.
+    fn copy(mut from: impl Read, size: usize) -> io::Result<Self> {
+        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::POPULATE);
+        // SAFETY: a new mapping, where the kernel likes it.
+        let at = unsafe { mmap_anonymous(ptr::null_mut(), size, access, flags)? };
+        let at = NonNull::new(at).ok_or(io::ErrorKind::OutOfMemory)?;
+        let copy = Self { at, size };
+        // SAFETY: a mapping of that length that may be written to and that nobody else knows of.
+        let room = unsafe { std::slice::from_raw_parts_mut(at.cast::<u8>().as_ptr(), size) };
+        let mut done = 0;
         // A page for a read, whatever is asked for (`kernfs_file_read_iter`).
-        let mut bytes = Vec::with_capacity(size + 1);
-        file.by_ref().take(LONGEST).read_to_end(&mut bytes)?;
-        Ok(Self(Bytes::Read(bytes)))
+        while let Some(rest) = room.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match from.read(rest) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(copy)
     }
 }
 
@@ -45,20 +61,15 @@ impl Deref for Vmlinux {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        match &self.0 {
-            // SAFETY: a mapping of that length, until it is dropped.
-            Bytes::Mapped(at, size) => unsafe { std::slice::from_raw_parts(at.cast().as_ptr(), *size) },
-            Bytes::Read(bytes) => bytes,
-        }
+        // SAFETY: a mapping of that length, until it is dropped, that nobody writes to.
+        unsafe { std::slice::from_raw_parts(self.at.cast().as_ptr(), self.size) }
     }
 }
 
 impl Drop for Vmlinux {
     fn drop(&mut self) {
-        if let Bytes::Mapped(at, size) = self.0 {
-            // SAFETY: nobody else knows of it, and what borrowed from it is gone.
-            let _ = unsafe { munmap(at.as_ptr(), size) };
-        }
+        // SAFETY: nobody else knows of it, and what borrowed from it is gone.
+        let _ = unsafe { munmap(self.at.as_ptr(), self.size) };
     }
 }
 
@@ -67,4 +78,28 @@ pub(super) fn array<const N: usize>(input: &[u8], at: u64, what: &'static str) -
     let rest = usize::try_from(at).ok().and_then(|at| input.get(at..));
     let bytes = rest.and_then(|rest| rest.first_chunk::<N>());
     bytes.copied().ok_or(BtfError::Truncated { what, at: at.max(input.len() as u64) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a few bytes a time, as sysfs gives a page.
+    struct Trickle<'a>(&'a [u8]);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = buffer.len().min(7);
+            self.0.read(&mut buffer[..count])
+        }
+    }
+
+    #[test]
+    fn what_comes_in_pieces_is_read_in_whole_and_what_is_missing_is_zero() {
+        let whole: Vec<u8> = (0..10_000).map(|number| number as u8).collect();
+        assert_eq!(*Vmlinux::copy(Trickle(&whole), whole.len()).unwrap(), whole[..]);
+        let short = Vmlinux::copy(Trickle(&whole[..99]), 200).unwrap();
+        assert_eq!((&short[..99], &short[99..]), (&whole[..99], &[0; 101][..]));
+        assert!(Vmlinux::copy(Trickle(&whole), 0).is_err());
+    }
 }
