@@ -1,7 +1,4 @@
-//! Flags for the compiler and the linker of the BPF object.
-//!
-//! No path of this machine in it: line numbers for the verifier's log come with the names of files. And no call of `memset` or
-//! `memmove` for what is cleared and copied: these go byte by byte, and the verifier with them.
+//! No path of this machine in the BPF object: line numbers for the verifier's log come with the names of files.
 //!
 //! `aya-build` passes no flags on, but cargo takes a wrapper of the compiler from its environment. That is this program
 //! again, under a variable of its own.
@@ -18,8 +15,6 @@ use std::{
 /// Directories and what they are called instead, as the compiler takes them, separated by [`BETWEEN`].
 const VARIABLE: &str = "OOM_REMAP";
 const BETWEEN: &str = "\u{1f}";
-/// With the linker's own setting LLVM leaves every `memset` a call.
-const INLINE: &str = "-Clink-arg=--disable-expand-memcpy-in-order";
 
 /// Runs the compiler instead of this program, if that is what cargo means.
 pub(crate) fn wrap() -> Result<()> {
@@ -28,7 +23,7 @@ pub(crate) fn wrap() -> Result<()> {
     let compiler = arguments.next().context("cargo named no compiler")?;
     let prefixes = prefixes.to_str().context("a directory's name is not UTF-8")?;
     let flags = prefixes.split(BETWEEN).map(|prefix| format!("--remap-path-prefix={prefix}"));
-    let error = Command::new(&compiler).args(arguments).args(flags).arg(INLINE).exec();
+    let error = Command::new(&compiler).args(arguments).args(flags).exec();
     Err(error).with_context(|| format!("cannot start {}", compiler.display()))
 }
 

@@ -12,6 +12,7 @@ use crate::{
     cgroup,
     fields::{BPF_LOG, CALLS_SEEN, MARK_HAS_TASK},
     hooks::exit_mmap,
+    levels::Loop,
     maps::{State, VICTIMS, VictimState, reserve_event, state},
     read::current,
     task,
@@ -59,7 +60,7 @@ fn task_by_tid(state: &State, tid: u32) -> u64 {
 
 #[inline(always)]
 fn marked(state: &mut State, task: u64, tid: u32) {
-    announce(state);
+    announce::<Loop>(state);
     let tgid = task::tgid(task);
     let start_ns = task::start_ns(task);
     state.marked_mm = task::mm(task);
