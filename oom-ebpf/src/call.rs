@@ -96,7 +96,7 @@ pub(crate) fn header(kind: Kind, call: u64) -> Header {
 
 /// Tells the agent about this call, once.
 #[inline(always)]
-pub(crate) fn announce(state: &mut State) {
+pub(crate) fn announce<W: levels::Walk>(state: &mut State) {
     if state.announced != 0 {
         return;
     }
@@ -105,7 +105,7 @@ pub(crate) fn announce(state: &mut State) {
     let record = entry.as_mut_ptr();
     let oc = state.oc;
     let memcg = pointer(oc, &OC_MEMCG);
-    let thread = reclaim::place(state.owner);
+    let thread = reclaim::place::<W>(state.owner);
     // SAFETY: the record is ours; every field is written.
     unsafe {
         (*record).header =
@@ -127,7 +127,7 @@ pub(crate) fn announce(state: &mut State) {
         (*record).reclaim = thread.total;
     }
     entry.submit(0);
-    reclaim::announce(state);
+    reclaim::announce::<W>(state);
 }
 
 /// `out_of_memory` returned.
@@ -157,7 +157,7 @@ pub(crate) fn leave<W: levels::Walk>(result: u32) {
         state.quiet_scope = scope;
         state.quiet_ns = now;
         repeats = state.repeats;
-        announce(state);
+        announce::<W>(state);
         levels::send::<W>(state);
     }
     candidates::send(state);

@@ -1,11 +1,11 @@
 //! Sums of compaction, by thread and for the machine.
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::map, maps::Array};
-use oom_ebpf::{Compacted, Compaction, PF_KTHREAD};
+use oom_ebpf::{Compaction, PF_KTHREAD};
 
 use crate::{
     fields::{TASK_COMM, TASK_FLAGS},
-    read::{current, field, now},
+    read::{clear, current, field, now},
     reclaim::{SERIES_NS, add_own, count, total},
 };
 
@@ -47,7 +47,7 @@ pub(crate) fn begin() {
         thread.end_ns = 0;
     }
     if now.saturating_sub(thread.end_ns) > SERIES_NS {
-        thread.total = Compacted::default();
+        clear(&raw mut thread.total);
     }
     thread.begin_ns = now;
 }

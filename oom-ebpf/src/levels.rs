@@ -20,6 +20,10 @@ use crate::{
 
 /// How a list is walked.
 pub(crate) trait Walk {
+    /// Whether the same program clears and copies by helpers. With loops of its own it does so byte by byte, as the compiler has
+    /// it: 5.10's verifier takes it like that, and not in any other way.
+    const WHOLE: bool;
+
     /// A round after the other, `MOST` of them, until one says that there are no more.
     fn rounds<R: Round, const MOST: u32>(round: &mut R, state: &mut State);
 }
@@ -37,6 +41,8 @@ pub(crate) struct Loop;
 pub(crate) struct Rounds;
 
 impl Walk for Loop {
+    const WHOLE: bool = true;
+
     #[inline(always)]
     fn rounds<R: Round, const MOST: u32>(round: &mut R, state: &mut State) {
         let one: unsafe extern "C" fn(u32, *mut c_void) -> i64 = one::<R>;
@@ -64,6 +70,8 @@ unsafe extern "C" fn one<R: Round>(_index: u32, both: *mut c_void) -> i64 {
 }
 
 impl Walk for Rounds {
+    const WHOLE: bool = false;
+
     #[inline(always)]
     fn rounds<R: Round, const MOST: u32>(round: &mut R, state: &mut State) {
         for _ in 0..MOST {

@@ -92,7 +92,8 @@ pub(crate) struct State {
     pub chosen: u64,
     /// Last task that the kernel sent SIGKILL to in this call. Where calls are not seen: at all.
     pub signalled: u64,
-    /// mm and tgid of the last marked one.
+    /// The last marked one, its mm and its tgid.
+    pub marked_task: u64,
     pub marked_mm: u64,
     pub marked_tgid: u64,
     /// Id of the cgroup whose path was sent, or known to be, for the last candidate of this call.

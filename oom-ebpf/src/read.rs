@@ -134,6 +134,16 @@ pub(crate) unsafe fn string<const N: usize>(address: u64, out: *mut [u8; N]) {
     unsafe { generated::bpf_probe_read_kernel_str(out.cast(), N as u32, address as *const _) };
 }
 
+/// Zeroes, a word after the other: what the compiler makes a call of `memset` goes byte by byte, and the verifier with it.
+#[inline(always)]
+pub(crate) fn clear<T>(to: *mut T) {
+    const { assert!(size_of::<T>() % size_of::<u64>() == 0) };
+    for word in 0..size_of::<T>() / size_of::<u64>() {
+        // SAFETY: callers pass what is theirs to write, a struct of words; zeroes are a value of it.
+        unsafe { to.cast::<u64>().add(word).write_volatile(0) };
+    }
+}
+
 /// Nanoseconds since boot, suspended time included. It may go back a little (`ktime_get_boot_fast_ns` while the clock is
 /// adjusted, other CPUs): differences saturate.
 #[inline(always)]

@@ -9,7 +9,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
-use core::arch::asm;
+use core::{arch::asm, mem::MaybeUninit};
 use oom_ebpf::{
     BUCKET_SHIFT, BUCKETS, CGROUP_BUCKETS, CgroupBucket, Escalation, Header, Kind, Machine, RETRY_ZONES,
     Reclaim, Retry, RetryZone, Totals, Work,
@@ -18,8 +18,9 @@ use oom_ebpf::{
 use crate::{
     cgroup, compaction,
     fields::{CSS_SERIAL_NR, OC_MEMCG},
+    levels::{Loop, Walk},
     maps::{State, reserve_event},
-    read::{now, pointer},
+    read::{clear, now, pointer},
 };
 
 /// A longer pause begins a new series.
@@ -142,7 +143,7 @@ fn claim(owner: u64) -> Option<&'static mut Thread> {
         thread.owner = owner;
         thread.cgroup = 0;
         thread.end_ns = 0;
-        thread.total = Reclaim::default();
+        clear(&raw mut thread.total);
     }
     Some(thread)
 }
@@ -165,7 +166,8 @@ pub(crate) fn begin(round: Round) {
         return;
     };
     if now.saturating_sub(thread.end_ns) > SERIES_NS {
-        thread.total = Reclaim { first_ns: now, ..Reclaim::default() };
+        clear(&raw mut thread.total);
+        thread.total.first_ns = now;
     }
     thread.round = round as u64;
     thread.begin_ns = now;
@@ -249,8 +251,12 @@ pub(crate) fn machine(now: u64) -> Option<*mut Machine> {
     if let Some(machine) = MACHINE.get_ptr_mut(bucket) {
         return Some(machine);
     }
+    let mut empty = MaybeUninit::uninit();
+    clear(empty.as_mut_ptr());
+    // SAFETY: zeroes are a `Machine`.
+    let empty = unsafe { empty.assume_init_ref() };
     // Only one CPU opens a bucket, so the place has one writer.
-    if MACHINE.insert(bucket, Machine::default(), NOEXIST).is_ok()
+    if MACHINE.insert(bucket, empty, NOEXIST).is_ok()
         && let Some(place) = PLACES.get_ptr_mut(bucket as u32 % BUCKETS)
     {
         // SAFETY: a word of a map's value; the next to write it is the one that opens a bucket in 68 s.
@@ -326,17 +332,19 @@ pub(crate) fn retry_zone(zone: u64, seen: &RetryZone) {
 
 /// What is in a thread's place, whosever it is.
 #[inline(always)]
-pub(crate) fn place(owner: u64) -> Thread {
-    let mut thread = Thread::default();
-    // SAFETY: a map's value, which may change under us. Its parts may not, and any bytes are a `Thread`.
-    unsafe { copy(THREADS.get_ptr(owner as u32 % THREADS_LEN), &raw mut thread) };
-    thread
+pub(crate) fn place<W: Walk>(owner: u64) -> Thread {
+    let mut thread = if W::WHOLE { MaybeUninit::uninit() } else { MaybeUninit::new(Thread::default()) };
+    // SAFETY: a map's value, which may change under us. Its parts may not, any bytes are a `Thread`, and all are written.
+    unsafe {
+        copy(THREADS.get_ptr(owner as u32 % THREADS_LEN), thread.as_mut_ptr());
+        thread.assume_init()
+    }
 }
 
 /// Rounds of a thread, 0 if they are not known.
 #[inline(always)]
 pub(crate) fn rounds(owner: u64) -> u64 {
-    let thread = place(owner);
+    let thread = place::<Loop>(owner);
     if thread.owner == owner { thread.total.rounds } else { 0 }
 }
 
@@ -366,17 +374,22 @@ pub(crate) fn enter(state: &mut State) {
 
 /// Tells of reclaim before a call.
 #[inline(always)]
-pub(crate) fn announce(state: &State) {
+pub(crate) fn announce<W: Walk>(state: &State) {
     let Some(mut entry) = reserve_event::<Escalation>() else { return };
     let record = entry.as_mut_ptr();
-    let thread = place(state.owner);
+    let thread = place::<W>(state.owner);
     // SAFETY: the record is ours; every field is written.
     unsafe {
         (*record).header =
             Header { kind: Kind::Escalation as u32, reserved: 0, call: state.call, time_ns: state.begin_ns };
         (*record).cgroup = state.cgroup;
-        (*record).cgroup_now = state.cgroup_now;
-        (*record).machine_now = state.machine_now;
+        if W::WHOLE {
+            copy(Some(&raw const state.cgroup_now), &raw mut (*record).cgroup_now);
+            copy(Some(&raw const state.machine_now), &raw mut (*record).machine_now);
+        } else {
+            (*record).cgroup_now = state.cgroup_now;
+            (*record).machine_now = state.machine_now;
+        }
         (*record).owner = state.owner;
         (*record).rounds_owner = thread.owner;
         (*record).rounds = thread.total.rounds;

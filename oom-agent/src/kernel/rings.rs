@@ -2,7 +2,7 @@
 
 use super::{
     decode::{Decoder, records},
-    load::Loaded,
+    load::{Link, Loaded},
     ring::Ring,
     windows::Windows,
 };
@@ -13,7 +13,6 @@ use crate::incident::{
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, PerCpuArray};
 use oom_ebpf::{RING_BULK, RING_EVENTS};
-use std::any::Any;
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// The rings of attached programs. Dropping it detaches them.
@@ -25,7 +24,7 @@ pub struct Rings {
     windows: Windows,
     dropped: Dropped,
     undecodable: u64,
-    _links: Vec<Box<dyn Any>>,
+    _links: Vec<Link>,
 }
 
 /// Records that found no room since start.
