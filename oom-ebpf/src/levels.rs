@@ -20,8 +20,8 @@ use crate::{
 
 /// How a list is walked.
 pub(crate) trait Walk {
-    /// Whether the same program clears and copies by helpers. With loops of its own it does so byte by byte, as the compiler has
-    /// it: 5.10's verifier takes it like that, and not in any other way.
+    /// Whether the same program clears and copies by helpers. With loops of its own it does so as the compiler has it, byte by
+    /// byte: what 5.10's verifier makes of these programs hangs on small things, and like that it takes them.
     const WHOLE: bool;
 
     /// A round after the other, `MOST` of them, until one says that there are no more.

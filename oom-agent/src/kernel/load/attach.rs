@@ -6,17 +6,17 @@ use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{self as aya_programs, ProgramError};
 use std::collections::HashMap;
 
-/// A program of a way, and what the object has of that name.
-type Way<'a> = Vec<(&'static Program, Option<&'a mut aya_programs::Program>)>;
-
 /// A hook that is being attached.
 pub(super) struct Attaching<'a> {
     hook: &'static Hook,
     kernel: &'a Kernel,
     trampolines: bool,
-    /// Those that are left; the first one is loaded.
-    ways: std::vec::IntoIter<Way<'a>>,
-    loaded: Option<Way<'a>>,
+    /// What the object has of the hook's programs. Several ways may share one.
+    programs: HashMap<&'static str, &'a mut aya_programs::Program>,
+    /// Those that are left.
+    ways: std::slice::Iter<'static, &'static [Program]>,
+    /// The one whose programs are loaded.
+    loaded: Option<&'static [Program]>,
     status: HookStatus,
     links: Vec<Link>,
 }
@@ -29,28 +29,36 @@ impl<'a> Attaching<'a> {
         trampolines: bool,
         programs: &mut HashMap<&str, &'a mut aya_programs::Program>,
     ) -> Self {
-        let mut way = |way: &'static [Program]| -> Way<'a> {
-            way.iter().map(|program| (program, programs.remove(program.name))).collect()
-        };
-        let ways: Vec<_> = hook.ways.iter().map(|it| way(it)).collect();
+        let own = hook.ways.iter().copied().flatten();
+        let own = own.filter_map(|program| Some((program.name, programs.remove(program.name)?)));
         let status = HookStatus { target: hook.target, gives: hook.gives, used: None, refused: Vec::new() };
-        Self { hook, kernel, trampolines, ways: ways.into_iter(), loaded: None, status, links: Vec::new() }
+        Self {
+            hook,
+            kernel,
+            trampolines,
+            programs: own.collect(),
+            ways: hook.ways.iter(),
+            loaded: None,
+            status,
+            links: Vec::new(),
+        }
     }
 
     /// Loads the programs of the first way that the kernel takes.
     pub(super) fn load(&mut self) {
         while self.loaded.is_none() {
-            let Some(mut way) = self.ways.next() else { return };
-            let Some(kind) = way.last().map(|(program, _)| program.kind) else { continue };
-            let trampoline =
-                way.iter().any(|(program, _)| matches!(program.kind, Kind::Fentry | Kind::Fexit));
+            let Some(way) = self.ways.next() else { return };
+            let Some(kind) = way.last().map(|program| program.kind) else { continue };
+            let trampoline = way.iter().any(|program| matches!(program.kind, Kind::Fentry | Kind::Fexit));
             if trampoline && !self.trampolines {
                 let error = "not wanted (--no-trampolines)".into();
                 self.status.refused.push(Refusal { kind, error });
                 continue;
             }
-            let mut programs = way.iter_mut();
-            match programs.try_for_each(|(program, entry)| load(self.hook, program, entry, self.kernel)) {
+            let loaded = way.iter().try_for_each(|program| {
+                load(self.hook, program, found(&mut self.programs, program)?, self.kernel)
+            });
+            match loaded {
                 Ok(()) => self.loaded = Some(way),
                 Err(error) => self.status.refused.push(Refusal { kind, error: format!("{error:#}") }),
             }
@@ -59,10 +67,11 @@ impl<'a> Attaching<'a> {
 
     /// Attaches what is loaded, or the next way that can be.
     pub(super) fn attach(&mut self) {
-        while let Some(mut way) = self.loaded.take() {
-            let Some(kind) = way.last().map(|(program, _)| program.kind) else { continue };
+        while let Some(way) = self.loaded.take() {
+            let Some(kind) = way.last().map(|program| program.kind) else { continue };
+            let programs = &mut self.programs;
             let attached: Result<Vec<_>> =
-                way.iter_mut().map(|(program, entry)| attach(self.hook, program, entry)).collect();
+                way.iter().map(|program| attach(self.hook, program, found(programs, program)?)).collect();
             match attached {
                 Ok(links) => {
                     self.links = links;
@@ -89,31 +98,29 @@ impl<'a> Attaching<'a> {
     }
 }
 
-fn entry<'a>(
+fn found<'a>(
+    programs: &'a mut HashMap<&'static str, &mut aya_programs::Program>,
     program: &Program,
-    entry: &'a mut Option<&mut aya_programs::Program>,
 ) -> Result<&'a mut aya_programs::Program> {
-    entry.as_deref_mut().with_context(|| format!("the BPF object has no program {}", program.name))
+    let found = programs.get_mut(program.name).map(|found| &mut **found);
+    found.with_context(|| format!("the BPF object has no program {}", program.name))
 }
 
-fn load(
-    hook: &Hook,
-    program: &Program,
-    found: &mut Option<&mut aya_programs::Program>,
-    kernel: &Kernel,
-) -> Result<()> {
-    let entry = entry(program, found)?;
+fn load(hook: &Hook, program: &Program, entry: &mut aya_programs::Program, kernel: &Kernel) -> Result<()> {
     let loaded = match program.kind {
         Kind::Fentry => <&mut aya_programs::FEntry>::try_from(entry)?.load(hook.target, kernel.ids()?),
         Kind::Fexit => <&mut aya_programs::FExit>::try_from(entry)?.load(hook.target, kernel.ids()?),
         Kind::Kprobe | Kind::Kretprobe => <&mut aya_programs::KProbe>::try_from(entry)?.load(),
         Kind::RawTracepoint => <&mut aya_programs::RawTracePoint>::try_from(entry)?.load(),
     };
-    loaded.map_err(plain)
+    match loaded {
+        // For a way before, which could not be attached.
+        Err(ProgramError::AlreadyLoaded) => Ok(()),
+        loaded => loaded.map_err(plain),
+    }
 }
 
-fn attach(hook: &Hook, program: &Program, found: &mut Option<&mut aya_programs::Program>) -> Result<Link> {
-    let entry = entry(program, found)?;
+fn attach(hook: &Hook, program: &Program, entry: &mut aya_programs::Program) -> Result<Link> {
     Ok(match program.kind {
         Kind::Fentry => {
             let entry: &mut aya_programs::FEntry = entry.try_into()?;
