@@ -1,4 +1,5 @@
-//! Takes what is for debuggers out of the BPF object: it is two thirds of it, and the agent locks itself into memory.
+//! Takes what is for debuggers out of the BPF object: it is most of it, and the agent locks itself into memory. Line numbers
+//! too: they would be read, handed over and checked at every start, for the verifier's log alone.
 //!
 //! Sections stay where they are in the table, since others name them by number; those for debuggers become empty. (ELF64,
 //! `Elf64_Ehdr` and `Elf64_Shdr` of elf(5).)
@@ -13,7 +14,7 @@ const LITTLE: u8 = 1;
 /// A section without bytes in the file (`SHT_NOBITS`).
 const NOBITS: u64 = 8;
 
-/// The object without sections whose names begin with `.debug_` or `.rel.debug_`.
+/// The object without sections whose names begin with `.debug_` or `.rel.debug_`, and without line numbers.
 pub(crate) fn strip(object: &[u8]) -> Result<Vec<u8>> {
     ensure!(object.starts_with(MAGIC) && object.len() >= EHDR, "it is no 64-bit ELF object");
     let order = Order { little: object.get(5) == Some(&LITTLE) };
@@ -36,15 +37,22 @@ pub(crate) fn strip(object: &[u8]) -> Result<Vec<u8>> {
     for index in 0..count {
         let mut section = header(index)?.to_vec();
         let name = strings.get(order.number(&section, 0..4)? as usize..).context("a section has no name")?;
-        let for_debuggers = name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
-        let bytes = if for_debuggers { &[] } else { body(&section)? };
-        out.resize(out.len().next_multiple_of(16), 0);
-        if for_debuggers {
+        let begins = |with: &[&[u8]]| with.iter().any(|begin| name.starts_with(begin));
+        // What is relocated in `.BTF.ext` are places in sections, which are right as they are: all of them begin at 0.
+        let bytes = if begins(&[b".debug_", b".rel.debug_", b".rel.BTF.ext\0"]) {
             order.put(&mut section, 32..40, 0)?;
-        }
+            Vec::new()
+        } else if begins(&[b".BTF.ext\0"]) {
+            let bytes = order.without_lines(body(&section)?)?;
+            order.put(&mut section, 32..40, bytes.len() as u64)?;
+            bytes
+        } else {
+            body(&section)?.to_vec()
+        };
+        out.resize(out.len().next_multiple_of(16), 0);
         let at = out.len() as u64;
         order.put(&mut section, 24..32, if index == 0 { 0 } else { at })?;
-        out.extend_from_slice(bytes);
+        out.extend(bytes);
         headers.extend(section);
     }
     out.resize(out.len().next_multiple_of(16), 0);
@@ -65,6 +73,22 @@ impl Order {
         let bytes = bytes.get(at).context("a number is cut off")?;
         let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
         Ok(if self.little { bytes.iter().rev().fold(0, add) } else { bytes.iter().fold(0, add) })
+    }
+
+    /// `.BTF.ext` with its functions only (`struct btf_ext_header`, `tools/lib/bpf/libbpf_internal.h`). Places count from the
+    /// header's end; CO-RE relocations, which come last, there are none.
+    fn without_lines(self, bytes: &[u8]) -> Result<Vec<u8>> {
+        let header = self.number(bytes, 4..8)?;
+        let (functions, functions_len) = (self.number(bytes, 8..12)?, self.number(bytes, 12..16)?);
+        let lines = self.number(bytes, 16..20)?;
+        let relocations = if header < 32 { 0 } else { self.number(bytes, 28..32)? };
+        ensure!(functions + functions_len == lines && relocations == 0, "its `.BTF.ext` is in another order");
+        let mut kept = bytes.get(..(header + lines) as usize).context("its `.BTF.ext` is cut off")?.to_vec();
+        self.put(&mut kept, 20..24, 0)?;
+        if header >= 32 {
+            self.put(&mut kept, 24..28, lines)?;
+        }
+        Ok(kept)
     }
 
     fn put(self, bytes: &mut [u8], at: Range<usize>, value: u64) -> Result<()> {

@@ -24,7 +24,6 @@ use crate::{
 };
 use oom_ebpf as wire;
 use prost::Message as _;
-use std::io::Cursor;
 
 /// One of them.
 pub type Target = fn(&[u8]);
@@ -48,7 +47,7 @@ fn btf(bytes: &[u8]) {
     let paths = fields::paths();
     let wanted =
         fields::wanted(&paths, &["out_of_memory", "oom_badness"], &["mark_victim", "signal_generate"]);
-    if let Ok(answers) = btf::read(&mut Cursor::new(bytes), &wanted) {
+    if let Ok(answers) = btf::read(bytes, &wanted) {
         fields::resolve(&answers, true);
     }
 }

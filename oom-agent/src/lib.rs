@@ -55,4 +55,5 @@ pub mod store;
 pub mod tls;
 pub mod trace;
 pub mod units;
+pub mod watched;
 pub mod web;

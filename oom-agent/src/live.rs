@@ -366,6 +366,12 @@ impl Live {
             }
         }
         self.take_log();
+        // What an incident waited for in vain may have happened unseen.
+        if self.assembler.gives_up(self.read_ns)
+            && let Some(skipped) = self.rings.as_ref().and_then(Rings::skipped)
+        {
+            self.assembler.push(self.read_ns, Fact::Skipped(Box::new(skipped)));
+        }
         self.assembler.afterwards().iter().for_each(|words| note(words));
         Ok(())
     }
@@ -476,7 +482,8 @@ fn sampler(host: &Host, every: Option<Duration>) -> Result<Option<Sampler>> {
 }
 
 fn register(logger: Logger) -> Result<AsyncFd<Logger>> {
-    // SAFETY: a logger keeps the one map that it was made of, and with it the descriptor, for its whole life.
+    // SAFETY: a logger keeps the one map that it was made of, and with it the descriptor, for its whole life. `Live` puts no
+    // other in its place.
     let registered = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) };
     registered.map_err(std::io::Error::from).context("cannot wait for the log of the BPF programs")
 }

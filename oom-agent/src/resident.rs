@@ -15,15 +15,29 @@ const STACK: usize = 128 << 10;
 const NEVER: &str = "-1000";
 const ADJ: &str = "/proc/self/oom_score_adj";
 
+/// At the start: one heap for all threads, and has the program read from the disk in whole. What is touched on the way to being attached lies all over it, and
+/// to read it piece by piece takes three times as long.
+pub fn begin() {
+    if let Ok(program) = fs::File::open("/proc/self/exe") {
+        let _ = rustix::fs::fadvise(&program, 0, None, rustix::fs::Advice::WillNeed);
+    }
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a limit of the allocator; may be called at any time. A heap of its own for the thread that only loads would
+    // stay when the thread is gone.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// After the start: gives back what only the start needed (the kernel's type ids, the BPF object, and code).
 pub fn settle() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: may be called at any time; it only returns free memory to the system.
+    // SAFETY: takes the allocator's own lock, and only returns free memory to the system.
     unsafe {
         libc::malloc_trim(0);
     }
     #[cfg(target_env = "gnu")]
-    // SAFETY: the callback is called with what its type says, and keeps none of it.
+    // SAFETY: the callback is called with what its type says, keeps none of it, and does not unwind.
     unsafe {
         libc::dl_iterate_phdr(Some(forget), std::ptr::null_mut());
     }
@@ -31,17 +45,23 @@ pub fn settle() {
 
 /// Unmaps the pages of code and constants of an object of this process. The page cache still has them: what is used from now
 /// on is mapped again when it is, and only that.
+///
+/// # Safety
+/// As `dl_iterate_phdr` calls it: `object` describes an object that is loaded.
 #[cfg(target_env = "gnu")]
 unsafe extern "C" fn forget(
     object: *mut libc::dl_phdr_info,
     _size: libc::size_t,
     _data: *mut libc::c_void,
 ) -> libc::c_int {
-    // SAFETY: glibc hands over a description that is valid during the call, with that many program headers.
-    let (base, headers) = unsafe {
-        let object = &*object;
-        (object.dlpi_addr, std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()))
-    };
+    // SAFETY: as here: it is valid during the call.
+    let object = unsafe { &*object };
+    if object.dlpi_phdr.is_null() {
+        return 0;
+    }
+    let base = object.dlpi_addr;
+    // SAFETY: it has that many program headers, and nobody changes them.
+    let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
     let page = rustix::param::page_size() as u64;
     for header in headers {
         // What has ever been writable may differ from the file: relocations.
@@ -51,8 +71,9 @@ unsafe extern "C" fn forget(
         let begin = (base + header.p_vaddr).next_multiple_of(page);
         let end = (base + header.p_vaddr + header.p_memsz) / page * page;
         if begin < end {
-            // SAFETY: a private mapping of a file that was never written to: each page comes back as it was when it is next
-            // looked at. For one that is locked it fails (`VM_LOCKED`, mm/madvise.c), and nothing happens.
+            // SAFETY: whole pages of a private mapping of a file, to which nobody could write: each comes back as it was when
+            // it is next looked at, as after the kernel has reclaimed it. So do those of the vDSO. Where pages are locked or
+            // sealed it fails (`VM_LOCKED`, `VM_SEALED`, mm/madvise.c), and nothing happens.
             let _ = unsafe {
                 rustix::mm::madvise(
                     begin as *mut _,
@@ -86,10 +107,9 @@ pub fn lock() -> Result<(), String> {
 /// Takes memory now, so that none has to be found in the worst moment.
 pub fn reserve() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: sets limits of the allocator, in bytes; may be called at any time.
+    // SAFETY: sets limits of the allocator, under its lock. Other threads may read one without (which is why glibc's manual
+    // warns of it): a word, of which the old value is as good.
     unsafe {
-        // What other threads take comes from here too.
-        libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_TOP_PAD, HEAP as libc::c_int);
         libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * HEAP as libc::c_int);
     }

@@ -15,7 +15,7 @@ use crate::{
         OC_GFP_MASK, OC_MEMCG, OC_ORDER, OC_TOTALPAGES,
     },
     levels,
-    maps::{State, reserve_event, state},
+    maps::{State, reserve_event, state, state_in_call},
     read::{current, field, now, pointer},
     reclaim, task,
 };
@@ -59,14 +59,13 @@ fn begin(state: &mut State, oc: u64, now: u64) {
 /// The state, if the running task is inside an OOM call.
 #[inline(always)]
 pub(crate) fn inside() -> Option<&'static mut State> {
-    let state = state()?;
-    if state.active != 0 && state.owner == bpf_get_current_pid_tgid() { Some(state) } else { None }
+    state_in_call(|owner| owner == bpf_get_current_pid_tgid())
 }
 
 /// The state, in what the kernel does only inside an OOM call: whoever holds `oom_lock` is in the call under way.
 #[inline(always)]
 pub(crate) fn under_way() -> Option<&'static mut State> {
-    state().filter(|state| state.active != 0)
+    state_in_call(|_| true)
 }
 
 /// Whether the running task is inside an OOM call as it marks this victim (0: unknown). Where calls are not seen it
@@ -97,7 +96,7 @@ pub(crate) fn header(kind: Kind, call: u64) -> Header {
 
 /// Tells the agent about this call, once.
 #[inline(always)]
-pub(crate) fn announce(state: &mut State) {
+pub(crate) fn announce<W: levels::Walk>(state: &mut State) {
     if state.announced != 0 {
         return;
     }
@@ -106,7 +105,7 @@ pub(crate) fn announce(state: &mut State) {
     let record = entry.as_mut_ptr();
     let oc = state.oc;
     let memcg = pointer(oc, &OC_MEMCG);
-    let thread = reclaim::place(state.owner);
+    let thread = reclaim::place::<W>(state.owner);
     // SAFETY: the record is ours; every field is written.
     unsafe {
         (*record).header =
@@ -128,7 +127,7 @@ pub(crate) fn announce(state: &mut State) {
         (*record).reclaim = thread.total;
     }
     entry.submit(0);
-    reclaim::announce(state);
+    reclaim::announce::<W>(state);
 }
 
 /// `out_of_memory` returned.
@@ -158,7 +157,7 @@ pub(crate) fn leave<W: levels::Walk>(result: u32) {
         state.quiet_scope = scope;
         state.quiet_ns = now;
         repeats = state.repeats;
-        announce(state);
+        announce::<W>(state);
         levels::send::<W>(state);
     }
     candidates::send(state);

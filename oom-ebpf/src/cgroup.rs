@@ -37,9 +37,13 @@ pub(crate) fn memcg(css: u64) -> u64 {
 }
 
 /// Its own name.
+///
+/// # Safety
+/// `out` may be written.
 #[inline(always)]
-pub(crate) fn name(css: u64, out: *mut [u8; NAME_LEN]) {
-    string(pointer(node::<Probe>(css), &KERNFS_NAME), out);
+pub(crate) unsafe fn name(css: u64, out: *mut [u8; NAME_LEN]) {
+    // SAFETY: as here.
+    unsafe { string(pointer(node::<Probe>(css), &KERNFS_NAME), out) };
 }
 
 #[inline(always)]
@@ -69,7 +73,7 @@ pub(crate) unsafe fn path(css: u64, path: *mut Path) {
     let mut node = node::<Probe>(css);
     for slot in 0..PATH_DEPTH {
         // SAFETY: `slot` is within the array; the record is ours.
-        string(pointer(node, &KERNFS_NAME), unsafe { &raw mut (*path).names[slot] });
+        unsafe { string(pointer(node, &KERNFS_NAME), &raw mut (*path).names[slot]) };
         node = pointer(node, &KERNFS_PARENT);
     }
     // The node that is left is the root at most: its parent is NULL.

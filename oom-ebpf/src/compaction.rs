@@ -1,11 +1,11 @@
 //! Sums of compaction, by thread and for the machine.
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::map, maps::Array};
-use oom_ebpf::{Compacted, Compaction, PF_KTHREAD};
+use oom_ebpf::{Compaction, PF_KTHREAD};
 
 use crate::{
     fields::{TASK_COMM, TASK_FLAGS},
-    read::{current, field, now},
+    read::{clear, current, field, now},
     reclaim::{SERIES_NS, add_own, count, total},
 };
 
@@ -26,7 +26,8 @@ pub(crate) fn place(owner: u64) -> Option<*const Compaction> {
 #[inline(always)]
 fn thread(owner: u64) -> Option<&'static mut Compaction> {
     let thread = COMPACTIONS.get_ptr_mut(owner as u32 % COMPACTIONS_LEN)?;
-    // SAFETY: the map lives as long as the program. While a run is under way only its owner writes.
+    // SAFETY: the map lives as long as the program. While a run is under way only its owner writes, and two that claim a free
+    // place at once lose a run at worst.
     Some(unsafe { &mut *thread })
 }
 
@@ -39,14 +40,14 @@ pub(crate) fn begin() {
     if thread.owner != owner {
         if thread.begin_ns != 0 {
             // SAFETY: a field of a map's value.
-            total(|totals| add_own(unsafe { &raw mut (*totals).compactions_missed }, 1));
+            total(|totals| unsafe { add_own(&raw mut (*totals).compactions_missed, 1) });
             return;
         }
         thread.owner = owner;
         thread.end_ns = 0;
     }
     if now.saturating_sub(thread.end_ns) > SERIES_NS {
-        thread.total = Compacted::default();
+        clear(&raw mut thread.total);
     }
     thread.begin_ns = now;
 }

@@ -14,12 +14,16 @@ use crate::{
         CSS_CHILDREN, CSS_PARENT, CSS_SIBLING, MEMCG_CSS, MEMCG_HIGH, MEMCG_MAX, MEMCG_OOM_GROUP,
         MEMCG_SWAP_MAX, MEMCG_SWAP_USAGE, MEMCG_USAGE, OC_MEMCG,
     },
-    maps::{State, reserve_bulk, state},
+    maps::{State, reserve_bulk},
     read::{at, current, field, pointer},
 };
 
 /// How a list is walked.
 pub(crate) trait Walk {
+    /// Whether the same program clears and copies by helpers. With loops of its own it does so byte by byte, as the compiler has
+    /// it: 5.10's verifier takes it like that, and not in any other way.
+    const WHOLE: bool;
+
     /// A round after the other, `MOST` of them, until one says that there are no more.
     fn rounds<R: Round, const MOST: u32>(round: &mut R, state: &mut State);
 }
@@ -37,23 +41,37 @@ pub(crate) struct Loop;
 pub(crate) struct Rounds;
 
 impl Walk for Loop {
+    const WHOLE: bool = true;
+
     #[inline(always)]
-    fn rounds<R: Round, const MOST: u32>(round: &mut R, _state: &mut State) {
+    fn rounds<R: Round, const MOST: u32>(round: &mut R, state: &mut State) {
         let one: unsafe extern "C" fn(u32, *mut c_void) -> i64 = one::<R>;
-        // SAFETY: the helper calls `one` with `round` before it returns.
-        unsafe { bpf_loop(MOST, one as *mut c_void, (&raw mut *round).cast(), 0) };
+        let mut both = Both { round, state };
+        // SAFETY: the helper calls `one`, with what it takes, as often as it likes, and before it returns.
+        unsafe { bpf_loop(MOST, one as *mut c_void, (&raw mut both).cast(), 0) };
     }
 }
 
+/// What [`one`] is called with. The state goes along: one that it got from the map itself would be a second reference to it,
+/// and whoever has the first may keep what they read in registers.
+struct Both<'a, R> {
+    round: &'a mut R,
+    state: &'a mut State,
+}
+
 /// One round of [`Loop`]. Not 0 ends it.
-unsafe extern "C" fn one<R: Round>(_index: u32, round: *mut c_void) -> i64 {
-    let Some(state) = state() else { return 1 };
-    // SAFETY: `bpf_loop` was given a pointer to one.
-    let round = unsafe { &mut *round.cast::<R>() };
+///
+/// # Safety
+/// `both` points to a [`Both`] that nobody else uses meanwhile.
+unsafe extern "C" fn one<R: Round>(_index: u32, both: *mut c_void) -> i64 {
+    // SAFETY: as here.
+    let Both { round, state } = unsafe { &mut *both.cast::<Both<'_, R>>() };
     i64::from(!round.next(state))
 }
 
 impl Walk for Rounds {
+    const WHOLE: bool = false;
+
     #[inline(always)]
     fn rounds<R: Round, const MOST: u32>(round: &mut R, state: &mut State) {
         for _ in 0..MOST {

@@ -92,7 +92,8 @@ pub(crate) struct State {
     pub chosen: u64,
     /// Last task that the kernel sent SIGKILL to in this call. Where calls are not seen: at all.
     pub signalled: u64,
-    /// mm and tgid of the last marked one.
+    /// The last marked one, its mm and its tgid.
+    pub marked_task: u64,
     pub marked_mm: u64,
     pub marked_tgid: u64,
     /// Id of the cgroup whose path was sent, or known to be, for the last candidate of this call.
@@ -146,11 +147,29 @@ pub(crate) struct MmState {
     pub reserved: u32,
 }
 
-/// The state, if the map is there (it is: the verifier wants to see the check).
+/// The state, if the map is there (it is: the verifier wants to see the check). For who is in the kernel's OOM path.
 #[inline(always)]
 pub(crate) fn state() -> Option<&'static mut State> {
     let state = STATE.get_ptr_mut(0)?;
-    // SAFETY: the map lives as long as the program, and `oom_lock` serialises the writers.
+    // SAFETY: the map lives as long as the program, and who is in the OOM path holds `oom_lock`: nobody else has the state
+    // meanwhile, and a program asks for it once. With one exception, where calls are not seen: `signal_generate`, from anywhere.
+    // That reads and writes words, each as a whole, of which a wrong one is found out (`mark_victim::task_by_tid`) or costs the
+    // record of a process that only shares memory.
+    Some(unsafe { &mut *state })
+}
+
+/// The state, if a call is under way and the running task is in it, by the task that entered it.
+#[inline(always)]
+pub(crate) fn state_in_call(is_in_it: impl Fn(u64) -> bool) -> Option<&'static mut State> {
+    let state = STATE.get_ptr_mut(0)?;
+    // SAFETY: words of a map's value. Who is not in the call may see them change; the owner is then another one all the same.
+    let (active, owner) = unsafe {
+        ((&raw const (*state).active).read_volatile(), (&raw const (*state).owner).read_volatile())
+    };
+    if active == 0 || !is_in_it(owner) {
+        return None;
+    }
+    // SAFETY: as in `state`.
     Some(unsafe { &mut *state })
 }
 

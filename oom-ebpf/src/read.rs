@@ -39,7 +39,10 @@ pub(crate) trait Reader {
     }
 
     /// Reads bytes.
-    fn bytes<const N: usize>(address: u64, out: *mut [u8; N]);
+    ///
+    /// # Safety
+    /// `out` may be written.
+    unsafe fn bytes<const N: usize>(address: u64, out: *mut [u8; N]);
 }
 
 /// By the helper: any address.
@@ -56,8 +59,9 @@ impl Reader for Probe {
     }
 
     #[inline(always)]
-    fn bytes<const N: usize>(address: u64, out: *mut [u8; N]) {
-        bytes(address, out);
+    unsafe fn bytes<const N: usize>(address: u64, out: *mut [u8; N]) {
+        // SAFETY: as here. The helper checks the address and writes N bytes.
+        unsafe { generated::bpf_probe_read_kernel(out.cast(), N as u32, address as *const _) };
     }
 }
 
@@ -69,11 +73,11 @@ impl Reader for Typed {
     }
 
     #[inline(always)]
-    fn bytes<const N: usize>(address: u64, out: *mut [u8; N]) {
+    unsafe fn bytes<const N: usize>(address: u64, out: *mut [u8; N]) {
         const { assert!(N % 8 == 0) };
         for word in 0..N / 8 {
             let at = Self::at::<u64>(address + 8 * word as u64);
-            // SAFETY: within `out`, which is within a record: its parts begin at multiples of 4 at least.
+            // SAFETY: within `out`, which may be written; not every record has it at a multiple of 8.
             unsafe { out.cast::<u64>().add(word).write_unaligned(at) };
         }
     }
@@ -107,13 +111,6 @@ pub(crate) fn pointer(base: u64, offset: &Global<u32>) -> u64 {
     field(base, offset, 0)
 }
 
-/// Reads bytes; zeroes if they cannot be read.
-#[inline(always)]
-pub(crate) fn bytes<const N: usize>(address: u64, out: *mut [u8; N]) {
-    // SAFETY: the helper checks the address and writes N bytes.
-    unsafe { generated::bpf_probe_read_kernel(out.cast(), N as u32, address as *const _) };
-}
-
 /// Reads integers side by side; zeroes if they cannot be read.
 #[inline(always)]
 pub(crate) fn words<T: Word, const N: usize>(address: u64, out: &mut [T; N]) {
@@ -127,11 +124,24 @@ pub(crate) fn words<T: Word, const N: usize>(address: u64, out: &mut [T; N]) {
     };
 }
 
-/// Reads a NUL-terminated string, cut to N - 1 bytes; zeroes if it cannot be read.
+/// Reads a NUL-terminated string, cut to N - 1 bytes; zeroes if it cannot be read. What comes after the NUL stays as it was.
+///
+/// # Safety
+/// `out` may be written.
 #[inline(always)]
-pub(crate) fn string<const N: usize>(address: u64, out: *mut [u8; N]) {
-    // SAFETY: the helper checks the address and writes at most N bytes.
+pub(crate) unsafe fn string<const N: usize>(address: u64, out: *mut [u8; N]) {
+    // SAFETY: as here. The helper checks the address and writes at most N bytes.
     unsafe { generated::bpf_probe_read_kernel_str(out.cast(), N as u32, address as *const _) };
+}
+
+/// Zeroes, a word after the other: what the compiler makes a call of `memset` goes byte by byte, and the verifier with it.
+#[inline(always)]
+pub(crate) fn clear<T>(to: *mut T) {
+    const { assert!(size_of::<T>() % size_of::<u64>() == 0) };
+    for word in 0..size_of::<T>() / size_of::<u64>() {
+        // SAFETY: callers pass what is theirs to write, a struct of words; zeroes are a value of it.
+        unsafe { to.cast::<u64>().add(word).write_volatile(0) };
+    }
 }
 
 /// Nanoseconds since boot, suspended time included. It may go back a little (`ktime_get_boot_fast_ns` while the clock is

@@ -9,7 +9,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
-use core::arch::asm;
+use core::{arch::asm, mem::MaybeUninit};
 use oom_ebpf::{
     BUCKET_SHIFT, BUCKETS, CGROUP_BUCKETS, CgroupBucket, Escalation, Header, Kind, Machine, RETRY_ZONES,
     Reclaim, Retry, RetryZone, Totals, Work,
@@ -18,8 +18,9 @@ use oom_ebpf::{
 use crate::{
     cgroup, compaction,
     fields::{CSS_SERIAL_NR, OC_MEMCG},
+    levels::{Loop, Walk},
     maps::{State, reserve_event},
-    read::{now, pointer},
+    read::{clear, now, pointer},
 };
 
 /// A longer pause begins a new series.
@@ -89,24 +90,33 @@ pub(crate) struct Thread {
     pub total: Reclaim,
 }
 
+/// [`add`] or [`add_own`].
+type Add = unsafe fn(*mut u64, u64);
+
 /// Adds, whoever else does on other CPUs.
+///
+/// # Safety
+/// `sum` is a word of a map's value.
 #[inline(always)]
-fn add(sum: *mut u64, value: u64) {
+unsafe fn add(sum: *mut u64, value: u64) {
     // The one atomic operation that 5.10 has. The compiler offers none for this target, since it has no compare and swap.
-    // SAFETY: an aligned word of a map's value.
+    // SAFETY: as here, and the words of maps' values are aligned.
     unsafe {
         asm!("lock *(u64 *)({sum} + 0) += {value}", sum = in(reg) sum, value = in(reg) value, options(nostack));
     }
 }
 
-/// Adds where nobody else does.
+/// Adds where nobody else does on other CPUs.
+///
+/// # Safety
+/// `sum` is a word of this CPU's value of a map. What may come between is said at [`TOTALS`].
 #[inline(always)]
-pub(crate) fn add_own(sum: *mut u64, value: u64) {
-    // SAFETY: an aligned word of this CPU's value of a map.
+pub(crate) unsafe fn add_own(sum: *mut u64, value: u64) {
+    // SAFETY: as here.
     unsafe { *sum += value };
 }
 
-/// Adds to what is counted since the start.
+/// Adds to what is counted since the start: the closure gets this CPU's value of [`TOTALS`].
 #[inline(always)]
 pub(crate) fn total(add_to: impl FnOnce(*mut Totals)) {
     if let Some(totals) = TOTALS.get_ptr_mut(0) {
@@ -133,7 +143,7 @@ fn claim(owner: u64) -> Option<&'static mut Thread> {
         thread.owner = owner;
         thread.cgroup = 0;
         thread.end_ns = 0;
-        thread.total = Reclaim::default();
+        clear(&raw mut thread.total);
     }
     Some(thread)
 }
@@ -152,11 +162,12 @@ pub(crate) fn begin(round: Round) {
     let now = now();
     let Some(thread) = claim(bpf_get_current_pid_tgid()) else {
         // SAFETY: a field of a map's value.
-        count(|machine, add| add(unsafe { &raw mut (*machine).missed }, 1));
+        count(|machine, add| unsafe { add(&raw mut (*machine).missed, 1) });
         return;
     };
     if now.saturating_sub(thread.end_ns) > SERIES_NS {
-        thread.total = Reclaim { first_ns: now, ..Reclaim::default() };
+        clear(&raw mut thread.total);
+        thread.total.first_ns = now;
     }
     thread.round = round as u64;
     thread.begin_ns = now;
@@ -196,31 +207,35 @@ pub(crate) fn end(reclaimed_pages: u64) {
     let Some(machine) = machine(now) else { return };
     if direct {
         // SAFETY: a field of a map's value.
-        sum(unsafe { &raw mut (*machine).direct }, &work, add);
+        unsafe { sum(&raw mut (*machine).direct, &work, add) };
         return;
     }
     // SAFETY: as above.
-    sum(unsafe { &raw mut (*machine).memcg }, &work, add);
+    unsafe { sum(&raw mut (*machine).memcg, &work, add) };
     if cgroup == 0 {
         // SAFETY: as above.
-        add(unsafe { &raw mut (*machine).unnamed }, 1);
+        unsafe { add(&raw mut (*machine).unnamed, 1) };
         return;
     }
     let key = CgroupBucket { cgroup, bucket: now >> BUCKET_SHIFT };
     if let Some(known) = CGROUPS.get_ptr_mut(key) {
-        sum(known, &work, add);
+        // SAFETY: a map's value.
+        unsafe { sum(known, &work, add) };
     } else if CGROUPS.insert(key, work, NOEXIST).is_ok() {
         // SAFETY: as above.
-        add(unsafe { &raw mut (*machine).cgroups }, 1);
+        unsafe { add(&raw mut (*machine).cgroups, 1) };
     } else if let Some(known) = CGROUPS.get_ptr_mut(key) {
         // Another CPU was faster.
-        sum(known, &work, add);
+        // SAFETY: a map's value.
+        unsafe { sum(known, &work, add) };
     }
 }
 
+/// # Safety
+/// `total` is in a map's value that `add` may add to.
 #[inline(always)]
-fn sum(total: *mut Work, work: &Work, add: fn(*mut u64, u64)) {
-    // SAFETY: fields of a map's value.
+unsafe fn sum(total: *mut Work, work: &Work, add: Add) {
+    // SAFETY: as here.
     unsafe {
         add(&raw mut (*total).rounds, work.rounds);
         add(&raw mut (*total).ns, work.ns);
@@ -236,8 +251,12 @@ pub(crate) fn machine(now: u64) -> Option<*mut Machine> {
     if let Some(machine) = MACHINE.get_ptr_mut(bucket) {
         return Some(machine);
     }
+    let mut empty = MaybeUninit::uninit();
+    clear(empty.as_mut_ptr());
+    // SAFETY: zeroes are a `Machine`.
+    let empty = unsafe { empty.assume_init_ref() };
     // Only one CPU opens a bucket, so the place has one writer.
-    if MACHINE.insert(bucket, Machine::default(), NOEXIST).is_ok()
+    if MACHINE.insert(bucket, empty, NOEXIST).is_ok()
         && let Some(place) = PLACES.get_ptr_mut(bucket as u32 % BUCKETS)
     {
         // SAFETY: a word of a map's value; the next to write it is the one that opens a bucket in 68 s.
@@ -264,9 +283,9 @@ pub(crate) fn scanned(pages: u64) -> bool {
     true
 }
 
-/// Something to add to the machine's sums.
+/// Something to add to the machine's sums: the closure gets a map's value, and by which way it is added to.
 #[inline(always)]
-pub(crate) fn count(add_to: impl Fn(*mut Machine, fn(*mut u64, u64))) {
+pub(crate) fn count(add_to: impl Fn(*mut Machine, Add)) {
     // SAFETY: a field of a map's value.
     total(|totals| add_to(unsafe { &raw mut (*totals).machine }, add_own));
     if let Some(machine) = machine(now()) {
@@ -278,7 +297,7 @@ pub(crate) fn count(add_to: impl Fn(*mut Machine, fn(*mut u64, u64))) {
 #[inline(always)]
 pub(crate) fn compact_retry() {
     // SAFETY: a field of a map's value.
-    total(|totals| add_own(unsafe { &raw mut (*totals).compact_retries }, 1));
+    total(|totals| unsafe { add_own(&raw mut (*totals).compact_retries, 1) });
     let owner = bpf_get_current_pid_tgid();
     if let Some(thread) = thread(owner)
         && thread.owner == owner
@@ -291,11 +310,12 @@ pub(crate) fn compact_retry() {
 #[inline(always)]
 pub(crate) fn retry_zone(zone: u64, seen: &RetryZone) {
     // SAFETY: a field of a map's value.
-    total(|totals| add_own(unsafe { &raw mut (*totals).retry_zones }, 1));
+    total(|totals| unsafe { add_own(&raw mut (*totals).retry_zones, 1) });
     let owner = bpf_get_current_pid_tgid();
     let rounds = rounds(owner);
     let Some(retry) = RETRIES.get_ptr_mut(owner as u32 % RETRIES_LEN) else { return };
-    // SAFETY: as in `thread`.
+    // SAFETY: the map lives as long as the program. Two threads that share a place may both write: then the zones of one are
+    // told as the other's, or not at all. The index is checked in the copy that is used.
     let retry = unsafe { &mut *retry };
     if retry.owner != owner || retry.rounds != rounds || retry.first == zone {
         retry.owner = owner;
@@ -312,17 +332,19 @@ pub(crate) fn retry_zone(zone: u64, seen: &RetryZone) {
 
 /// What is in a thread's place, whosever it is.
 #[inline(always)]
-pub(crate) fn place(owner: u64) -> Thread {
-    let mut thread = Thread::default();
-    // SAFETY: a map's value, which may change under us. Its parts may not, and any bytes are a `Thread`.
-    unsafe { copy(THREADS.get_ptr(owner as u32 % THREADS_LEN), &raw mut thread) };
-    thread
+pub(crate) fn place<W: Walk>(owner: u64) -> Thread {
+    let mut thread = if W::WHOLE { MaybeUninit::uninit() } else { MaybeUninit::new(Thread::default()) };
+    // SAFETY: a map's value, which may change under us. Its parts may not, any bytes are a `Thread`, and all are written.
+    unsafe {
+        copy(THREADS.get_ptr(owner as u32 % THREADS_LEN), thread.as_mut_ptr());
+        thread.assume_init()
+    }
 }
 
 /// Rounds of a thread, 0 if they are not known.
 #[inline(always)]
 pub(crate) fn rounds(owner: u64) -> u64 {
-    let thread = place(owner);
+    let thread = place::<Loop>(owner);
     if thread.owner == owner { thread.total.rounds } else { 0 }
 }
 
@@ -352,17 +374,22 @@ pub(crate) fn enter(state: &mut State) {
 
 /// Tells of reclaim before a call.
 #[inline(always)]
-pub(crate) fn announce(state: &State) {
+pub(crate) fn announce<W: Walk>(state: &State) {
     let Some(mut entry) = reserve_event::<Escalation>() else { return };
     let record = entry.as_mut_ptr();
-    let thread = place(state.owner);
+    let thread = place::<W>(state.owner);
     // SAFETY: the record is ours; every field is written.
     unsafe {
         (*record).header =
             Header { kind: Kind::Escalation as u32, reserved: 0, call: state.call, time_ns: state.begin_ns };
         (*record).cgroup = state.cgroup;
-        (*record).cgroup_now = state.cgroup_now;
-        (*record).machine_now = state.machine_now;
+        if W::WHOLE {
+            copy(Some(&raw const state.cgroup_now), &raw mut (*record).cgroup_now);
+            copy(Some(&raw const state.machine_now), &raw mut (*record).machine_now);
+        } else {
+            (*record).cgroup_now = state.cgroup_now;
+            (*record).machine_now = state.machine_now;
+        }
         (*record).owner = state.owner;
         (*record).rounds_owner = thread.owner;
         (*record).rounds = thread.total.rounds;

@@ -64,6 +64,9 @@ pub(crate) struct BenchArgs {
     /// With --peers: only tools whose name has this word in it; may be repeated.
     #[arg(long, value_name = "WORD", requires = "peers")]
     tool: Vec<String>,
+    /// With --peers: only how long each takes to start.
+    #[arg(long, requires = "peers")]
+    starts: bool,
     /// With --cost: numbers of processes.
     #[arg(
         long,
@@ -96,7 +99,7 @@ pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
             let clock = if args.instructions { Clock::Instructions } else { Clock::Host };
             cost::main(&kernels, &args.tasks, clock)
         } else {
-            peers::main(&kernels, &args.tool, &args.only)
+            peers::main(&kernels, &args.tool, &args.only, args.starts)
         };
     }
     let root = process::workspace();

@@ -10,11 +10,13 @@ use std::{
     fs,
     path::Path,
     process::{Command, ExitCode, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// An optimised build from nothing.
 const BUILD: Duration = Duration::from_mins(20);
+/// A rest that is not worth another run.
+const LEFT: Duration = Duration::from_secs(2);
 /// As `cargo fuzz` has them.
 const FLAGS: [&str; 7] = [
     "-Cpasses=sancov-module",
@@ -29,12 +31,12 @@ const FLAGS: [&str; 7] = [
 /// Feed random bytes to what reads what others write: logs, type data, records, paths, files, requests.
 #[derive(Debug, Parser)]
 #[command(
-    after_help = "Examples:\n  cargo xtask fuzz --minutes 20        each target for 20 minutes\n  cargo xtask fuzz log http            these two, for a minute each\n\nWhat is found is kept in target/fuzz/found; copy it to tests/fuzz/kept/TARGET, where a unit test feeds it for ever."
+    after_help = "Examples:\n  cargo xtask fuzz --minutes 20        20 minutes of processor time for each target\n  cargo xtask fuzz log http            these two, for a minute each\n\nWhat is found is kept in target/fuzz/found; copy it to tests/fuzz/kept/TARGET, where a unit test feeds it for ever."
 )]
 pub(crate) struct FuzzArgs {
     /// Targets, of those in oom-agent/src/fuzz.rs. Without one: all.
     targets: Vec<String>,
-    /// How long each, on one processor.
+    /// Processor time for each, however long that takes.
     #[arg(long, default_value_t = 1)]
     minutes: u64,
 }
@@ -58,27 +60,19 @@ pub(crate) fn main(args: &FuzzArgs) -> Result<ExitCode> {
         let finds = work.join("found").join(target);
         fs::create_dir_all(&finds).with_context(|| format!("cannot create {}", finds.display()))?;
         let log = work.join(format!("{target}.log"));
-        let errors = fs::File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
-        let begin = Instant::now();
         let mut run = Command::new(&program);
-        run.env("OOM_FUZZ", target).arg(&corpus).arg(kept.join(target)).args([
-            &format!("-max_total_time={}", args.minutes * 60),
-            &format!("-artifact_prefix={}/", finds.display()),
-        ]);
-        run.args(["-max_len=65536", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]);
-        let status = run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).status();
-        let status = status.with_context(|| format!("cannot run {}", program.display()))?;
-        let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
-        let runs = text.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
-        let covers = text.lines().rev().find_map(|line| line.split(" cov: ").nth(1)?.split(' ').next());
+        run.env("OOM_FUZZ", target).arg(&corpus).arg(kept.join(target));
+        run.arg(format!("-artifact_prefix={}/", finds.display()));
+        run.args(["-max_len=65536", "-timeout=60", "-rss_limit_mb=2048", "-print_final_stats=1"]);
+        let done = spend(&run, Duration::from_mins(args.minutes), &log)?;
+        let verdict = if done.found { "FOUND" } else { "ok" };
+        let Done { cpu, inputs, edges, .. } = &done;
         println!(
-            "{:5} {target:12} {:.0} s, {} runs, {} edges",
-            if status.success() { "ok" } else { "FOUND" },
-            begin.elapsed().as_secs_f64(),
-            runs.map_or("?", str::trim),
-            covers.unwrap_or("?"),
+            "{verdict:5} {target:12} {} s, {inputs} inputs, {} edges",
+            cpu.as_secs(),
+            edges.as_deref().unwrap_or("?")
         );
-        if !status.success() {
+        if done.found {
             found.push(format!("{target}: see {} and {}", log.display(), finds.display()));
         }
     }
@@ -86,6 +80,49 @@ pub(crate) fn main(args: &FuzzArgs) -> Result<ExitCode> {
         println!("{line}");
     }
     Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What came of a target.
+#[derive(Debug, Default)]
+struct Done {
+    /// Processor time it took.
+    cpu: Duration,
+    inputs: u64,
+    edges: Option<String>,
+    found: bool,
+}
+
+/// Feeds a target until it has had so much processor time. libFuzzer itself goes by the clock on the wall: it is run again
+/// for what is left, on the corpus that it has found.
+fn spend(program: &Command, time: Duration, log: &Path) -> Result<Done> {
+    let mut done = Done::default();
+    while let Some(left) = time.checked_sub(done.cpu).filter(|left| *left > LEFT && !done.found) {
+        let errors = fs::File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+        let mut run = Command::new(program.get_program());
+        run.args(program.get_args())
+            .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        run.arg(format!("-max_total_time={}", left.as_secs()));
+        let before = children()?;
+        let status = run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).status();
+        done.found =
+            !status.with_context(|| format!("cannot run {}", program.get_program().display()))?.success();
+        done.cpu += children()?.saturating_sub(before);
+        let text = String::from_utf8_lossy(&fs::read(log)?).into_owned();
+        let inputs = text.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+        done.inputs += inputs.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or(0);
+        let edges = text.lines().rev().find_map(|line| line.split(" cov: ").nth(1)?.split(' ').next());
+        done.edges = edges.map(str::to_owned).or(done.edges);
+    }
+    Ok(done)
+}
+
+/// Processor time of this process's children that have ended: `cutime` and `cstime` in `/proc/PID/stat`.
+fn children() -> Result<Duration> {
+    let text = fs::read_to_string("/proc/self/stat").context("cannot read /proc/self/stat")?;
+    let fields = text.rsplit(") ").next().unwrap_or_default();
+    let ticks = fields.split(' ').skip(13).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>();
+    let ticks = ticks.context("/proc/self/stat has other fields")?;
+    Ok(Duration::from_secs(ticks) / u32::try_from(rustix::param::clock_ticks_per_second())?)
 }
 
 /// Each target has inputs that are kept.

@@ -45,7 +45,7 @@ pub(crate) fn capture(command: &mut Command, limit: Duration) -> Result<Captured
     let mut child = start(command)?;
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
-    let status = wait(&mut child, limit, |_| {})?.with_context(|| exceeded(command, limit))?;
+    let status = wait(&mut child, limit, |_, _| {})?.with_context(|| exceeded(command, limit))?;
     Ok(Captured { status, stdout: text(stdout), stderr: text(stderr) })
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn run(title: &str, command: &mut Command, limit: Duration, log: &Pat
     let copy = file.try_clone().with_context(|| format!("cannot share {}", log.display()))?;
     let mut child = start(command.stdin(Stdio::null()).stdout(file).stderr(copy))?;
     let mut step = Step::begin(title);
-    let status = wait(&mut child, limit, |elapsed| step.tick(elapsed));
+    let status = wait(&mut child, limit, |_, elapsed| step.tick(elapsed));
     let failure = match status? {
         Some(status) if status.success() => {
             step.end("done");
@@ -126,11 +126,11 @@ fn start(command: &mut Command) -> Result<Child> {
     command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))
 }
 
-/// Waits for a program, calling `tick` meanwhile. `None`: it took longer than `limit` and was ended.
+/// Waits for a program, calling `tick` with it and the time meanwhile. `None`: it took longer than `limit` and was ended.
 pub(crate) fn wait(
     child: &mut Child,
     limit: Duration,
-    mut tick: impl FnMut(Duration),
+    mut tick: impl FnMut(&Child, Duration),
 ) -> Result<Option<ExitStatus>> {
     let begin = Instant::now();
     loop {
@@ -142,7 +142,7 @@ pub(crate) fn wait(
             end(child);
             return Ok(None);
         }
-        tick(elapsed);
+        tick(child, elapsed);
         thread::sleep(POLL);
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
     apt,
-    debian::{Archive, FULL_SUITES, Mirror, Package, SMALL_SUITES, version},
+    debian::{Archive, Package, version},
     machine::Machine,
     process,
     vm::qemu,
@@ -96,9 +96,8 @@ fn matching_siblings(package: &str) -> Result<Vec<String>> {
         .find_map(|sibling| Some((sibling, installed_version(sibling)?)))
         .ok_or_else(|| anyhow!("no other QEMU package is installed whose version could be matched"))?;
     eprintln!("      qemu  {sibling} is {wanted}: looking for that version of {package}");
-    let mirror = Mirror::of_this_machine()?;
-    for (name, suites) in [("small", SMALL_SUITES), ("full", FULL_SUITES)] {
-        let archive = Archive::new(name, &mirror, suites)?;
+    for archive in Archive::by_size(Machine::this())? {
+        let archive = archive?;
         archive.update()?;
         let packages =
             archive.packages(|name| name == package || SAME_VERSION.contains(&name) || name == FIRMWARE)?;

@@ -3,6 +3,7 @@
 //! Formatting and lints have their own tools; this is for what they do not see.
 
 mod source;
+mod supply;
 
 use anyhow::{Context as _, Result};
 use source::{Line, has_word};
@@ -138,6 +139,9 @@ const NOT_OURS: &[&str] = &[
     "this session",
 ];
 
+/// Which licences are allowed.
+const DENY: &str = "deny.toml";
+
 /// A file of the project.
 #[derive(Debug)]
 struct Source {
@@ -164,7 +168,15 @@ impl fmt::Display for Violation {
 
 /// Runs `cargo xtask tidy`.
 pub(crate) fn main() -> Result<ExitCode> {
-    let found = violations(&crate::process::workspace())?;
+    let workspace = crate::process::workspace();
+    let mut found = violations(&workspace)?;
+    let deny = fs::read_to_string(workspace.join(DENY)).with_context(|| format!("cannot read {DENY}"))?;
+    match supply::licences(&deny) {
+        Ok(refused) => {
+            found.extend(refused.into_iter().map(|what| Violation { path: DENY.to_owned(), line: 0, what }));
+        }
+        Err(error) => eprintln!("note: licences were not looked at: {error:#}"),
+    }
     for violation in &found {
         eprintln!("{violation}");
     }
@@ -214,8 +226,10 @@ fn check(sources: &[Source]) -> Vec<Violation> {
         let mut report =
             |line, what: &str| found.push(Violation { path: path.clone(), line, what: what.to_owned() });
         ours(path, text, &mut report);
-        if Path::new(path).file_name().is_some_and(|name| name == "Cargo.toml") {
-            manifest(path, text, &mut report);
+        match Path::new(path).file_name().and_then(|name| name.to_str()) {
+            Some("Cargo.toml") => manifest(path, text, &mut report),
+            Some("Cargo.lock") => supply::lock(text, &mut report),
+            _ => {}
         }
         if Path::new(path).extension().is_some_and(|extension| extension == "rs") {
             let lines = source::lines(text);
@@ -228,6 +242,8 @@ fn check(sources: &[Source]) -> Vec<Violation> {
             }
         }
     }
+    let reasons = supply::reasons(sources).into_iter();
+    found.extend(reasons.map(|(path, line, what)| Violation { path, line, what }));
     lengths.sort_unstable();
     if let Some(median) = lengths.get(lengths.len() / 2)
         && *median > MEDIAN

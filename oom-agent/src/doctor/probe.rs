@@ -15,11 +15,7 @@ use crate::{
     },
 };
 use anyhow::{Context as _, Result};
-use std::{
-    fs::File,
-    io::{BufReader, ErrorKind},
-    path::Path,
-};
+use std::{io::ErrorKind, path::Path};
 
 /// Tries everything that `oom-agent trace` uses, and lets go of it again.
 ///
@@ -72,17 +68,17 @@ fn btf(cgroup_v2: bool) -> Btf {
         missing_required: Vec::new(),
         missing_optional: Vec::new(),
     };
-    let file = match File::open(btf::VMLINUX) {
-        Ok(file) => file,
+    let types = match btf::Vmlinux::open() {
+        Ok(types) => types,
         Err(error) => {
             return unknown(
                 error.kind() != ErrorKind::NotFound,
-                format!("opening {}: {error}", btf::VMLINUX),
+                format!("reading {}: {error}", btf::VMLINUX),
             );
         }
     };
     let paths = fields::paths();
-    match btf::read(&mut BufReader::new(file), &fields::wanted(&paths, &[], &[])) {
+    match btf::read(&types, &fields::wanted(&paths, &[], &[])) {
         Ok(answers) => {
             let offsets = fields::resolve(&answers, cgroup_v2);
             Btf {

@@ -4,15 +4,15 @@
 //! moment is known all the same, and without one nothing wakes up. What is in the logs is not looked at.
 
 use super::names::{Names, files};
+use crate::watched::Watched;
 use anyhow::{Context as _, Result};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 use std::fs::read_dir;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::Interest;
 
 /// Entries of a directory that are read, at most.
 const ENTRIES: usize = 16_384;
@@ -67,7 +67,7 @@ impl Learn {
 /// The kubelet's log directories.
 #[derive(Debug)]
 pub struct Logs {
-    events: AsyncFd<OwnedFd>,
+    events: Watched,
     directories: Vec<Directory>,
     above: PathBuf,
     /// The watch of what is above them, while one of them is not there.
@@ -91,9 +91,7 @@ impl Logs {
         const FAILED: &str = "cannot follow directories (inotify)";
         let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC);
         let events = events.map_err(io::Error::from).context(FAILED)?;
-        // SAFETY: an `OwnedFd` is open until it is dropped and keeps its descriptor; it is not replaced in the `AsyncFd`.
-        let events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) };
-        let events = events.map_err(io::Error::from).context(FAILED)?;
+        let events = Watched::new(events, Interest::READABLE).context(FAILED)?;
         let directory =
             |(path, learn): &(&str, Learn)| Directory { path: root.join(path), learn: *learn, watch: None };
         let directories = DIRECTORIES.iter().map(directory).collect();

@@ -41,6 +41,8 @@ pub enum Fact {
     MemoryBack(MemoryBack),
     /// The OOM reaper came for a victim.
     Reaper(Reaper),
+    /// Runs of BPF programs that the kernel skipped since the start. Said before an incident is told that waits in vain.
+    Skipped(Box<Skipped>),
     /// Records of the small ring that were dropped in the kernel since the last time this was said.
     Lost {
         /// How many.
@@ -168,6 +170,10 @@ pub struct Escalation {
     pub scans_told: bool,
     /// Runs of BPF programs that the kernel skipped in the last 60 s, at most.
     pub skipped: Skipped,
+    /// All of them until then, since the start. `None`: this kernel does not count them.
+    pub skipped_until: Option<Skipped>,
+    /// Those of later, as of the last [`Fact::Skipped`].
+    pub skipped_since: Skipped,
     /// [`Reclaim::compact_retries`] is seen.
     pub compaction_seen: bool,
     /// Compaction by the task that asked, of late.

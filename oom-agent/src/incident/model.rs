@@ -447,6 +447,9 @@ pub struct Evidence {
     pub level: Level,
     /// Hooks and files that contributed, e.g. `fentry:out_of_memory`, `kmsg`.
     pub sources: Vec<String>,
+    /// Stamp of the kernel's line `invoked oom-killer`, in nanoseconds since boot by the log's own clock: which report it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_ns: Option<u64>,
     /// Records known to be lost around this incident.
     pub lost_records: u64,
     /// What is missing and why, in words.

@@ -14,8 +14,9 @@ const QUIET_NS: u64 = 5_000_000_000;
 /// Whether `later`, read from the log, is `known`. `suspended_ns`: how long the machine was suspended since boot; the log's
 /// times may be late by as much.
 ///
-/// Of the same boot, about the same time, and a process that died or was chosen in both. Far apart, that process must
-/// have the same name too: its id may have been given to another one. Where no process is known, who asked must be the same.
+/// Of the same boot, and where both have the report of the log, of the same one: ids of processes are given out again, under a
+/// fork bomb within a second. Else about the same time, and a process that died or was chosen in both. Far apart, that
+/// process must have the same name too. Where no process is known, who asked must be the same.
 pub fn is_same(known: &Incident, later: &Incident, suspended_ns: u64) -> bool {
     let (Some(one), Some(other)) = (span(known), span(later)) else { return false };
     if known.boot_id.is_none() || known.boot_id != later.boot_id {
@@ -28,6 +29,10 @@ pub fn is_same(known: &Incident, later: &Incident, suspended_ns: u64) -> bool {
             && known.scope.kind == later.scope.kind
             && asked(known).is_some()
             && asked(known) == asked(later);
+    }
+    // No two lines of the log have the same time: they are of two calls, which takes longer than its clock's microsecond.
+    if let (Some(one), Some(other)) = (known.evidence.log_ns, later.evidence.log_ns) {
+        return one == other;
     }
     let shared = |id: &&u32| read.contains(id);
     if apart <= NEAR_NS {
@@ -131,6 +136,26 @@ mod tests {
         let mut reused = logged(&days, 3600 * S as i64);
         reused.victims[0].comm = "other".into();
         assert!(!is_same(&days, &reused, 0), "the process id was given to another one");
+    }
+
+    #[test]
+    fn of_two_reports_each_is_its_own_kill_whoever_has_the_process_id() {
+        let with = |incident: &Incident, log_ns| {
+            let mut incident = incident.clone();
+            incident.evidence.log_ns = log_ns;
+            incident
+        };
+        let one = samples::memcg();
+        let (stamp, next) = (Some(8_123 * S), Some(8_123 * S + 400 * MS));
+        let (first, second) = (with(&one, stamp), with(&logged(&one, 400 * MS as i64), next));
+        assert!(!is_same(&first, &second, 0), "the process id was given out again within a second");
+        assert!(is_same(&first, &with(&second, stamp), 0));
+        assert!(is_same(&with(&one, None), &second, 0), "BPF alone saw it: the id decides");
+        assert!(is_same(&first, &with(&second, None), 0), "the report was not printed: the id decides");
+        // Equal ones without a victim are told once in a while, each with a report of its own.
+        let mut none = with(&one, stamp);
+        (none.victims, none.decision) = (Vec::new(), None);
+        assert!(is_same(&none, &with(&none, next), 0));
     }
 
     #[test]

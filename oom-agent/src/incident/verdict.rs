@@ -127,8 +127,8 @@ fn swap_full(incident: &Incident) -> Option<Verdict> {
     })
 }
 
-/// Bytes of a page.
-fn page_size(incident: &Incident) -> u64 {
+/// Bytes of a page. What no machine has is not believed.
+pub fn page_size(incident: &Incident) -> u64 {
     incident.page_size_bytes.filter(|size| (1..=MOST_PAGE_SIZE).contains(size)).unwrap_or(PAGE_SIZE)
 }
 

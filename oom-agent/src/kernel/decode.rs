@@ -21,27 +21,26 @@ pub struct Decoder {
     pub page_size: u64,
 }
 
-/// Types that any bytes are a value of.
-trait Pod: Copy {}
-impl Pod for wire::Header {}
-impl Pod for wire::Call {}
-impl Pod for wire::Candidate {}
-impl Pod for wire::CgroupName {}
-impl Pod for wire::Decision {}
-impl Pod for wire::Victim {}
-impl Pod for wire::Exit {}
-impl Pod for wire::End {}
-impl Pod for wire::Level {}
-impl Pod for wire::Child {}
-impl Pod for wire::MemoryBack {}
-impl Pod for wire::Reaper {}
-impl Pod for wire::Escalation {}
+/// Types that any bytes are a value of, and that have no padding: integers, and structs and arrays of nothing else.
+///
+/// # Safety
+/// That they are. The test `records_have_no_implicit_padding` of the wire contract has the sizes.
+unsafe trait Pod: Copy {}
+
+macro_rules! pod {
+    ($($record:ident)*) => {
+        // SAFETY: `repr(C)`, of integers and of arrays and structs of integers; padding is written out as fields.
+        $(unsafe impl Pod for wire::$record {})*
+    };
+}
+
+pod! { Header Call Candidate CgroupName Decision Victim Exit End Level Child MemoryBack Reaper Escalation }
 
 fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     if bytes.len() < size_of::<T>() {
         return None;
     }
-    // SAFETY: long enough, and `T` is plain old data without padding whose every bit pattern is a value.
+    // SAFETY: as many bytes are there, at whatever address, and any are a `T` (`Pod`).
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 

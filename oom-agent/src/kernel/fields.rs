@@ -163,7 +163,7 @@ mod tests {
     fn every_field_is_there_on_every_kernel() {
         for kernel in KERNELS {
             let paths = paths();
-            let answers = btf::read(&mut btf_of(kernel), &wanted(&paths, &[], &[])).unwrap();
+            let answers = btf::read(btf_of(kernel), &wanted(&paths, &[], &[])).unwrap();
             let offsets = resolve(&answers, true);
             assert_eq!(offsets.missing_required, Vec::<&str>::new(), "{kernel}");
             assert_eq!(offsets.missing_optional, Vec::<&str>::new(), "{kernel}");
@@ -176,8 +176,8 @@ mod tests {
     #[test]
     fn swap_of_cgroup_v1_is_left_out() {
         let paths = paths();
-        let mut btf = btf_of(KERNELS[0]);
-        let answers = btf::read(&mut btf, &wanted(&paths, &[], &[])).unwrap();
+        let btf = btf_of(KERNELS[0]);
+        let answers = btf::read(btf, &wanted(&paths, &[], &[])).unwrap();
         assert_ne!(resolve(&answers, true).values["MEMCG_SWAP_MAX"], ABSENT);
         assert_eq!(resolve(&answers, false).values["MEMCG_SWAP_MAX"], ABSENT);
     }

@@ -180,7 +180,8 @@ pub fn online_cpus(root: &Path) -> Option<u32> {
 /// Opens a file below the root and reads at most 1 MiB of it.
 pub(crate) fn read_file(root: &Path, path: &str) -> std::io::Result<String> {
     const LONGEST: u64 = 1 << 20;
-    let mut bytes = Vec::new();
+    // Most are shorter: one read, and one that says so.
+    let mut bytes = Vec::with_capacity(4096);
     File::open(root.join(path))?.take(LONGEST).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -1,24 +1,38 @@
 //! Loading and attaching: every hook in the best way that this kernel allows, chosen by trying.
+//!
+//! The verifier is most of it, and what is not waits for the kernel's code to be patched. Two threads share it; the other one is
+//! gone when the agent says that it is ready.
+//!
+//! # Layout
+//! - [`load()`]: what is done in which order.
+//! - `attach`: one hook.
+
+mod attach;
 
 use super::{
     btf::{self, Answers, Kind as BtfKind},
     decode::Decoder,
     fields,
-    probes::{self, HOOKS, Hook, Kind, Need, Program},
+    probes::{self, HOOKS, Hook, Kind, Need},
     ring::{Mapped, Ring},
     windows::{self, Windows},
 };
 use crate::incident::model::Level;
 use anyhow::{Context as _, Result, anyhow, bail};
+use attach::Attaching;
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness,
     maps::{MapData, PerCpuArray},
-    programs::{self as aya_programs, ProgramError},
 };
 use oom_ebpf::ABSENT;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
-use std::{any::Any, collections::BTreeMap, fs::File, io::BufReader};
+use std::{
+    any::Any,
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Mutex, OnceLock, PoisonError},
+    thread,
+};
 
 /// What may be used.
 #[derive(Clone, Copy, Debug)]
@@ -96,14 +110,18 @@ pub struct Loaded {
     /// Log of the BPF programs.
     pub logger: Option<Logger>,
     /// What keeps the programs attached.
-    pub links: Vec<Box<dyn Any>>,
+    pub links: Vec<Link>,
 }
+
+/// What keeps a program attached.
+pub type Link = Box<dyn Any + Send>;
 
 /// What BTF says about this kernel.
 struct Kernel {
     answers: Answers,
     offsets: fields::Offsets,
-    ids: Btf,
+    /// See [`Kernel::ids`].
+    ids: OnceLock<Result<Btf, String>>,
 }
 
 /// Attaches what this kernel and these privileges allow. `cgroup_v2`: the memory controller is on the v2 hierarchy.
@@ -111,15 +129,17 @@ struct Kernel {
 /// # Errors
 /// BPF cannot be used at all: the message names the hook or field, the errno and what to do.
 pub fn load(cgroup_v2: bool, options: &Options) -> Result<Loaded> {
-    let kernel = Kernel::read(cgroup_v2)?;
+    // Since 5.11 BPF memory is accounted to the memory cgroup; before, RLIMIT_MEMLOCK counts. A refusal shows up as EPERM at the maps.
+    let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
+    let builder = loader_without_btf();
+    let (kernel, _) = beside(|| Kernel::read(cgroup_v2), aya::features);
+    let kernel = kernel?;
     if let [first, ..] = kernel.offsets.missing_required[..] {
         bail!("this kernel's BTF has no {first}, without which no BPF program of the agent makes sense");
     }
-    // Since 5.11 BPF memory is accounted to the memory cgroup; before, RLIMIT_MEMLOCK counts. A refusal shows up as EPERM at the maps.
-    let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
     let mut refused = Vec::new();
     if options.max_level >= Level::Full {
-        match Attempt::new(&kernel, options, true)?.attach(HOOKS.iter()) {
+        match Attempt::new(builder, &kernel, options, true)?.attach(HOOKS.iter()) {
             Ok(loaded) => return Ok(loaded),
             Err(hooks) => refused = hooks,
         }
@@ -127,7 +147,8 @@ pub fn load(cgroup_v2: bool, options: &Options) -> Result<Loaded> {
     // Calls cannot be seen, so the programs must tell them apart in another way: they are loaded anew.
     let within_calls = ["oom_badness", "exit_mmap"];
     let others = HOOKS.iter().filter(|hook| hook.need != Need::Full && !within_calls.contains(&hook.target));
-    let mut loaded = Attempt::new(&kernel, options, false)?.attach(others).map_err(|hooks| {
+    let attempt = Attempt::new(loader_without_btf(), &kernel, options, false)?;
+    let mut loaded = attempt.attach(others).map_err(|hooks| {
         let optional = |target| HOOKS.iter().any(|hook| hook.target == target && hook.need == Need::Optional);
         let failed = hooks.iter().find(|hook| hook.used.is_none() && !optional(hook.target));
         let why = failed.and_then(|hook| hook.refused.last()).map_or("", |refusal| &refusal.error);
@@ -146,22 +167,27 @@ pub fn load(cgroup_v2: bool, options: &Options) -> Result<Loaded> {
 
 impl Kernel {
     fn read(cgroup_v2: bool) -> Result<Self> {
-        let file = File::open(btf::VMLINUX).with_context(|| {
+        let types = btf::Vmlinux::open().with_context(|| {
             format!("cannot read {}: the kernel's type data (CONFIG_DEBUG_INFO_BTF) are needed", btf::VMLINUX)
         })?;
         let functions = probes::functions();
         let paths = fields::paths();
         let wanted = fields::wanted(&paths, &functions, &["mark_victim", "mm_compaction_end"]);
-        let answers = btf::read(&mut BufReader::new(file), &wanted)
-            .with_context(|| format!("cannot make sense of {}", btf::VMLINUX))?;
+        let answers =
+            btf::read(&types, &wanted).with_context(|| format!("cannot make sense of {}", btf::VMLINUX))?;
         let offsets = fields::resolve(&answers, cgroup_v2);
-        let ids: Vec<_> = functions
-            .iter()
-            .filter_map(|name| Some((*name, answers.func(name)?.id, BtfKind::Func)))
-            .collect();
-        let ids = Btf::parse(&btf::stand_in(&ids), Endianness::default())
-            .context("cannot hand the kernel's type ids to the BPF loader")?;
-        Ok(Self { answers, offsets, ids })
+        Ok(Self { answers, offsets, ids: OnceLock::new() })
+    }
+
+    /// The ids of functions that trampolines are put on.
+    fn ids(&self) -> Result<&Btf> {
+        let ids = self.ids.get_or_init(|| {
+            let functions = probes::functions();
+            let id = |name: &&'static str| Some((*name, self.answers.func(name)?.id, BtfKind::Func));
+            let ids: Vec<_> = functions.iter().filter_map(id).collect();
+            Btf::parse(&btf::stand_in(&ids), Endianness::default()).map_err(|error| error.to_string())
+        });
+        ids.as_ref().map_err(|error| anyhow!("cannot hand the kernel's type ids to the BPF loader: {error}"))
     }
 
     /// `COMPACT_SUCCESS`, and which argument of `mm_compaction_end` is the result: the last one, `int status`.
@@ -185,11 +211,10 @@ struct Attempt<'a> {
     options: &'a Options,
     calls: bool,
     object: Ebpf,
-    links: Vec<Box<dyn Any>>,
 }
 
 impl<'a> Attempt<'a> {
-    fn new(kernel: &'a Kernel, options: &'a Options, calls: bool) -> Result<Self> {
+    fn new(loader: EbpfLoader<'_>, kernel: &'a Kernel, options: &'a Options, calls: bool) -> Result<Self> {
         let mut values: BTreeMap<&str, u32> = kernel.offsets.values.clone();
         values.insert("CALLS_SEEN", u32::from(calls));
         values.insert("MARK_HAS_TASK", u32::from(kernel.mark_has_task()));
@@ -197,7 +222,8 @@ impl<'a> Attempt<'a> {
         values.insert("COMPACT_SUCCESS", success);
         values.insert("COMPACT_STATUS_ARG", arg);
         values.insert("BPF_LOG", u32::from(options.bpf_log));
-        let mut loader = loader_without_btf();
+        // It borrows the values from here on.
+        let mut loader = loader;
         for (global, value) in &values {
             loader.override_global(global, value, true);
         }
@@ -206,87 +232,59 @@ impl<'a> Attempt<'a> {
         if !options.bpf_log {
             loader.map_max_entries("AYA_LOGS", rustix::param::page_size() as u32);
         }
-        let object = loader.load(super::object()?).with_context(no_maps)?;
-        Ok(Self { kernel, options, calls, object, links: Vec::new() })
+        let object = super::object()?;
+        let wants_ids = calls && options.trampolines;
+        let (object, _) = beside(|| loader.load(object), || wants_ids && kernel.ids().is_ok());
+        Ok(Self { kernel, options, calls, object: object.with_context(no_maps)? })
     }
 
     /// Attaches the hooks. If one failed that this attempt cannot do without, how far each got.
     fn attach(mut self, hooks: impl Iterator<Item = &'static Hook>) -> Result<Loaded, Vec<HookStatus>> {
-        let mut statuses = Vec::new();
-        let mut failed = false;
-        for hook in hooks {
-            let status = self.attach_hook(hook);
-            failed |= status.used.is_none() && hook.need != Need::Optional;
+        let mut programs: HashMap<&str, _> = self.object.programs_mut().collect();
+        let (kernel, trampolines) = (self.kernel, self.options.trampolines);
+        let attaching = hooks.map(|hook| Attaching::new(hook, kernel, trampolines, &mut programs));
+        // The last one of the table begins the calls: it is attached when all the rest is.
+        let all: VecDeque<_> = attaching.enumerate().collect();
+        let last = all.len().saturating_sub(1);
+        let all = Mutex::new(all);
+        let next = |from_front: bool| {
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            if from_front { all.pop_front() } else { all.pop_back() }
+        };
+        let work = |from_front| {
+            let mut done = Vec::new();
+            loop {
+                let Some((number, mut hook)) = next(from_front) else { return done };
+                hook.load();
+                if number != last {
+                    hook.attach();
+                }
+                done.push((number, hook));
+            }
+        };
+        // What takes the verifier longest stands at both ends of the table.
+        let (mut done, others) = beside(|| work(true), || work(false));
+        done.extend(others.unwrap_or_default());
+        done.sort_unstable_by_key(|(number, _)| *number);
+        let (mut statuses, mut links, mut failed) = (Vec::new(), Vec::new(), false);
+        for (_, mut hook) in done {
+            hook.attach();
+            failed |= hook.is_missed();
+            let (status, mut kept) = hook.end();
             statuses.push(status);
+            links.append(&mut kept);
         }
         if failed {
             return Err(statuses);
         }
         let level = if self.calls { Level::Full } else { Level::Tracepoint };
-        self.finish(level, statuses).map_err(|error| {
+        self.finish(level, statuses, links).map_err(|error| {
             let refusal = Refusal { kind: Kind::RawTracepoint, error: format!("{error:#}") };
             vec![HookStatus { target: "rings", gives: "records", used: None, refused: vec![refusal] }]
         })
     }
 
-    fn attach_hook(&mut self, hook: &'static Hook) -> HookStatus {
-        let mut status =
-            HookStatus { target: hook.target, gives: hook.gives, used: None, refused: Vec::new() };
-        for way in hook.ways {
-            let trampoline = way.iter().any(|program| matches!(program.kind, Kind::Fentry | Kind::Fexit));
-            let Some(kind) = way.last().map(|program| program.kind) else { continue };
-            if trampoline && !self.options.trampolines {
-                status.refused.push(Refusal { kind, error: "not wanted (--no-trampolines)".into() });
-                continue;
-            }
-            let attached: Result<Vec<_>> =
-                way.iter().map(|program| self.attach_program(hook, program)).collect();
-            match attached {
-                Ok(mut links) => {
-                    self.links.append(&mut links);
-                    status.used = Some(kind);
-                    // A program that this kernel does not take has a stand-in of its kind: nothing is lost by it.
-                    status.refused.retain(|refusal| refusal.kind != kind);
-                    break;
-                }
-                Err(error) => status.refused.push(Refusal { kind, error: format!("{error:#}") }),
-            }
-        }
-        status
-    }
-
-    fn attach_program(&mut self, hook: &Hook, program: &Program) -> Result<Box<dyn Any>> {
-        let entry = self.object.program_mut(program.name);
-        let entry = entry.with_context(|| format!("the BPF object has no program {}", program.name))?;
-        Ok(match program.kind {
-            Kind::Fentry => {
-                let entry: &mut aya_programs::FEntry = entry.try_into()?;
-                entry.load(hook.target, &self.kernel.ids).map_err(plain)?;
-                let id = entry.attach().map_err(plain)?;
-                Box::new(entry.take_link(id)?)
-            }
-            Kind::Fexit => {
-                let entry: &mut aya_programs::FExit = entry.try_into()?;
-                entry.load(hook.target, &self.kernel.ids).map_err(plain)?;
-                let id = entry.attach().map_err(plain)?;
-                Box::new(entry.take_link(id)?)
-            }
-            Kind::Kprobe | Kind::Kretprobe => {
-                let entry: &mut aya_programs::KProbe = entry.try_into()?;
-                entry.load().map_err(plain)?;
-                let id = entry.attach(hook.target, 0).map_err(plain)?;
-                Box::new(entry.take_link(id)?)
-            }
-            Kind::RawTracepoint => {
-                let entry: &mut aya_programs::RawTracePoint = entry.try_into()?;
-                entry.load().map_err(plain)?;
-                let id = entry.attach(hook.target).map_err(plain)?;
-                Box::new(entry.take_link(id)?)
-            }
-        })
-    }
-
-    fn finish(mut self, level: Level, hooks: Vec<HookStatus>) -> Result<Loaded> {
+    fn finish(mut self, level: Level, hooks: Vec<HookStatus>, links: Vec<Link>) -> Result<Loaded> {
         let logger =
             if self.options.bpf_log { Some(aya_log::EbpfLogger::init(&mut self.object)?) } else { None };
         let windows = Windows::new(&mut self.object, &hooks, self.kernel.compact_success().is_some())?;
@@ -303,9 +301,22 @@ impl<'a> Attempt<'a> {
             windows,
             missing_fields: self.kernel.offsets.missing_optional.clone(),
             logger,
-            links: self.links,
+            links,
         })
     }
+}
+
+/// Stack of the thread that loads too. What it does not use costs nothing.
+const STACK: usize = 512 << 10;
+
+/// Both at the same time. `None`: there was no thread to be had.
+fn beside<T, U: Send>(here: impl FnOnce() -> T, there: impl FnOnce() -> U + Send) -> (T, Option<U>) {
+    thread::scope(|scope| {
+        let other = thread::Builder::new().name("load".into()).stack_size(STACK);
+        let other = other.spawn_scoped(scope, there);
+        let here = here();
+        (here, other.ok().and_then(|other| other.join().ok()))
+    })
 }
 
 fn no_maps() -> String {
@@ -317,34 +328,6 @@ fn no_maps() -> String {
     });
     format!("cannot create the BPF maps{}", limited.unwrap_or_default())
 }
-
-/// The verifier's log stays out of the message: its last line says what matters.
-fn plain(error: ProgramError) -> anyhow::Error {
-    match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string();
-            // Figures stand at the end of it (`print_verification_stats`).
-            let figures = ["processed ", "stack depth ", "verification time "];
-            let last = log.lines().rev().find(|line| {
-                !line.trim().is_empty() && figures.iter().all(|figure| !line.starts_with(figure))
-            });
-            match last {
-                Some(line) => anyhow!("the kernel refused the program: {io_error}: {line}"),
-                None => anyhow!("the kernel refused the program: {io_error}"),
-            }
-        }
-        ProgramError::SyscallError(error) if error.io_error.raw_os_error() == Some(ENOTSUPP) => {
-            anyhow!("`{}` failed: {NO_TRAMPOLINES}", error.call)
-        }
-        other => anyhow::Error::new(other),
-    }
-}
-
-/// The kernel's own error number, which reaches user space though it should not (include/linux/errno.h).
-const ENOTSUPP: i32 = 524;
-/// `register_ftrace_direct` where the architecture has no direct calls.
-const NO_TRAMPOLINES: &str =
-    "this kernel cannot call a program from a function (ENOTSUPP, 524; on arm64 it can from 6.4 on)";
 
 /// A loader that has not parsed the kernel's BTF.
 ///

@@ -30,27 +30,29 @@ const BUSY: u32 = 1 << 31;
 /// It was given up.
 const DISCARDED: u32 = 1 << 30;
 
-/// A mapping of a part of the ring.
+/// A mapping of a part of the ring. Nothing but this and the kernel knows of it, and its memory does not move or go before it
+/// is unmapped: the map of the kernel's is kept by what is mapped of it.
 #[derive(Debug)]
 struct Mapping {
     at: NonNull<c_void>,
     len: usize,
 }
 
-// SAFETY: whoever has the mapping may use it, on any thread.
+// SAFETY: the memory is the process's, not a thread's, and unmapping it is nothing that a thread has to do itself.
 unsafe impl Send for Mapping {}
 
 impl Mapping {
     fn new(ring: BorrowedFd<'_>, offset: u64, len: usize, flags: ProtFlags) -> rustix::io::Result<Self> {
-        // SAFETY: a new mapping, where the kernel likes it.
+        // SAFETY: a new mapping, where the kernel finds room for it: it takes the place of none.
         let at = unsafe { mmap(ptr::null_mut(), len, flags, MapFlags::SHARED, ring, offset)? };
         // The kernel maps nothing at NULL unasked.
         NonNull::new(at).map(|at| Self { at, len }).ok_or(rustix::io::Errno::NOMEM)
     }
 
-    /// The position in one of the first two pages.
+    /// The position in one of the first two pages (`unsigned long`: of 64 bits wherever the agent runs).
     fn position(&self) -> &AtomicU64 {
-        // SAFETY: page-aligned, as long as a page at least, and the kernel changes it as a whole word.
+        // SAFETY: a mapping begins with a page and is not empty. The kernel reads and writes the word as a whole
+        // (`smp_load_acquire`, `smp_store_release`). Only the consumer's is stored to, and only that can be written.
         unsafe { self.at.cast().as_ref() }
     }
 
@@ -59,22 +61,25 @@ impl Mapping {
         if !offset.is_multiple_of(size_of::<u64>()) || offset.checked_add(HEADER as usize)? > self.len {
             return None;
         }
-        // SAFETY: within the mapping and aligned; the kernel changes it as a whole word (`bpf_ringbuf_commit`).
+        // SAFETY: within the mapping and aligned; the kernel changes it as a whole word (`xchg` in `bpf_ringbuf_commit`).
         Some(unsafe { self.at.byte_add(offset).cast().as_ref() })
     }
 
-    fn bytes(&self, offset: usize, len: usize) -> Option<&[u8]> {
+    /// # Safety
+    /// They belong to a record that the kernel has finished, and while they are looked at the consumer's position stays
+    /// before it: then nobody writes there.
+    unsafe fn bytes(&self, offset: usize, len: usize) -> Option<&[u8]> {
         if offset.checked_add(len)? > self.len {
             return None;
         }
-        // SAFETY: within the mapping. The kernel writes there again when the consumer's position has passed it.
+        // SAFETY: within the mapping, and nobody writes there.
         Some(unsafe { std::slice::from_raw_parts(self.at.byte_add(offset).cast().as_ptr(), len) })
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: nobody else knows of it, and what borrowed from it is gone.
+        // SAFETY: nobody else knows of it, and what was handed out of it has borrowed it, and is gone.
         let _ = unsafe { munmap(self.at.as_ptr(), self.len) };
     }
 }
@@ -140,21 +145,28 @@ impl Ring {
             }
             // The producer looks for a consumer that waits after it has moved on, so a consumer looks after it has.
             fence(Ordering::SeqCst);
-            let written = self.producer.position().load(Ordering::Acquire);
+            let written = acquire(|| self.producer.position().load(Ordering::Relaxed));
             if self.read == written {
                 return None;
             }
             let offset = self.offset(written, HEADER)?;
-            let header = self.mapped.as_ref()?.1.header(offset)?.load(Ordering::Acquire);
+            let header = self.mapped.as_ref()?.1.header(offset)?;
+            let header = acquire(|| header.load(Ordering::Relaxed));
             if header & BUSY != 0 {
                 return None;
             }
             let len = u64::from(header & !(BUSY | DISCARDED));
             let end = self.read + (HEADER + len).next_multiple_of(size_of::<u64>() as u64);
+            // Where that is not so this is no ring, and nothing more is read of it.
+            if end > written || end - self.read > self.size {
+                return None;
+            }
             if header & DISCARDED == 0 {
                 let offset = self.offset(written, HEADER + len)?;
                 self.handed = end;
-                return self.mapped.as_ref()?.1.bytes(offset + HEADER as usize, len as usize);
+                // SAFETY: it is not busy, the kernel has written beyond it, and the consumer's position moves at the next
+                // call, which wants `self` back.
+                return unsafe { self.mapped.as_ref()?.1.bytes(offset + HEADER as usize, len as usize) };
             }
             self.handed = end;
         }
@@ -190,6 +202,14 @@ impl Ring {
     }
 }
 
+/// A word that another has stored, and what was stored before it. Not a load with `Ordering::Acquire`: of memory that may not
+/// be written only relaxed loads are defined (`core::sync::atomic`, "Atomic accesses to read-only memory").
+fn acquire<T>(load: impl FnOnce() -> T) -> T {
+    let word = load();
+    fence(Ordering::Acquire);
+    word
+}
+
 impl AsRawFd for Ring {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
@@ -220,11 +240,11 @@ mod tests {
         }
 
         fn put(&self, position: u64, bytes: &[u8]) {
-            for (offset, byte) in (position..).zip(bytes) {
-                let at = 2 * self.page + (offset & (self.size - 1));
-                for copy in [at, at + self.size] {
-                    pwrite(&self.file, &[*byte], copy).unwrap();
-                }
+            let at = position & (self.size - 1);
+            let (before, after) = bytes.split_at(bytes.len().min((self.size - at) as usize));
+            for copy in [2 * self.page, 2 * self.page + self.size] {
+                pwrite(&self.file, before, copy + at).unwrap();
+                pwrite(&self.file, after, copy).unwrap();
             }
         }
 
@@ -278,6 +298,25 @@ mod tests {
             kernel.put(16, &4_u32.to_ne_bytes());
             assert_eq!(ring.next(), Some(&b"busy"[..]));
             assert_eq!(ring.next(), None);
+        }
+    }
+
+    #[test]
+    fn a_length_that_cannot_be_is_not_followed() {
+        for when in BOTH {
+            // Within what was written it ends at most, whatever is mapped.
+            for len in [17, 4096, 65_536, DISCARDED - 1] {
+                for flags in [0, DISCARDED] {
+                    let (mut kernel, mut ring) = Kernel::new(4096, when);
+                    kernel.write(b"there", 0);
+                    kernel.write(&[1; 16], 0);
+                    kernel.put(16, &(len | flags).to_ne_bytes());
+                    assert_eq!(ring.next(), Some(&b"there"[..]));
+                    assert_eq!(ring.next(), None);
+                    assert_eq!(ring.next(), None);
+                    assert_eq!(kernel.read_to(), 16);
+                }
+            }
         }
     }
 

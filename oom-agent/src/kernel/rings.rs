@@ -2,15 +2,17 @@
 
 use super::{
     decode::{Decoder, records},
-    load::Loaded,
+    load::{Link, Loaded},
     ring::Ring,
     windows::Windows,
 };
-use crate::incident::{escalation::Totals, fact::Fact};
+use crate::incident::{
+    escalation::{Skipped, Totals},
+    fact::Fact,
+};
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, PerCpuArray};
 use oom_ebpf::{RING_BULK, RING_EVENTS};
-use std::any::Any;
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// The rings of attached programs. Dropping it detaches them.
@@ -22,7 +24,7 @@ pub struct Rings {
     windows: Windows,
     dropped: Dropped,
     undecodable: u64,
-    _links: Vec<Box<dyn Any>>,
+    _links: Vec<Link>,
 }
 
 /// Records that found no room since start.
@@ -35,7 +37,7 @@ pub struct Dropped {
 }
 
 fn register(ring: Ring) -> Result<AsyncFd<Ring>> {
-    // SAFETY: a ring keeps its descriptor for its whole life.
+    // SAFETY: a ring keeps its descriptor, open, for its whole life. `Rings` keeps it here and puts no other in its place.
     let registered = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) };
     registered.map_err(std::io::Error::from).context("cannot wait for a BPF ring buffer")
 }
@@ -111,6 +113,11 @@ impl Rings {
     /// Reclaim on the machine since the start.
     pub fn reclaim(&mut self) -> Result<Totals> {
         self.windows.totals()
+    }
+
+    /// Runs of programs that the kernel has skipped since the start. `None`: it does not count them.
+    pub fn skipped(&self) -> Option<Skipped> {
+        self.windows.skipped()
     }
 
     /// Whether maps can be read.

@@ -167,6 +167,7 @@ impl Windows {
         self.skipped.look(now_ns);
         let minute_ago_ns = record.header.time_ns.saturating_sub(LONG * 1_000_000_000);
         fact.skipped = self.skipped.since(minute_ago_ns);
+        fact.skipped_until = self.skipped.last();
         fact.compaction = own
             .filter(|_| fact.skipped.compactions == 0)
             .map(|it| Compacted { succeeded: results(it), ..it });

@@ -129,7 +129,7 @@ pub(super) fn fill(
     years: Years,
 ) -> Option<Wall> {
     if clock != Clock::Boot {
-        incident.boottime_ns = None;
+        (incident.boottime_ns, incident.evidence.log_ns) = (None, None);
         for victim in &mut incident.victims {
             victim.killed_boottime_ns = None;
         }
@@ -168,10 +168,15 @@ mod tests {
 
     fn told(line: &str) -> (Option<String>, Option<String>, String) {
         let mut incident = Incident { boottime_ns: Some(7), ..Incident::default() };
+        incident.evidence.log_ns = Some(7);
         let years = Years { latest: Some(date(2026, 12, 31).at(0, 0, 0, 0)) };
         let wall = fill(&mut incident, Clock::Wall, Some(&stamp(line)), years).unwrap();
         assert_eq!((wall.civil.year(), wall.civil.second()), (2026, 3));
-        assert_eq!(incident.boottime_ns, None, "a date is not the time since boot");
+        assert_eq!(
+            (incident.boottime_ns, incident.evidence.log_ns),
+            (None, None),
+            "a date is not the time since boot"
+        );
         (incident.time, incident.log_time, incident.evidence.notes.join(""))
     }
 

@@ -3,6 +3,7 @@
 use super::parts::{self, bar, known, share, unknown};
 use crate::incident::identity::Identity;
 use crate::incident::model::{Candidate, Incident, PointsSource};
+use crate::incident::verdict::page_size;
 use crate::sink::terminal::{Show, candidates as terminal, whose, words};
 use crate::sink::{path, units};
 use maud::{Markup, html};
@@ -21,6 +22,8 @@ pub(super) struct Sheet<'a> {
     pub(super) full: &'a Identity,
     /// What `oom_score_adj` is a share of.
     pub(super) total_pages: Option<u64>,
+    /// Bytes of a page.
+    pub(super) page_size: u64,
     /// Words behind a row.
     pub(super) marks: &'a dyn Fn(&Candidate) -> Vec<&'static str>,
     /// Rows that stand out.
@@ -42,6 +45,7 @@ pub(super) fn section(incident: &Incident) -> Markup {
         base: incident.scope.cgroup.as_deref(),
         full: &incident.scope.identity,
         total_pages: incident.total_pages,
+        page_size: page_size(incident),
         marks: &marks,
         alarm: &killed,
         always: &asked,
@@ -138,7 +142,7 @@ fn drawn(sheet: &Sheet<'_>, candidate: &Candidate, most: u64) -> Markup {
     if !candidate.eligible {
         let held = words::counted(&candidate.memory).or_else(|| words::resident(&candidate.memory));
         // On the same scale: a point is a page.
-        let pages = held.unwrap_or(0) / 4096;
+        let pages = held.unwrap_or(0) / sheet.page_size;
         return bar(&[(share(pages, most), "exempt")], "exempt");
     }
     let Some(points) = candidate.points else { return bar(&[], "points unknown") };

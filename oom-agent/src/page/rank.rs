@@ -51,6 +51,7 @@ fn shown(answer: &Answer) -> Markup {
         base: ranking.scope.cgroup.as_deref(),
         full: &ranking.scope.identity,
         total_pages: ranking.total_pages,
+        page_size: answer.page_size(),
         marks: &marks,
         alarm: &killed,
         always: &|_| false,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::incident::growth::{Growth, Shape};
-use crate::incident::model::Incident;
+use crate::incident::model::{Candidate, Incident};
 use crate::incident::story::Story;
 use crate::rank::samples as ranks;
 use crate::sink::samples;
@@ -100,6 +100,34 @@ fn pages_stay_as_they_are() {
             text = text.replace(tag, &format!("\n{tag}"));
         }
         expect_test::expect_file![path].assert_eq(&(text + "\n"));
+    }
+}
+
+#[test]
+fn an_exempt_process_is_drawn_on_the_scale_of_the_others() {
+    let memory = |bytes| crate::incident::model::Memory {
+        anon_bytes: Some(bytes),
+        file_bytes: Some(0),
+        shmem_bytes: Some(0),
+        ..Default::default()
+    };
+    for size in [None, Some(16_384), Some(65_536)] {
+        let mut incident = samples::memcg();
+        let page = size.unwrap_or(4096);
+        incident.page_size_bytes = size;
+        let one = &incident.candidates[0];
+        let killed = Candidate { points: Some(1000), ..one.clone() };
+        let exempt = Candidate {
+            pid: 7,
+            eligible: false,
+            exempt_reason: Some(crate::incident::model::ExemptReason::Init),
+            points: None,
+            memory: memory(500 * page),
+            ..one.clone()
+        };
+        incident.candidates = vec![killed, exempt];
+        let drawn = incident::page(&about(), &incident);
+        assert!(drawn.contains(r#"class="exempt" x="0" y="0" width="500""#), "{page}: {drawn}");
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     ranking::{CrossCheck, Ranking, cross_check, rank},
     what_if::{self, Change, Changed},
 };
+use crate::report::PAGE_SIZE;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -25,6 +26,9 @@ pub struct Answer {
     /// The cgroup that was asked about (`--cgroup`). Absent: the machine was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_cgroup: Option<String>,
+    /// Bytes of a page (points are pages), where they are not 4096.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_size_bytes: Option<u64>,
     /// Every process that the kernel would look at was seen, and its points are known.
     pub complete: bool,
     /// As it is.
@@ -80,6 +84,7 @@ impl Answer {
             node: facts.node.clone(),
             kernel_release: facts.kernel_release.clone(),
             asked_cgroup: asked_cgroup.map(str::to_owned),
+            page_size_bytes: Some(facts.page_size).filter(|size| *size != PAGE_SIZE),
             complete: facts.all_seen() && now.unknown_points == 0,
             now,
             what_if,
@@ -91,6 +96,11 @@ impl Answer {
         };
         answer.notes = notes(&answer, facts);
         Ok(answer)
+    }
+
+    /// Bytes of a page.
+    pub fn page_size(&self) -> u64 {
+        self.page_size_bytes.unwrap_or(PAGE_SIZE).max(1)
     }
 }
 

@@ -136,6 +136,7 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
         let _ = print::write(&config.print())?;
         return Ok(());
     }
+    resident::begin();
     let args = &config.args;
     note::set(args.log_format, args.log_level);
     let otlp = Settings::new(&args.otlp, &Environment(&|name| std::env::var(name).ok()))?;

@@ -139,7 +139,8 @@ impl Dir {
 
 /// What a file holds, as far as it is not too long.
 pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // Most are shorter: one read, and one that says so.
+    let mut bytes = Vec::with_capacity(4096);
     File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

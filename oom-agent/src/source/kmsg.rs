@@ -4,6 +4,7 @@ mod follower;
 
 use super::pause::Pause;
 use crate::report::Event;
+use crate::watched::Watched;
 use anyhow::{Context as _, ensure};
 use follower::{Drained, Follower};
 use rustix::fs::{Mode, OFlags, SeekFrom};
@@ -11,7 +12,6 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
 const PATH: &str = "/dev/kmsg";
@@ -37,7 +37,7 @@ pub struct Kmsg {
     file: File,
     follower: Follower,
     /// The same open file, registered: only then does a record wake the agent.
-    watch: Option<AsyncFd<File>>,
+    watch: Option<Watched>,
     /// Between reading everything and waiting for more.
     pause: Option<Pause>,
 }
@@ -80,8 +80,8 @@ impl Kmsg {
                 Some(watch) => watch,
                 none => none.insert(register(&self.file)?),
             };
-            let mut ready = watch.readable_mut().await.context("cannot wait for /dev/kmsg")?;
-            let drained = self.follower.drain(&mut ready.get_inner(), out).map_err(read_error)?;
+            let mut ready = watch.readable().await.context("cannot wait for /dev/kmsg")?;
+            let drained = self.follower.drain(&mut &self.file, out).map_err(read_error)?;
             if drained == Drained::All {
                 ready.clear_ready();
                 self.rest()?;
@@ -164,14 +164,11 @@ impl Kmsg {
     }
 }
 
-fn register(file: &File) -> anyhow::Result<AsyncFd<File>> {
+fn register(file: &File) -> anyhow::Result<Watched> {
     let failed = || format!("cannot wait for {PATH}: registering it with epoll failed");
     let same = file.try_clone().with_context(failed)?;
     // The kernel reports what it has overwritten as an error too, always together with "readable".
-    // SAFETY: a `File` is open until it is dropped and keeps its descriptor; it is not replaced in the `AsyncFd`.
-    unsafe { AsyncFd::register_with_interest(same, Interest::READABLE) }
-        .map_err(io::Error::from)
-        .with_context(failed)
+    Watched::new(same.into(), Interest::READABLE).with_context(failed)
 }
 
 fn open(from: From) -> anyhow::Result<File> {

@@ -3,23 +3,22 @@
 //! A timer of the kernel's, not the runtime's: that one wakes up once more on its way to a time that is far off, to put it
 //! where it can be found to the millisecond.
 
+use crate::watched::Watched;
 use anyhow::Context as _;
 use rustix::io::Errno;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 use std::io;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 const LENGTH: &str = "the length of a pause";
 
 /// A pause, of always the same length unless told otherwise.
 #[derive(Debug)]
 pub(super) struct Pause {
-    timer: AsyncFd<OwnedFd>,
+    timer: Watched,
     time: Itimerspec,
     /// It has begun and nobody has seen its end.
     runs: bool,
@@ -31,10 +30,7 @@ impl Pause {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)
             .map_err(io::Error::from)
             .context(FAILED)?;
-        // SAFETY: an `OwnedFd` is open until it is dropped and keeps its descriptor; it is not replaced in the `AsyncFd`.
-        let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }
-            .map_err(io::Error::from)
-            .context(FAILED)?;
+        let timer = Watched::new(timer, Interest::READABLE).context(FAILED)?;
         let once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let length = Timespec::try_from(length).context(LENGTH)?;
         Ok(Self { timer, time: Itimerspec { it_interval: once, it_value: length }, runs: false })
@@ -58,7 +54,7 @@ impl Pause {
     /// Waits for its end, if it has begun. Cancel safe.
     pub(super) async fn end(&mut self) -> anyhow::Result<()> {
         while self.runs {
-            let mut ready = self.timer.readable_mut().await.context("cannot wait for a timer")?;
+            let mut ready = self.timer.readable().await.context("cannot wait for a timer")?;
             let mut expirations = [0; 8];
             match rustix::io::read(ready.get_inner(), &mut expirations) {
                 Ok(_) => self.runs = false,

@@ -34,6 +34,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// # Errors
 /// [`NotPermitted`] where privileges are missing or neither BPF nor the kernel's log can be used; anything else failed.
 pub fn run(args: &TraceArgs) -> Result<()> {
+    resident::begin();
     let host = args.uses.host();
     args.uses.permitted(&host, "trace")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -1,6 +1,7 @@
 //! Writing to stdout from a thread of its own: a pipe that nobody reads must not keep the agent from reading the
 //! kernel's rings.
 
+use crate::watched::Watched;
 use bytes::Bytes;
 use std::{
     io::{self, Write},
@@ -12,10 +13,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    sync::oneshot,
-};
+use tokio::{io::Interest, sync::oneshot};
 
 /// Texts that may wait.
 const QUEUE: usize = 4096;
@@ -59,7 +57,7 @@ pub struct Written {
 pub struct Broken {
     ended: oneshot::Receiver<()>,
     /// Absent where epoll cannot watch it: a file.
-    pipe: Option<AsyncFd<OwnedFd>>,
+    pipe: Option<Watched>,
 }
 
 impl Broken {
@@ -107,8 +105,7 @@ impl Output {
             let _ = tell_done.send(result);
             drop(alive);
         })?;
-        // SAFETY: an `OwnedFd` is open until it is dropped and keeps its descriptor; it is not replaced in the `AsyncFd`.
-        let watch = |pipe| unsafe { AsyncFd::register_with_interest(pipe, Interest::ERROR) }.ok();
+        let watch = |pipe| Watched::new(pipe, Interest::ERROR).ok();
         let broken = Broken { ended: broken, pipe: pipe.and_then(watch) };
         Ok((Self { queue, waiting, dropped: 0, done }, broken))
     }

@@ -96,7 +96,10 @@ fn a_reload_changes_what_can_change_and_a_broken_file_nothing() {
         assert!(heard.len() <= 2, "{heard:?}");
         manager.hears_until("READY=1");
     };
-    reload("max-level = \"kmsg\"\nlog-format = \"text\"\nkeep = \"1h\"\nsample-every = \"off\"\n");
+    let collector = "otlp-endpoint = \"http://127.0.0.1:9\"\n";
+    reload(&format!(
+        "max-level = \"kmsg\"\nlog-format = \"text\"\nkeep = \"1h\"\nsample-every = \"off\"\n{collector}"
+    ));
     reload("max-level = \"kmsg\"\nlog-format = \"text\"\nkeep = \"soon\"\n");
     reload("max-level = \"kmsg\"\nlog-format = \"text\"\nkeep = \"1h\"\nsample-every = \"2s\"\n");
     kill_process(Pid::from_child(&daemon.child), Signal::TERM).expect("it runs");
@@ -107,7 +110,7 @@ fn a_reload_changes_what_can_change_and_a_broken_file_nothing() {
     let at = |words: &str| {
         lines.iter().position(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {said}"))
     };
-    let first = at(": keep, log-format, sample-every changed; max-level at the next start");
+    let first = at(": keep, log-format, sample-every changed; max-level, otlp-endpoint at the next start");
     assert!(lines[first - 1].starts_with('{') && !lines[first].starts_with('{'), "{said}");
     let second = at(".toml:3: keep = \"soon\" cannot be: not a time");
     let third = at(": sample-every changed; max-level at the next start");

@@ -12,6 +12,7 @@ use crate::{
     cgroup,
     fields::{BPF_LOG, CALLS_SEEN, MARK_HAS_TASK},
     hooks::exit_mmap,
+    levels::Loop,
     maps::{State, VICTIMS, VictimState, reserve_event, state},
     read::current,
     task,
@@ -29,6 +30,13 @@ fn mark_victim(ctx: RawTracePointContext) -> i32 {
             info!(&ctx, "mark_victim: no task known for thread {}", tid);
         }
         (task, tid)
+    };
+    // Through memory: as a register each way to it would be a path of its own to the verifier, through all that follows.
+    let marked_task = &raw mut state.marked_task;
+    // SAFETY: a field of the state, through its own reference.
+    let task = unsafe {
+        marked_task.write_volatile(task);
+        marked_task.read_volatile()
     };
     if inside_or_begin(state, task) {
         marked(state, task, tid);
@@ -52,7 +60,7 @@ fn task_by_tid(state: &State, tid: u32) -> u64 {
 
 #[inline(always)]
 fn marked(state: &mut State, task: u64, tid: u32) {
-    announce(state);
+    announce::<Loop>(state);
     let tgid = task::tgid(task);
     let start_ns = task::start_ns(task);
     state.marked_mm = task::mm(task);

@@ -43,7 +43,7 @@ fn k_enter_oom_kill_process(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn decided<W: Walk>(oc: u64, message: u64) {
     let Some(state) = inside() else { return };
-    announce(state);
+    announce::<W>(state);
     levels::send::<W>(state);
     // Not at the end of the call: programs at its return may be skipped (`Pending::is_of`).
     candidates::send(state);

@@ -25,7 +25,8 @@ fn reclaim_retry_zone(ctx: RawTracePointContext) -> i32 {
         reserved: 0,
         name: [0; ZONE_NAME_LEN],
     };
-    string(pointer(zone, &ZONE_NAME), &raw mut seen.name);
+    // SAFETY: it is here.
+    unsafe { string(pointer(zone, &ZONE_NAME), &raw mut seen.name) };
     reclaim::retry_zone(zone, &seen);
     0
 }

@@ -41,6 +41,9 @@ pub(super) struct Args {
     /// Only scenarios whose name has one of these words in it.
     #[arg(long)]
     only: Vec<String>,
+    /// Only how long each takes to start, and its memory by then.
+    #[arg(long)]
+    starts: bool,
 }
 
 /// Measures and writes `peers.json`.
@@ -50,7 +53,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     // A console is slower than the kills.
     set("kernel/printk", "1")?;
     tools::mount_root()?;
-    let clock = Clock::new()?;
+    let clock = if args.starts { None } else { Some(Clock::new()?) };
     let wanted =
         |words: &[String], name: &str| words.is_empty() || words.iter().any(|word| name.contains(&**word));
     let mut all = tools::all(&args.agent)?;
@@ -62,7 +65,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
             .context("writing peers.json")
     };
     for tool in &all {
-        let costs = alone(tool, &clock).unwrap_or_else(|error| Costs {
+        let costs = alone(tool, clock.as_ref()).unwrap_or_else(|error| Costs {
             tool: tool.name.to_owned(),
             error: Some(format!("{error:#}")),
             ..Costs::default()
@@ -70,6 +73,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
         eprintln!("{}", serde_json::to_string(&costs)?);
         result.tools.push(costs);
         save(&result)?;
+    }
+    if args.starts {
+        return Ok(());
     }
     let runs =
         |tool: &&Tool| result.tools.iter().any(|costs| costs.tool == tool.name && costs.error.is_none());
@@ -102,8 +108,8 @@ fn set(name: &str, value: &str) -> Result<()> {
     fs::write(&path, value).with_context(|| format!("writing {value} to {path}"))
 }
 
-/// One tool, with nothing else that watches.
-fn alone(tool: &Tool, clock: &Clock) -> Result<Costs> {
+/// One tool, with nothing else that watches. Without a clock only its start.
+fn alone(tool: &Tool, clock: Option<&Clock>) -> Result<Costs> {
     let mut costs = Costs { tool: tool.name.to_owned(), ..Costs::default() };
     // The first start of a Python program compiles its modules, which an installed one has done.
     tool.start()?.stop()?;
@@ -127,6 +133,11 @@ fn alone(tool: &Tool, clock: &Clock) -> Result<Costs> {
     costs.warm_ms = fastest(false)?;
     let mut running = tool.start()?;
     costs.attached_kib = Some(running.resident_kib()?).filter(|kib| *kib > 0);
+    costs.peak_kib = running.peak_kib()?;
+    let Some(clock) = clock else {
+        running.stop()?;
+        return Ok(costs);
+    };
 
     let before = running.cpu_ns()?;
     std::thread::sleep(IDLE);

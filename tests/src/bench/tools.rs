@@ -50,6 +50,10 @@ pub(super) fn all(agent: &Path) -> Result<Vec<Tool>> {
         tells,
         terminal,
     };
+    // Debian 13 has it by a name of its own.
+    let of_its_own = "/usr/sbin/oomkill-libbpf";
+    let libbpf =
+        if Path::new(&format!("{ROOT}{of_its_own}")).exists() { of_its_own } else { "/usr/sbin/oomkill" };
     Ok(vec![
         tool(
             "oom-agent",
@@ -58,7 +62,7 @@ pub(super) fn all(agent: &Path) -> Result<Vec<Tool>> {
             Tells::Lines(of_agent),
             false,
         ),
-        tool("libbpf-tools oomkill", "/usr/sbin/oomkill", "Tracing OOM kills", kprobes, true),
+        tool("libbpf-tools oomkill", libbpf, "Tracing OOM kills", kprobes, true),
         tool(
             "bpftrace oomkill.bt",
             "/usr/bin/bpftrace /usr/sbin/oomkill.bt",

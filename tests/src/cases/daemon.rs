@@ -141,6 +141,14 @@ impl Daemon {
         Ok(lines)
     }
 
+    /// Ends it: what is stored of kills since then.
+    pub(super) fn stored_since(self, since_ns: u64, binary: &Binary, state: &State) -> Result<Vec<Stored>> {
+        self.end()?;
+        let mut stored = export(binary, &state.0)?;
+        stored.retain(|it| it.boottime_ns >= since_ns);
+        Ok(stored)
+    }
+
     fn lines(&mut self) -> Vec<String> {
         if let Some(reader) = self.reader.take() {
             // A thread that panicked has told what it read.

@@ -3,7 +3,7 @@
 
 use super::actor::Script;
 use super::agent::{Agent, Out, boottime_ns};
-use super::daemon::{Daemon, State, Stored, export, scrape};
+use super::daemon::{Daemon, State, scrape};
 use super::hard::unix_seconds;
 use super::machine::Setting;
 use super::memcg::{spawn, spawner, spawner_of};
@@ -79,9 +79,7 @@ pub(super) fn stopped(stage: &mut Stage<'_>) -> Result<()> {
         let value = scrape(address)?.0.get(name).copied();
         stage.check(format!("{name} is 0"), value == Some(0.0), format!("{value:?}"));
     }
-    daemon.end()?;
-    let stored = export(&binary, &home.0)?;
-    let new: Vec<&Stored> = stored.iter().filter(|it| it.boottime_ns >= since).collect();
+    let new = daemon.stored_since(since, &binary, &home)?;
     let by_log = new.iter().filter(|it| it.level == "kmsg").count();
     stage.check("the daemon has none of them from the log alone", by_log == 0, by_log);
     compare(stage, &killed, &new);

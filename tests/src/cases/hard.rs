@@ -2,7 +2,7 @@
 
 use super::actor::{PATIENCE, Script};
 use super::agent::{Agent, Out, boottime_ns};
-use super::daemon::{Daemon, State, export, scrape};
+use super::daemon::{Daemon, State, scrape};
 use super::machine::Setting;
 use super::memcg::{self, hog, spawn, spawner};
 use super::stage::Stage;
@@ -369,13 +369,8 @@ pub(super) fn ring_full(stage: &mut Stage<'_>) -> Result<()> {
     let sample = |name: &str| samples.get(name).copied();
     let lost = sample("oom_agent_lost_records_total{ring=\"events\"}");
     stage.check("the daemon counts that records were lost", lost > Some(0.0), format!("{lost:?}"));
-    daemon.end()?;
-    let stored = export(&binary, &home.0)?;
-    let told: Vec<u32> = stored
-        .iter()
-        .filter(|it| it.boottime_ns >= since)
-        .flat_map(|it| it.victims.iter().map(|(pid, _)| *pid))
-        .collect();
+    let stored = daemon.stored_since(since, &binary, &home)?;
+    let told: Vec<u32> = stored.iter().flat_map(|it| it.victims.iter().map(|(pid, _)| *pid)).collect();
     let pids: BTreeSet<u32> = told.iter().copied().collect();
     stage.check("the daemon tells no victim twice", pids.len() == told.len(), told.len());
     stage.check("and none that was none", pids.is_subset(&killed), format!("{:?}", pids.difference(&killed)));

@@ -9,9 +9,13 @@ use std::path::{Path, PathBuf};
 
 /// A machine-wide case may only run where nothing else lives: both the machine and its init have to say so.
 pub(crate) fn is_throwaway() -> bool {
-    let said = |text: &str| text.split_ascii_whitespace().any(|word| word == "oom.guest=1");
-    std::env::var_os("OOM_GUEST").is_some_and(|value| value == "1")
-        && fs::read_to_string("/proc/cmdline").is_ok_and(|text| said(&text))
+    std::env::var_os("OOM_GUEST").is_some_and(|value| value == "1") && booted_with("oom.guest=1")
+}
+
+/// Whether the kernel's command line has this word.
+pub(crate) fn booted_with(word: &str) -> bool {
+    let said = |text: &str| text.split_ascii_whitespace().any(|one| one == word);
+    fs::read_to_string("/proc/cmdline").is_ok_and(|text| said(&text))
 }
 
 /// Whether a process of ours may have an `oom_score_adj` below 0.

@@ -2,7 +2,7 @@
 
 use super::actor::Script;
 use super::agent::{Out, boottime_ns};
-use super::daemon::{Daemon, State, Stored, export, scrape};
+use super::daemon::{Daemon, State, scrape};
 use super::faults::{settled, victims};
 use super::group::{Group, Hierarchy};
 use super::machine::Setting;
@@ -117,9 +117,7 @@ pub(super) fn slow(stage: &mut Stage<'_>) -> Result<()> {
         stage.check(format!("{name} is 0"), *value == 0.0, value);
     }
     own.set("cpu.max", "max")?;
-    daemon.end()?;
-    let stored = export(&binary, &home.0)?;
-    let new: Vec<&Stored> = stored.iter().filter(|it| it.boottime_ns >= since).collect();
+    let new = daemon.stored_since(since, &binary, &home)?;
     compare(stage, &killed, &new);
     Ok(())
 }

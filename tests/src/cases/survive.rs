@@ -104,7 +104,7 @@ pub(super) fn killed(stage: &mut Stage<'_>) -> Result<()> {
     let end = Daemon::spawn(&binary, &home.0, &["--max-level=kmsg"], None)?.listens_and_ends()?;
     announced.lines(&end);
     let stored = export(&binary, &home.0)?;
-    let new: Vec<&Stored> = stored.iter().filter(|it| !before.contains(&it.id)).collect();
+    let new: Vec<Stored> = stored.iter().filter(|it| !before.contains(&it.id)).cloned().collect();
     compare(stage, &killed, &new);
     let ids: BTreeSet<&String> = stored.iter().map(|it| &it.id).collect();
     let missing: Vec<&String> = announced.ids.iter().filter(|id| !ids.contains(id)).collect();
@@ -198,7 +198,7 @@ pub(super) fn children_for(stage: &mut Stage<'_>, spawner: usize, most: Duration
 }
 
 /// Each that was killed is stored once, and nothing else is.
-pub(super) fn compare(stage: &mut Stage<'_>, killed: &BTreeSet<u32>, stored: &[&Stored]) {
+pub(super) fn compare(stage: &mut Stage<'_>, killed: &BTreeSet<u32>, stored: &[Stored]) {
     let mut times: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
     for incident in stored {
         for (pid, _) in &incident.victims {
@@ -359,9 +359,7 @@ pub(super) fn storm(stage: &mut Stage<'_>) -> Result<()> {
     if let Ok(peak) = fs::read_to_string("/sys/fs/cgroup/oomdaemon/memory.peak") {
         stage.measured.insert("daemon_cgroup_peak_kib".into(), peak.trim().parse::<u64>().unwrap_or(0) >> 10);
     }
-    daemon.end()?;
-    let stored = export(&binary, &home.0)?;
-    let new: Vec<&Stored> = stored.iter().filter(|it| it.boottime_ns >= since).collect();
+    let new = daemon.stored_since(since, &binary, &home)?;
     compare(stage, &killed, &new);
     Ok(())
 }

@@ -1,16 +1,18 @@
-//! The machine sleeps between kills, and in the middle of one's being told.
+//! The machine does not run for a while: it sleeps, or is a VM that its host stops.
 
+use super::actor::Script;
 use super::agent::{Out, boottime_ns};
 use super::faults::{check_times, taken};
 use super::machine::Setting;
-use super::memcg::{spawn, spawner};
+use super::memcg::{spawn, spawner, spawner_of};
 use super::stage::Stage;
 use crate::truth::model::Expect;
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// How long an agent may take to tell what it knows.
 const TELL: Duration = Duration::from_secs(10);
@@ -72,5 +74,39 @@ pub(super) fn suspended(stage: &mut Stage<'_>) -> Result<()> {
         check_times(stage, &lines)?;
         stage.tell(name, expect, lines, stderr);
     }
+    Ok(())
+}
+
+/// Its host stops the VM now and then, all processors at once, wherever they are: in a program of ours, between two reads. What
+/// was not seen for want of time is not missing.
+pub(super) fn paused(stage: &mut Stage<'_>) -> Result<()> {
+    const KILLS: u64 = 100;
+    const PACE_MS: u32 = 80;
+    /// The clocks go on meanwhile.
+    const LONG: Duration = Duration::from_millis(500);
+    let group = stage.group("paused")?;
+    stage.at(group)?.limit(4, 0)?;
+    let script = Script::new("burst").with("name", "spawner").with("count", KILLS.to_string());
+    let storm = spawner_of(stage, group, script.with("pace-ms", PACE_MS.to_string()))?;
+    stage.overloads();
+    stage.look()?;
+    let over = AtomicBool::new(false);
+    let (done, pauses) = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut pauses = 0;
+            while !over.load(Ordering::Relaxed) {
+                let before = Instant::now();
+                std::thread::sleep(Duration::from_millis(20));
+                pauses += u64::from(before.elapsed() > LONG);
+            }
+            pauses
+        });
+        let done = spawn(stage, storm, KILLS);
+        over.store(true, Ordering::Relaxed);
+        (done, watch.join().unwrap_or(0))
+    });
+    done?;
+    stage.measured.insert("pauses".into(), pauses);
+    stage.check("the machine was stopped more than once", pauses > 1, pauses);
     Ok(())
 }

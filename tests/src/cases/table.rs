@@ -1,7 +1,7 @@
 //! The cases.
 
 use super::group::Hierarchy;
-use super::machine::{Swap, is_throwaway, may_lower_adj, memory_nodes};
+use super::machine::{Swap, booted_with, is_throwaway, may_lower_adj, memory_nodes};
 use super::stage::{Machine, Stage};
 use super::{
     again, enclosed, faults, hard, hard_input, least, memcg, rank, since_boot, strained, survive, suspend,
@@ -26,6 +26,8 @@ pub(crate) enum Need {
     LowAdj,
     /// Suspend to idle, and an alarm that ends it.
     Sleep,
+    /// A VM that is stopped again and again.
+    Pauses,
 }
 
 impl Need {
@@ -42,6 +44,9 @@ impl Need {
             Self::LowAdj => (!may_lower_adj())
                 .then_some("oom_score_adj may not be lowered here: CAP_SYS_RESOURCE is missing"),
             Self::Sleep => (!suspend::can_sleep()).then_some("it cannot be suspended and wake up by itself"),
+            Self::Pauses => {
+                (!booted_with("oom.pauses=1")).then_some("only in a VM that is stopped now and then")
+            }
             Self::Swap => Swap::disk().is_none().then_some("no disk with the serial number swap"),
         }
     }
@@ -132,5 +137,6 @@ pub(crate) const CASES: &[Case] = &[
     about_agent("log_wrapped", &[Need::Throwaway], strained::log_wrapped),
     about_agent("cpu_limit", &[Need::V2, Need::Throwaway], strained::slow),
     about_agent("suspended", &[Need::Throwaway, Need::Sleep], suspend::suspended),
+    about_agent("paused", &[Need::Throwaway, Need::Pauses], suspend::paused),
     about_agent("ring_full", &[Need::Throwaway], hard::ring_full),
 ];

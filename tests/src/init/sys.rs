@@ -1,6 +1,6 @@
 //! System calls that have no safe wrapper.
 
-use std::{ffi::CString, fs::File, io, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{fs::File, io, path::Path};
 
 use anyhow::{Context as _, Result};
 use rustix::system::{RebootCommand, finit_module, reboot};
@@ -49,12 +49,7 @@ pub(super) fn load(module: &Path) -> Result<()> {
 
 /// Starts swapping to `device`.
 pub(super) fn swap_on(device: &Path) -> Result<()> {
-    let path = CString::new(device.as_os_str().as_bytes())?;
-    // SAFETY: `path` is a NUL-terminated string that lives over the call.
-    if unsafe { libc::swapon(path.as_ptr(), 0) } != 0 {
-        return Err(io::Error::last_os_error()).with_context(|| format!("swapping to {}", device.display()));
-    }
-    Ok(())
+    crate::workload::sys::swap_on(device).with_context(|| format!("swapping to {}", device.display()))
 }
 
 /// The kernel's log as `dmesg --raw` shows it, without the `<level>` in front of each line.

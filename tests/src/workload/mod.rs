@@ -16,7 +16,7 @@ mod together;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use rustix::thread::set_name;
+use rustix::thread::{disable_transparent_huge_pages, set_name};
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt::Display;
 use std::io::Write;
@@ -77,7 +77,8 @@ impl Setting {
         }
         set_adj(self.adj)?;
         set_comm(&self.name)?;
-        sys::disable_huge_pages().context("PR_SET_THP_DISABLE")?;
+        // A kill shall come at the page that does not fit.
+        disable_transparent_huge_pages(true).context("PR_SET_THP_DISABLE")?;
         if let Some(node) = self.node {
             sys::bind_to_node(node).with_context(|| format!("set_mempolicy(MPOL_BIND, node {node})"))?;
         }

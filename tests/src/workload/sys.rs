@@ -1,4 +1,5 @@
-//! System calls that no safe interface offers. All `unsafe` code of the tests is in this file.
+//! System calls that no safe interface offers. All `unsafe` code of the tests is in this file, and of [`crate::init`] in its
+//! own.
 
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::ffi::{CStr, CString};
@@ -20,8 +21,9 @@ pub(crate) fn exit_thread() -> ! {
 /// sleeps until a signal ends it. Its process id.
 pub(crate) fn spawn_in_own_memory(name: CString) -> Result<u32> {
     extern "C" fn sleeper(name: *mut libc::c_void) -> libc::c_int {
-        // SAFETY: `name` is the leaked C string below. Only system calls that succeed or never return are made, so
-        // nothing of the parent's thread state, which this process shares, is written.
+        // SAFETY: `name` is the leaked C string below. Only system calls that succeed or never return are made (no signal has a
+        // handler that lets `pause` return), so nothing of the parent's thread state, which this process shares, is written:
+        // not even `errno`.
         unsafe {
             libc::prctl(libc::PR_SET_NAME, name);
             loop {
@@ -40,7 +42,7 @@ pub(crate) fn spawn_in_own_memory(name: CString) -> Result<u32> {
 
 /// `fork`; `None` in the child. Only for a process with a single thread.
 pub(crate) fn fork() -> Result<Option<u32>> {
-    // SAFETY: the callers have a single thread, so the child may go on like any other process.
+    // SAFETY: the callers have a single thread, so no lock is held in the child by one that it does not have.
     match unsafe { libc::fork() } {
         0 => Ok(None),
         pid => u32::try_from(pid).map(Some).map_err(|_| Error::last_os_error()),
@@ -63,16 +65,10 @@ pub(crate) fn bind_to_node(node: u32) -> Result<()> {
     succeeded(result)
 }
 
-/// No huge pages: a kill shall come at the page that does not fit.
-pub(crate) fn disable_huge_pages() -> Result<()> {
-    // SAFETY: takes no pointers.
-    succeeded(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) }.into())
-}
-
 /// Maps `len` bytes of shared memory (shmem pages) and writes to each page. They stay until the process ends.
 pub(crate) fn touch_shared(len: usize) -> Result<()> {
     let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
-    // SAFETY: a new mapping at an address that the kernel chooses.
+    // SAFETY: a new mapping at an address that the kernel chooses, which takes the place of none.
     let start = unsafe { libc::mmap(null_mut(), len, access, flags, -1, 0) };
     if start == libc::MAP_FAILED {
         return Err(Error::last_os_error());

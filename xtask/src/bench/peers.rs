@@ -1,6 +1,6 @@
 //! `cargo xtask bench --peers`: the same kills for the agent and for the tools that people use, in a VM of each kernel.
 //!
-//! What is measured is in `tests/src/bench`. The tools come from Debian (bookworm), see [`userland`]; nothing is installed.
+//! What is measured is in `tests/src/bench`. The tools come from the Debian release that the kernel is of, see [`userland`]; nothing is installed.
 
 mod table;
 mod userland;
@@ -22,10 +22,15 @@ const LIMIT: Duration = Duration::from_mins(25);
 const MEMORY_MIB: u32 = 3072;
 
 /// Measures, prints and writes `peers.md` and `peers.json` to `target/bench`.
-pub(super) fn main(kernels: &[Wanted], tools: &[String], scenarios: &[String]) -> Result<ExitCode> {
+pub(super) fn main(
+    kernels: &[Wanted],
+    tools: &[String],
+    scenarios: &[String],
+    starts: bool,
+) -> Result<ExitCode> {
     let mut all = Vec::new();
     for kernel in kernels {
-        let measured = measure(kernel, tools, scenarios)?;
+        let measured = measure(kernel, tools, scenarios, starts)?;
         print!("{}", table::of(&measured));
         all.push(measured);
     }
@@ -38,13 +43,14 @@ pub(super) fn main(kernels: &[Wanted], tools: &[String], scenarios: &[String]) -
     Ok(if all.iter().all(table::held) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn measure(kernel: &Wanted, tools: &[String], scenarios: &[String]) -> Result<Sized> {
+fn measure(kernel: &Wanted, tools: &[String], scenarios: &[String], starts: bool) -> Result<Sized> {
     let userland = userland::get(&kernel::get(Machine::this(), kernel)?)?;
     let mut command: Vec<String> =
         ["oom-guest", "bench", "peers", "--out", "/results/bench"].map(str::to_owned).into();
     for (flag, words) in [("--tool", tools), ("--only", scenarios)] {
         command.extend(words.iter().flat_map(|word| [flag.to_owned(), word.clone()]));
     }
+    command.extend(starts.then(|| "--starts".to_owned()));
     let (_, measured) = in_vm(
         "peers",
         Request {

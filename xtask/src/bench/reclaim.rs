@@ -6,9 +6,9 @@
 use super::measure::{Measured, measure, spread};
 use crate::process;
 use anyhow::{Context as _, Result, ensure};
+use rustix::fs::{Advice, fadvise};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread::sleep;
@@ -183,9 +183,7 @@ pub(super) fn read(path: &Path, group: &Path) -> Result<()> {
         .with_context(|| format!("writing to {}", procs.display()))?;
     let mut file = OpenOptions::new().read(true).open(path)?;
     // Without read-ahead the page cache grows by single pages, so that reclaim has the most to do.
-    // SAFETY: no memory is passed.
-    let refused = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
-    ensure!(refused == 0, "posix_fadvise: errno {refused}");
+    fadvise(&file, 0, None, Advice::Random).context("posix_fadvise")?;
     let mut buffer = vec![0; MIB as usize];
     while file.read(&mut buffer)? > 0 {}
     Ok(())

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Mirror, Package};
+use super::{FULL_SUITES, Mirror, Package, SMALL_SUITES};
 use crate::{cache, machine::Machine, process};
 
 /// Signs every release that is asked for, also on machines of another release.
@@ -31,6 +31,13 @@ impl Archive {
     /// Packages for this machine: [`Archive::of`].
     pub(crate) fn new(name: &str, mirror: &Mirror, suites: &[&str]) -> Result<Self> {
         Self::of(Machine::this(), name, mirror, suites)
+    }
+
+    /// Where to look for a package of `machine`, one after the other: in the small suites, then in the full releases.
+    pub(crate) fn by_size(machine: Machine) -> Result<impl Iterator<Item = Result<Self>>> {
+        let mirror = Mirror::of_this_machine()?;
+        let kinds = [("small", SMALL_SUITES), ("full", FULL_SUITES)];
+        Ok(kinds.into_iter().map(move |(name, suites)| Self::of(machine, name, &mirror, suites)))
     }
 
     /// The same with source packages.

@@ -42,8 +42,8 @@ pub(crate) fn take(deb: &Path, names: &[&str], path: &Path) -> Result<()> {
 }
 
 /// The suites that are small (about 2 MB of lists together) and hold the newest kernel of nearly every series.
-pub(crate) const SMALL_SUITES: &[&str] =
+const SMALL_SUITES: &[&str] =
     &["bullseye-security", "bookworm-security", "trixie-security", "bookworm-backports", "trixie-backports"];
 
 /// The full releases (about 10 MB of lists each): older point releases, and series that the small suites dropped.
-pub(crate) const FULL_SUITES: &[&str] = &["bullseye", "bookworm", "trixie", "forky"];
+const FULL_SUITES: &[&str] = &["bullseye", "bookworm", "trixie", "forky"];

@@ -5,6 +5,7 @@ use crate::{cache, process};
 use anyhow::{Context as _, Result};
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -21,6 +22,19 @@ pub(crate) fn fetch(archive: &Archive, names: &[&str], debs: &Path) -> Result<Ve
         fs::rename(&fetched, debs).with_context(|| format!("naming {}", debs.display()))?;
     }
     files(debs)
+}
+
+/// Makes an empty directory for packages.
+pub(crate) fn create(root: &Path) -> Result<()> {
+    if root.exists() {
+        fs::remove_dir_all(root).with_context(|| format!("removing {}", root.display()))?;
+    }
+    // As on every Debian since 12: unpacked packages do not say so.
+    for name in ["bin", "lib", "lib64", "sbin"] {
+        cache::directory(&root.join("usr").join(name))?;
+        symlink(format!("usr/{name}"), root.join(name)).with_context(|| format!("linking /{name}"))?;
+    }
+    Ok(())
 }
 
 /// What is in a directory.

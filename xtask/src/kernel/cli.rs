@@ -5,11 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::{Wanted, choice, store};
-use crate::{
-    cache,
-    debian::{Archive, FULL_SUITES, Mirror, SMALL_SUITES},
-    machine::Machine,
-};
+use crate::{cache, debian::Archive, machine::Machine};
 
 /// Arguments of `cargo xtask kernels`.
 #[derive(Debug, clap::Args)]
@@ -29,11 +25,10 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         println!("{}  cached  {}", kernel.version, kernel.vmlinux.display());
     }
     if args.available {
-        let mirror = Mirror::of_this_machine()?;
         let wanted: Wanted = "newest".parse().map_err(anyhow::Error::msg)?;
         let mut packages = Vec::new();
-        for (name, suites) in [("small", SMALL_SUITES), ("full", FULL_SUITES)] {
-            let archive = Archive::of(args.arch, name, &mirror, suites)?;
+        for archive in Archive::by_size(args.arch)? {
+            let archive = archive?;
             archive.update()?;
             packages.extend(archive.packages(|name| wanted.is_image(args.arch, name))?);
         }

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 pub(crate) use self::choice::Wanted;
 use crate::{
     cache,
-    debian::{Archive, FULL_SUITES, Mirror, Package, SMALL_SUITES, root, version},
+    debian::{Archive, Package, root, version},
     machine::Machine,
 };
 
@@ -45,9 +45,8 @@ impl Kernel {
     /// Copies its modules of these names into `directory`, for this machine. False: its package has not all of them.
     pub(crate) fn copy_modules(&self, names: &[&str], directory: &Path) -> Result<bool> {
         let package = self.package()?;
-        let mirror = Mirror::of_this_machine()?;
-        for (name, suites) in [("small", SMALL_SUITES), ("full", FULL_SUITES)] {
-            let archive = Archive::new(name, &mirror, suites)?;
+        for archive in Archive::by_size(Machine::this())? {
+            let archive = archive?;
             let all = archive.packages(|name| name == package)?;
             let Some(found) = all.iter().find(|it| version::upstream(&it.version) == self.version) else {
                 continue;
@@ -93,10 +92,9 @@ pub(crate) fn get(machine: Machine, wanted: &Wanted) -> Result<Kernel> {
 
 fn fetch(machine: Machine, wanted: &Wanted) -> Result<Kernel> {
     eprintln!("    kernel  resolving {wanted} for {}", machine.name());
-    let mirror = Mirror::of_this_machine()?;
     let mut seen = Vec::new();
-    for (name, suites) in [("small", SMALL_SUITES), ("full", FULL_SUITES)] {
-        let archive = Archive::of(machine, name, &mirror, suites)?;
+    for archive in Archive::by_size(machine)? {
+        let archive = archive?;
         archive.update()?;
         let packages = archive.packages(|name| wanted.is_image(machine, name))?;
         if let Some(package) = choice::newest(&packages, wanted) {

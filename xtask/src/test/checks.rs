@@ -41,6 +41,41 @@ pub(super) fn run() -> Result<Count> {
     step.end(if right { "ok" } else { "FAILED" });
     count.add(Count::one(right));
     count.add(deployment());
+    count.add(dependencies()?);
+    Ok(count)
+}
+
+/// What the project depends on, by cargo-deny where it is installed. `tidy` has looked at what needs no other program.
+fn dependencies() -> Result<Count> {
+    let step = process::Step::begin("dependencies (cargo deny)");
+    let deny = |args: &[&str]| {
+        let mut cargo = process::cargo();
+        cargo.arg("deny").args(args).current_dir(process::workspace());
+        process::capture(&mut cargo, LIMIT)
+    };
+    if !deny(&["--version"])?.status.success() {
+        step.end("skipped");
+        eprintln!("cargo-deny is not installed (cargo install --locked cargo-deny)");
+        return Ok(Count { skipped: 1, ..Count::default() });
+    }
+    let mut failed = Vec::new();
+    for what in [&["--offline", "check", "bans", "licenses", "sources"][..], &["check", "advisories"]] {
+        let done = deny(what)?;
+        if !done.status.success() {
+            failed.push(done.stderr);
+        }
+    }
+    // What it says itself where there is no network.
+    let unreachable = |text: &String| text.contains("failed to fetch advisory database");
+    let (how, count) = match &failed[..] {
+        [] => ("ok", Count::one(true)),
+        failed if failed.iter().all(unreachable) => {
+            ("ok but for advisories: no database", Count { skipped: 1, ..Count::one(true) })
+        }
+        _ => ("FAILED", Count::one(false)),
+    };
+    step.end(how);
+    failed.iter().filter(|text| !unreachable(text)).for_each(|text| eprintln!("{text}"));
     Ok(count)
 }
 

@@ -6,7 +6,7 @@ use crate::{
     machine::Machine,
     process,
     vm::{
-        self, Cgroup, End, Request,
+        self, Cgroup, End, Pauses, Request,
         guest::{self, Program},
     },
 };
@@ -60,6 +60,9 @@ const STORM_ON: &str = "6.12";
 const HARD_ON: &str = "6.12";
 /// Those of them that take minutes and overload the VM: with `--only` alone.
 const LONG: [&str; 2] = ["daemon_killed", "daemon_storm"];
+/// The one that takes a VM that is stopped again and again.
+const PAUSED: &str = "paused";
+const PAUSES: Pauses = Pauses { every: Duration::from_secs(2), length: Duration::from_millis(700) };
 /// Those of them that have not been seen to pass in a VM yet: with `--only` alone.
 const UNPROVEN: [&str; 1] = ["suspended"];
 /// The kernels on which the cases that mostly wait are run.
@@ -201,9 +204,10 @@ fn runs(machine: Machine, kernels: &[Wanted], only: &[String], all: bool) -> Vec
             runs.push(Run { is_slow: true, ..run });
         }
         if name == HARD_ON {
-            let on_demand = |case: &&str| LONG.contains(case) || UNPROVEN.contains(case);
-            let hard: Vec<&str> = oom_tests::cases::hard().filter(|case| !on_demand(case)).collect();
+            let apart = |case: &&str| LONG.contains(case) || UNPROVEN.contains(case) || *case == PAUSED;
+            let hard: Vec<&str> = oom_tests::cases::hard().filter(|case| !apart(case)).collect();
             runs.push(run(format!("{linux}, bad input"), Cgroup::V2, "", &hard));
+            runs.push(run(format!("{linux}, stopped again and again"), Cgroup::V2, "", &[PAUSED]));
         }
     }
     runs
@@ -252,12 +256,14 @@ fn in_vm(run: &Run) -> Count {
         }
     }
     command.extend(flags("--only", &run.cases));
+    let pauses = (run.cases == [PAUSED]).then_some(PAUSES);
     let outcome = vm::run(&Request {
         machine: run.machine,
         swap_mib: SWAP_MIB,
         numa: true,
         cgroup: run.cgroup,
-        append: "oom.guest=1".into(),
+        append: format!("oom.guest=1{}", if pauses.is_some() { " oom.pauses=1" } else { "" }),
+        pauses,
         timeout: LIMIT,
         quiet: true,
         results: Some(results.clone()),

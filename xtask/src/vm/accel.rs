@@ -67,7 +67,7 @@ fn works(machine: Machine, kernel: &Kernel) -> Result<bool> {
         .stderr(Stdio::null())
         .spawn()
         .with_context(|| format!("starting {}", qemu::program(machine)))?;
-    let status = process::wait(&mut child, TRIAL_LIMIT, |_| {})?;
+    let status = process::wait(&mut child, TRIAL_LIMIT, |_, _| {})?;
     let works = status.is_some_and(|status| status.success());
     let verdict = if works { "works" } else { "is there but runs no guest: emulating instead" };
     eprintln!("            it {verdict} ({:.1} s)", start.elapsed().as_secs_f64());

@@ -27,12 +27,14 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    process::Child,
     sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, anyhow};
+use rustix::process::{Pid, Signal, kill_process};
 
 pub(crate) use self::job::Report;
 use crate::{
@@ -63,6 +65,8 @@ pub(crate) struct Request {
     pub(crate) cpus: u32,
     /// What its clocks show.
     pub(crate) clock: Clock,
+    /// It is stopped again and again, as a host does that has better to do, or moves it.
+    pub(crate) pauses: Option<Pauses>,
     /// Swap space, in MiB; 0 for none.
     pub(crate) swap_mib: u32,
     /// One more disk (an image here), found in the guest by its serial number `peers`. What is written to it is lost.
@@ -97,6 +101,7 @@ impl Request {
             memory_mib: 1024,
             cpus: 2,
             clock: Clock::Host,
+            pauses: None,
             swap_mib: 0,
             disk: None,
             systemd: false,
@@ -118,6 +123,31 @@ pub(crate) enum Clock {
     Host,
     /// How many instructions it has executed, one a nanosecond: what else this machine does is not in it.
     Instructions,
+}
+
+/// When a VM is stopped. Its clocks go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pauses {
+    /// So long it runs.
+    pub(crate) every: Duration,
+    /// So long it does not.
+    pub(crate) length: Duration,
+}
+
+impl Pauses {
+    /// Stops the process for a while where it has run long enough. `next`: when, after its start.
+    fn stop(self, child: &Child, elapsed: Duration, next: &mut Duration) {
+        if elapsed < *next {
+            return;
+        }
+        let signal = |signal| kill_process(Pid::from_child(child), signal);
+        // It has not been waited for: if it is gone already, its number is nobody else's.
+        if signal(Signal::STOP).is_ok() {
+            thread::sleep(self.length);
+            let _ = signal(Signal::CONT);
+        }
+        *next = elapsed + self.length + self.every;
+    }
 }
 
 /// How the guest's memory controller is mounted.
@@ -199,7 +229,12 @@ pub(crate) fn run(request: &Request) -> Result<Outcome> {
         .with_context(|| format!("starting {}", qemu::program(request.machine)))?;
     let stdout = pass_on(child.stdout.take(), io::stdout());
     let stderr = pass_on(child.stderr.take(), io::stderr());
-    let status = process::wait(&mut child, request.timeout, |_| {})?;
+    let mut next = request.pauses.map_or(Duration::MAX, |pauses| pauses.every);
+    let status = process::wait(&mut child, request.timeout, |child, elapsed| {
+        if let Some(pauses) = request.pauses {
+            pauses.stop(child, elapsed, &mut next);
+        }
+    })?;
     let seconds = start.elapsed().as_secs_f64();
     for copier in [stdout, stderr] {
         copier.join().map_err(|_| anyhow!("passing the guest's output on panicked"))?;

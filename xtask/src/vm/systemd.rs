@@ -92,14 +92,7 @@ pub(super) fn get(kernel: &Kernel) -> Result<PathBuf> {
 
 fn make(kernel: &Kernel, directory: &Path, image: &Path) -> Result<()> {
     let into = directory.join("root");
-    if into.exists() {
-        fs::remove_dir_all(&into).with_context(|| format!("removing {}", into.display()))?;
-    }
-    // As on every Debian since 12: unpacked packages do not say so.
-    for name in ["bin", "lib", "lib64", "sbin"] {
-        cache::directory(&into.join("usr").join(name))?;
-        symlink(format!("usr/{name}"), into.join(name)).with_context(|| format!("linking /{name}"))?;
-    }
+    root::create(&into)?;
     for name in
         ["dev", "proc", "sys", "run", "tmp", "root", "results", "var/log", "var/tmp", "etc/systemd/system"]
     {

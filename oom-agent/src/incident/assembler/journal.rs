@@ -109,6 +109,7 @@ impl Journal {
         let suppressed = std::mem::take(&mut self.suppressed);
         Logged {
             time_ns: invoked_ns.or(time_ns),
+            invoked_ns,
             last_line_ns: time_ns,
             report: Some(report),
             suppressed,

@@ -174,6 +174,12 @@ impl Assembler {
                 }
             }
             Fact::Files(files) => self.files(files),
+            Fact::Skipped(skipped) => {
+                for seen in self.calls.values_mut().filter_map(|pending| pending.escalation.as_mut()) {
+                    seen.skipped_since =
+                        seen.skipped_until.map(|until| skipped.since(&until)).unwrap_or_default();
+                }
+            }
             Fact::CgroupName { id, path } => self.names.insert(id, path),
             Fact::Lost { records } => self.lose(now_ns, records),
             Fact::Log(event) => self.log(now_ns, event),
@@ -191,6 +197,12 @@ impl Assembler {
                 return Some(incident);
             }
         }
+    }
+
+    /// An incident is due that has waited in vain, maybe since a program was skipped: [`Fact::Skipped`] is wanted.
+    pub fn gives_up(&self, now_ns: u64) -> bool {
+        let late = |due: Due| matches!(due, Due::At { ns, late: true } if ns <= now_ns);
+        self.calls.values().any(|pending| pending.escalation.is_some() && late(self.due(pending)))
     }
 
     /// When [`Self::ready`] gives more without new facts.

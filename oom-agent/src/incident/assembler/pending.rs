@@ -24,6 +24,8 @@ pub(super) const MAX_VICTIMS: usize = 65_536;
 pub(super) struct Logged {
     /// The first line's time, on the log's clock.
     pub(super) time_ns: Option<u64>,
+    /// That of the line that begins the report (`invoked oom-killer`), likewise.
+    pub(super) invoked_ns: Option<u64>,
     pub(super) report: Option<Box<Report>>,
     /// `Killed process` lines that belong to no victim that BPF told of.
     pub(super) lines: Vec<(Option<u64>, Killed)>,
@@ -56,6 +58,7 @@ impl Logged {
     pub(super) fn absorb(&mut self, other: Self) {
         let Self {
             time_ns,
+            invoked_ns,
             report,
             lines,
             counted,
@@ -71,6 +74,7 @@ impl Logged {
             files,
         } = other;
         self.time_ns = self.time_ns.or(time_ns);
+        self.invoked_ns = self.invoked_ns.or(invoked_ns);
         self.report = self.report.take().or(report);
         self.lines.extend(lines);
         self.counted = self.counted.saturating_add(counted);

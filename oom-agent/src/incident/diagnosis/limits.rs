@@ -5,8 +5,7 @@ use super::view::{NO_LIMIT, View, at_least, child, share};
 use crate::incident::growth::Shape;
 use crate::incident::model::Incident;
 use crate::incident::state::MachineState;
-use crate::incident::verdict::{Code, Confidence};
-use crate::report::PAGE_SIZE;
+use crate::incident::verdict::{Code, Confidence, page_size};
 use crate::units::{bytes, nanoseconds};
 
 /// File pages that were read again after eviction, in percent of the limit, within the samples (ten minutes at most): a
@@ -19,7 +18,7 @@ const ALL: u64 = 90;
 pub(super) fn below_working_set(view: &View<'_>) -> Option<Found> {
     let growth = view.incident.growth.as_ref().filter(|growth| growth.shape == Some(Shape::Full))?;
     let limit = view.limit()?;
-    let page = view.incident.page_size_bytes.unwrap_or(PAGE_SIZE);
+    let page = page_size(view.incident);
     let again = growth.file_refaults.map(|pages| pages.saturating_mul(page));
     let anon = view.counter("anon_bytes")?.saturating_add(view.counter("shmem_bytes").unwrap_or(0));
     let seconds = growth.samples.first().map(|(before, _)| *before)?;

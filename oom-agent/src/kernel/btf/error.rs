@@ -1,19 +1,10 @@
 //! What can be wrong with BTF.
 
-use std::{fmt, io};
+use std::fmt;
 
 /// Why BTF could not be read. Every place is a byte offset into the input.
 #[derive(Debug)]
 pub enum BtfError {
-    /// The input could not be read.
-    Io {
-        /// What was being read.
-        what: &'static str,
-        /// Where.
-        at: u64,
-        /// The system's answer.
-        source: io::Error,
-    },
     /// The input ends early.
     Truncated {
         /// What was being read.
@@ -49,7 +40,6 @@ pub enum BtfError {
 impl fmt::Display for BtfError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { what, at, source } => write!(f, "reading BTF, {what} at byte {at}: {source}"),
             Self::Truncated { what, at } => {
                 write!(f, "reading BTF, {what}: the input is cut off, it has no byte {at}")
             }
@@ -69,16 +59,4 @@ impl fmt::Display for BtfError {
     }
 }
 
-impl std::error::Error for BtfError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io { source, .. } => Some(source),
-            Self::Truncated { .. }
-            | Self::NotBtf { .. }
-            | Self::ByteOrder
-            | Self::Version(_)
-            | Self::UnknownKind { .. }
-            | Self::Malformed { .. } => None,
-        }
-    }
-}
+impl std::error::Error for BtfError {}

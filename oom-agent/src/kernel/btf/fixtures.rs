@@ -1,14 +1,13 @@
 //! Real kernels' BTF, cut down to what the agent may ask for (`testdata/README.md` says how they were made).
 
 use super::Wanted;
-use std::io::Cursor;
 
 /// Debian cloud kernels, amd64, oldest first.
 pub(crate) const KERNELS: [&str; 6] = ["5.10.218", "5.10.262", "6.1.192", "6.12.117", "6.18.15", "7.3.4"];
 
 /// The BTF of one of [`KERNELS`].
-pub(crate) fn btf_of(kernel: &str) -> Cursor<&'static [u8]> {
-    Cursor::new(match kernel {
+pub(crate) fn btf_of(kernel: &str) -> &'static [u8] {
+    match kernel {
         "5.10.218" => include_bytes!("testdata/5.10.218.btf"),
         "5.10.262" => include_bytes!("testdata/5.10.262.btf"),
         "6.1.192" => include_bytes!("testdata/6.1.192.btf"),
@@ -16,7 +15,7 @@ pub(crate) fn btf_of(kernel: &str) -> Cursor<&'static [u8]> {
         "6.18.15" => include_bytes!("testdata/6.18.15.btf"),
         "7.3.4" => include_bytes!("testdata/7.3.4.btf"),
         _ => panic!("no fixture for kernel {kernel}"),
-    })
+    }
 }
 
 /// What the fixtures can answer. They hold every member of each struct that a path begins with.

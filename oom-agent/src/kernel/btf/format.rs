@@ -153,6 +153,16 @@ impl Sections {
             strings_end: strings + u64::from(str_len),
         })
     }
+
+    /// The string section, where the input has all of it and of the types.
+    pub(super) fn strings<'a>(&self, input: &'a [u8]) -> Result<&'a [u8], BtfError> {
+        for (what, end) in [("the types", self.types_end), ("the strings", self.strings_end)] {
+            if end > input.len() as u64 {
+                return Err(BtfError::Truncated { what, at: input.len() as u64 });
+            }
+        }
+        Ok(input.get(self.strings as usize..self.strings_end as usize).unwrap_or_default())
+    }
 }
 
 /// `struct btf_type`.

@@ -1,12 +1,11 @@
-//! Second pass: where each type stands, and which of them have a wanted name.
+//! The one pass over the types: where each stands, and which of them have a wanted name.
 
 use super::{
     BtfError,
     format::{Kind, MAX_TYPES, Sections, TYPE_LEN, Type, word},
     names::{NameId, Names},
-    source::Source,
+    source::array,
 };
-use std::io::{Read, Seek};
 
 /// More types with a wanted name than this are not a kernel's.
 const MAX_ROOTS: usize = 4096;
@@ -19,7 +18,7 @@ pub(super) struct Root {
     pub(super) id: u32,
 }
 
-/// What the second pass leaves in memory, dropped after the answers are found.
+/// What the pass leaves in memory, dropped after the answers are found.
 pub(super) struct Index {
     /// Offsets of the types into the type section; type id 1 comes first.
     offsets: Vec<u32>,
@@ -30,43 +29,37 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Reads the type section from end to end.
-    pub(super) fn read<R: Read + Seek>(
-        source: &mut Source<'_, R>,
-        sections: &Sections,
-        names: &Names<'_>,
-    ) -> Result<Self, BtfError> {
+    /// Goes through the type section from end to end.
+    pub(super) fn read(input: &[u8], sections: &Sections, names: &Names<'_>) -> Result<Self, BtfError> {
         let mut index = Self { offsets: Vec::new(), roots: Vec::new(), loose: Vec::new() };
+        // A type has 12 bytes at least, 26 on average.
+        index.offsets.reserve(((sections.types_end - sections.types) / 24).min(MAX_TYPES as u64) as usize);
+        let strings = sections.strings(input)?;
         let mut at = sections.types;
         while at < sections.types_end {
-            let this = type_at(source, sections, at)?;
+            let this = type_at(input, sections, at)?;
             if index.offsets.len() == MAX_TYPES {
                 return Err(BtfError::Malformed { what: "there are more types than in any kernel", at });
             }
             index.offsets.push((at - sections.types) as u32);
-            index.note(source, names, &this)?;
+            index.note(input, strings, names, &this)?;
             at += this.len();
         }
         Ok(index)
     }
 
-    fn note<R: Read + Seek>(
-        &mut self,
-        source: &mut Source<'_, R>,
-        names: &Names<'_>,
-        this: &Type,
-    ) -> Result<(), BtfError> {
+    fn note(&mut self, input: &[u8], strings: &[u8], names: &Names<'_>, this: &Type) -> Result<(), BtfError> {
         match this.kind {
             Kind::Enum | Kind::Enum64 if this.name == 0 => {
                 for number in 0..this.vlen {
-                    let (name, value) = enumerator(source, this, number)?;
-                    if let Some(name) = names.at(name) {
+                    let (name, value) = enumerator(input, this, number)?;
+                    if let Some(name) = names.at(strings, name) {
                         self.loose.push((name, value));
                     }
                 }
             }
             Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 | Kind::Typedef | Kind::Func => {
-                if let Some(name) = names.at(this.name) {
+                if let Some(name) = names.at(strings, this.name) {
                     self.roots.push(Root { name, kind: this.kind, id: self.count() });
                 }
             }
@@ -84,12 +77,7 @@ impl Index {
     }
 
     /// The type with an id.
-    pub(super) fn get<R: Read + Seek>(
-        &self,
-        source: &mut Source<'_, R>,
-        sections: &Sections,
-        id: u32,
-    ) -> Result<Type, BtfError> {
+    pub(super) fn get(&self, input: &[u8], sections: &Sections, id: u32) -> Result<Type, BtfError> {
         let Some(slot) = id.checked_sub(1) else { return Ok(Type::VOID) };
         let Some(offset) = self.offsets.get(slot as usize) else {
             return Err(BtfError::Malformed {
@@ -97,16 +85,12 @@ impl Index {
                 at: sections.types_end,
             });
         };
-        type_at(source, sections, sections.types + u64::from(*offset))
+        type_at(input, sections, sections.types + u64::from(*offset))
     }
 }
 
-fn type_at<R: Read + Seek>(
-    source: &mut Source<'_, R>,
-    sections: &Sections,
-    at: u64,
-) -> Result<Type, BtfError> {
-    let this = Type::parse(&source.array::<{ TYPE_LEN as usize }>(at, WHAT)?, at)?;
+fn type_at(input: &[u8], sections: &Sections, at: u64) -> Result<Type, BtfError> {
+    let this = Type::parse(&array::<{ TYPE_LEN as usize }>(input, at, WHAT)?, at)?;
     if at + this.len() > sections.types_end {
         return Err(BtfError::Malformed { what: "a type reaches beyond the type section", at });
     }
@@ -114,17 +98,13 @@ fn type_at<R: Read + Seek>(
 }
 
 /// Name and value of an enumerator. `number` is below `this.vlen`.
-pub(super) fn enumerator<R: Read + Seek>(
-    source: &mut Source<'_, R>,
-    this: &Type,
-    number: u32,
-) -> Result<(u32, i64), BtfError> {
+pub(super) fn enumerator(input: &[u8], this: &Type, number: u32) -> Result<(u32, i64), BtfError> {
     let number = u64::from(number);
     if this.kind == Kind::Enum64 {
-        let raw = source.array::<12>(this.trailer() + number * 12, WHAT)?;
+        let raw = array::<12>(input, this.trailer() + number * 12, WHAT)?;
         return Ok((word(&raw, 0), (u64::from(word(&raw, 8)) << 32 | u64::from(word(&raw, 4))) as i64));
     }
-    let raw = source.array::<8>(this.trailer() + number * 8, WHAT)?;
+    let raw = array::<8>(input, this.trailer() + number * 8, WHAT)?;
     let value = word(&raw, 4);
     // Kernels before 6.0 do not flag signed ones: their negative values come out as large ones.
     let value = if this.flag { i64::from(value as i32) } else { i64::from(value) };

@@ -1,15 +1,15 @@
-//! What the agent must know of the kernel's own structures, from BTF, read as a stream.
+//! What the agent must know of the kernel's own structures, from BTF.
 //!
 //! `/sys/kernel/btf/vmlinux` holds some 150,000 types in 5 MB. The agent wants the offsets of about fifty fields, so no
-//! type graph is built: one pass over the strings finds the wanted names, one over the types notes where each type
-//! stands (half a megabyte, dropped at the end), and the rest are a few thousand positioned reads.
+//! type graph is built: one pass over the types notes where each stands (half a megabyte) and which has a wanted name; the
+//! rest is looked up. All of it is dropped at the end.
 //!
 //! The input is not trusted: whatever is wrong with it is a [`BtfError`] that says what and where.
 //!
 //! # Layout
 //! - `format`: header, types and what follows them.
-//! - `source`: positioned reads through one buffer.
-//! - `names`, `index`, `resolve`: first pass, second pass, answers.
+//! - [`Vmlinux`]: the running kernel's, in memory.
+//! - `names`, `index`, `resolve`: what is wanted, the pass, answers.
 //! - [`stand_in`]: a small BTF with the kernel's ids, for aya.
 
 mod error;
@@ -30,17 +30,15 @@ mod stand_in;
 
 pub use error::BtfError;
 pub use format::Kind;
+pub use source::Vmlinux;
 pub use stand_in::stand_in;
 
 use format::Sections;
 use index::Index;
 use names::Names;
 use resolve::Resolver;
-use source::Source;
-use std::{
-    collections::BTreeMap,
-    io::{Read, Seek},
-};
+use source::array;
+use std::collections::BTreeMap;
 
 /// Where the kernel shows its BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -176,21 +174,21 @@ impl Answers {
 }
 
 /// Answers the questions from BTF in this machine's byte order. A name that is not there is not an error.
-pub fn read<R: Read + Seek>(input: &mut R, wanted: &Wanted<'_>) -> Result<Answers, BtfError> {
+pub fn read(input: &[u8], wanted: &Wanted<'_>) -> Result<Answers, BtfError> {
     let typedefs: Vec<_> = wanted.tracepoints.iter().map(|name| format!("btf_trace_{name}")).collect();
-    let parts = wanted.fields.iter().flat_map(|path| path.split(['.', '|']));
-    let enums = wanted.enums.iter().flat_map(|(enumeration, name)| [*enumeration, *name]);
+    // Members and most enumerators are looked for in their types.
+    let structs = wanted.fields.iter().flat_map(|path| path.split('.').next().unwrap_or_default().split('|'));
+    let enums = wanted.enums.iter();
+    let enums = enums.map(|(enumeration, name)| if enumeration.is_empty() { *name } else { *enumeration });
     let funcs = wanted.funcs.iter().copied();
-    let mut names = Names::new(parts.chain(enums).chain(funcs).chain(typedefs.iter().map(String::as_str)));
+    let names = Names::new(structs.chain(enums).chain(funcs).chain(typedefs.iter().map(String::as_str)));
 
-    let mut source = Source::new(input);
-    let sections = Sections::parse(&source.array(0, "the header")?)?;
-    names.find(&mut source, &sections)?;
-    let index = Index::read(&mut source, &sections, &names)?;
-    source.random_access();
+    let sections = Sections::parse(&array(input, 0, "the header")?)?;
+    let strings = sections.strings(input)?;
+    let index = Index::read(input, &sections, &names)?;
 
     let mut answers = Answers { type_count: index.count(), ..Answers::default() };
-    let mut resolver = Resolver { source, sections, names, index, steps: 0 };
+    let mut resolver = Resolver { input, strings, sections, names, index, steps: 0 };
     for path in wanted.fields {
         if let Some(field) = resolver.field(path)? {
             answers.fields.insert((*path).to_owned(), field);

@@ -1,21 +1,17 @@
-//! First pass: where the wanted names stand in the string section.
-
-use super::{BtfError, format::Sections, source::Source};
-use std::io::{Read, Seek};
+//! The names that are asked for, and whether one stands at a place of the string section.
 
 /// A name that is asked for, as a small number.
 pub(super) type NameId = usize;
 
-/// More places than this for the wanted names are not a kernel's: its strings stand there once.
-const MAX_PLACES: usize = 4096;
+/// Marks in [`Names::begins`].
+const MARKS: usize = 4096;
 
-/// The wanted names and where they stand. Linkers could share the tails of strings; the tools that make the kernel's
-/// BTF (pahole, libbpf) do not, so a name is looked for as a whole string only.
+/// The wanted names.
 pub(super) struct Names<'a> {
     /// Sorted.
     names: Vec<&'a str>,
-    /// Offsets into the string section, ascending.
-    places: Vec<(u32, NameId)>,
+    /// Whether a wanted name may begin like that: most of a kernel's 60,000 names are told apart by it.
+    begins: Vec<bool>,
 }
 
 impl<'a> Names<'a> {
@@ -23,66 +19,37 @@ impl<'a> Names<'a> {
         let mut names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
         names.sort_unstable();
         names.dedup();
-        Self { names, places: Vec::new() }
-    }
-
-    /// Reads the string section from end to end.
-    pub(super) fn find<R: Read + Seek>(
-        &mut self,
-        source: &mut Source<'_, R>,
-        sections: &Sections,
-    ) -> Result<(), BtfError> {
-        const WHAT: &str = "the strings";
-        let longest = self.names.iter().map(|name| name.len()).max().unwrap_or(0);
-        // The begin of a string that the last chunk did not end, no longer than tells it from every wanted name.
-        let mut begun: Vec<u8> = Vec::with_capacity(longest + 1);
-        let mut begun_at = sections.strings;
-        let mut at = sections.strings;
-        while at < sections.strings_end {
-            let left = sections.strings_end - at;
-            let chunk = source.some(at, WHAT)?;
-            let chunk = &chunk[..chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
-            let mut rest = chunk;
-            while let Some(end) = rest.iter().position(|byte| *byte == 0) {
-                let (string, after) = (&rest[..end], &rest[end + 1..]);
-                let string = if begun.is_empty() {
-                    string
-                } else {
-                    keep(&mut begun, string, longest);
-                    &begun
-                };
-                if let Ok(id) = self.names.binary_search_by(|name| name.as_bytes().cmp(string)) {
-                    self.places.push(((begun_at - sections.strings) as u32, id));
-                    if self.places.len() > MAX_PLACES {
-                        return Err(BtfError::Malformed {
-                            what: "the same names stand there too often",
-                            at: begun_at,
-                        });
-                    }
-                }
-                begun.clear();
-                begun_at = at + (chunk.len() - after.len()) as u64;
-                rest = after;
-            }
-            keep(&mut begun, rest, longest);
-            at += chunk.len() as u64;
+        let mut begins = vec![false; MARKS];
+        for name in &names {
+            begins[mark(name.as_bytes())] = true;
         }
-        Ok(())
+        Self { names, begins }
     }
 
-    /// The wanted name that stands at an offset into the string section.
-    pub(super) fn at(&self, place: u32) -> Option<NameId> {
-        let index = self.places.binary_search_by_key(&place, |(place, _)| *place).ok()?;
-        Some(self.places[index].1)
+    /// The wanted name that stands at a place of the string section.
+    pub(super) fn at(&self, strings: &[u8], place: u32) -> Option<NameId> {
+        let rest = strings.get(place as usize..)?;
+        if !self.begins[mark(rest)] {
+            return None;
+        }
+        let name = rest.get(..rest.iter().position(|byte| *byte == 0)?)?;
+        self.names.binary_search_by(|wanted| wanted.as_bytes().cmp(name)).ok()
     }
 
-    /// The number of a wanted name, whether it stands there or not.
+    /// The number of a wanted name, whether it stands anywhere or not.
     pub(super) fn id(&self, name: &str) -> Option<NameId> {
         self.names.binary_search(&name).ok()
     }
 }
 
-fn keep(begun: &mut Vec<u8>, bytes: &[u8], longest: usize) {
-    let room = (longest + 1).saturating_sub(begun.len());
-    begun.extend_from_slice(&bytes[..bytes.len().min(room)]);
+/// Of a name's begin, which a NUL ends.
+fn mark(bytes: &[u8]) -> usize {
+    let begin = bytes.iter().take(6).take_while(|byte| **byte != 0);
+    begin.fold(0_usize, |mark, byte| mark.wrapping_mul(33) ^ usize::from(*byte)) % MARKS
+}
+
+/// Whether a name stands at a place of the string section.
+pub(super) fn stands(strings: &[u8], place: u32, name: &str) -> bool {
+    let rest = strings.get(place as usize..).and_then(|rest| rest.strip_prefix(name.as_bytes()));
+    rest.is_some_and(|rest| rest.first() == Some(&0))
 }

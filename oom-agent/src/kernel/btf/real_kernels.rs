@@ -7,7 +7,7 @@ use super::{
 };
 
 fn answers(kernel: &str) -> Answers {
-    read(&mut btf_of(kernel), &WANTED).unwrap()
+    read(btf_of(kernel), &WANTED).unwrap()
 }
 
 fn type_name(kernel: &str, path: &str) -> Option<String> {
@@ -234,8 +234,7 @@ fn enumerators_have_their_values() {
 #[test]
 #[ignore = "needs a kernel that shows its BTF"]
 fn this_machine_has_the_ids_that_aya_finds() {
-    let mut file = std::fs::File::open(super::VMLINUX).unwrap();
-    let answers = read(&mut file, &WANTED).unwrap();
+    let answers = read(&super::Vmlinux::open().unwrap(), &WANTED).unwrap();
     assert!(answers.type_count() > 10_000);
     assert_eq!(answers.field("oom_control.chosen").unwrap().type_name, "struct task_struct *");
     let id = answers.func("out_of_memory").unwrap().id;

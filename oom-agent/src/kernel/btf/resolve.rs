@@ -1,13 +1,12 @@
-//! Answers by positioned reads: members, signatures, enumerators.
+//! Answers: members, signatures, enumerators.
 
 use super::{
     Arg, ArgKind, Bits, BtfError, Elem, Field, Func, Kind, Tracepoint,
     format::{Sections, Type, word},
     index::{Index, enumerator},
-    names::Names,
-    source::Source,
+    names::{Names, stands},
+    source::array,
 };
-use std::io::{Read, Seek};
 
 const WHAT: &str = "a type's details";
 /// Types and members looked at for all questions together. The agent needs a few thousand.
@@ -15,8 +14,10 @@ const BUDGET: u32 = 500_000;
 /// Anonymous structs in each other, modifiers on each other.
 const MAX_DEPTH: u32 = 32;
 
-pub(super) struct Resolver<'a, 'r, R> {
-    pub(super) source: Source<'r, R>,
+pub(super) struct Resolver<'a> {
+    pub(super) input: &'a [u8],
+    /// The string section of it.
+    pub(super) strings: &'a [u8],
     pub(super) sections: Sections,
     pub(super) names: Names<'a>,
     pub(super) index: Index,
@@ -30,7 +31,7 @@ struct Found {
     type_id: u32,
 }
 
-impl<R: Read + Seek> Resolver<'_, '_, R> {
+impl Resolver<'_> {
     /// Every type of these kinds with this name.
     fn roots(&self, name: &str, kinds: &[Kind]) -> Vec<u32> {
         let Some(name) = self.names.id(name) else { return Vec::new() };
@@ -40,7 +41,7 @@ impl<R: Read + Seek> Resolver<'_, '_, R> {
 
     fn get(&mut self, id: u32) -> Result<Type, BtfError> {
         self.step()?;
-        self.index.get(&mut self.source, &self.sections, id)
+        self.index.get(self.input, &self.sections, id)
     }
 
     fn step(&mut self) -> Result<(), BtfError> {
@@ -115,10 +116,9 @@ impl<R: Read + Seek> Resolver<'_, '_, R> {
         if depth > MAX_DEPTH {
             return Self::too_deep(this);
         }
-        let Some(wanted) = self.names.id(name) else { return Ok(None) };
         for number in 0..this.vlen {
             self.step()?;
-            let raw = self.source.array::<12>(this.trailer() + u64::from(number) * 12, WHAT)?;
+            let raw = array::<12>(self.input, this.trailer() + u64::from(number) * 12, WHAT)?;
             let [name_at, type_id, place] = [0, 4, 8].map(|at| word(&raw, at));
             let (bit, width) = if this.flag { (place & 0x00ff_ffff, place >> 24) } else { (place, 0) };
             let bit = base + u64::from(bit);
@@ -127,7 +127,7 @@ impl<R: Read + Seek> Resolver<'_, '_, R> {
                 if let Some(found) = self.member(&inner, name, bit, depth + 1)? {
                     return Ok(Some(found));
                 }
-            } else if self.names.at(name_at) == Some(wanted) {
+            } else if stands(self.strings, name_at, name) {
                 let width = u8::try_from(width).ok().filter(|width| *width != 0);
                 return Ok(Some(Found { bit, width, type_id }));
             }
@@ -142,7 +142,7 @@ impl<R: Read + Seek> Resolver<'_, '_, R> {
         let mut width = found.width;
         if bare.kind == Kind::Int && width.is_none() {
             // Before kind_flag, a bit field was an integer with fewer bits than its size has.
-            let raw = word(&self.source.array::<4>(bare.trailer(), WHAT)?, 0);
+            let raw = word(&array::<4>(self.input, bare.trailer(), WHAT)?, 0);
             let bits = raw & 0xff;
             if bits != 0 && u64::from(bits) < u64::from(bare.target) * 8 && !bit_is_bool(&bare, raw) {
                 bit += u64::from(raw >> 16 & 0xff);
@@ -165,7 +165,7 @@ impl<R: Read + Seek> Resolver<'_, '_, R> {
     }
 
     fn array(&mut self, bare: &Type) -> Result<(u32, u32), BtfError> {
-        let raw = self.source.array::<12>(bare.trailer(), WHAT)?;
+        let raw = array::<12>(self.input, bare.trailer(), WHAT)?;
         Ok((word(&raw, 0), word(&raw, 8)))
     }
 
@@ -229,7 +229,7 @@ impl<R: Read + Seek> Resolver<'_, '_, R> {
         }
         let mut args = Vec::new();
         for number in 0..proto.vlen.min(MAX_ARGS) {
-            let raw = self.source.array::<8>(proto.trailer() + u64::from(number) * 8, WHAT)?;
+            let raw = array::<8>(self.input, proto.trailer() + u64::from(number) * 8, WHAT)?;
             let type_id = word(&raw, 4);
             let bare = self.bare(type_id)?;
             let kind = match bare.kind {
@@ -244,16 +244,16 @@ impl<R: Read + Seek> Resolver<'_, '_, R> {
 
     /// Value of an enumerator; an `enum` without a name is asked for with an empty one.
     pub(super) fn enumerator(&mut self, enumeration: &str, name: &str) -> Result<Option<i64>, BtfError> {
-        let Some(wanted) = self.names.id(name) else { return Ok(None) };
         if enumeration.is_empty() {
+            let Some(wanted) = self.names.id(name) else { return Ok(None) };
             return Ok(self.index.loose.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value));
         }
         for id in self.roots(enumeration, &[Kind::Enum, Kind::Enum64]) {
             let this = self.get(id)?;
             for number in 0..this.vlen {
                 self.step()?;
-                let (name, value) = enumerator(&mut self.source, &this, number)?;
-                if self.names.at(name) == Some(wanted) {
+                let (at, value) = enumerator(self.input, &this, number)?;
+                if stands(self.strings, at, name) {
                     return Ok(Some(value));
                 }
             }
@@ -295,20 +295,13 @@ impl<R: Read + Seek> Resolver<'_, '_, R> {
         if place == 0 {
             return Ok("{anon}".to_owned());
         }
-        let mut bytes = Vec::new();
-        let mut at = self.sections.strings + u64::from(place);
-        while bytes.len() < LONGEST {
-            if at >= self.sections.strings_end {
-                return Err(BtfError::Malformed { what: "a name reaches beyond the string section", at });
-            }
-            let [byte] = self.source.array::<1>(at, "a name")?;
-            if byte == 0 {
-                break;
-            }
-            bytes.push(byte);
-            at += 1;
-        }
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        let rest = self.strings.get(place as usize..).unwrap_or_default();
+        let length = rest.iter().take(LONGEST).position(|byte| *byte == 0);
+        let Some(bytes) = rest.get(..length.unwrap_or(LONGEST)) else {
+            let at = self.sections.strings_end;
+            return Err(BtfError::Malformed { what: "a name reaches beyond the string section", at });
+        };
+        Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 }
 

@@ -1,67 +1,105 @@
-//! Positioned reads through one small buffer.
+//! The kernel's BTF in memory: mapped where it can be (from 6.16 on), else read once.
 
-use super::BtfError;
-use std::io::{Read, Seek, SeekFrom};
+use super::{BtfError, VMLINUX};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use std::{
+    ffi::c_void,
+    fs::File,
+    io::{self, Read},
+    ops::Deref,
+    ptr::{self, NonNull},
+};
 
-/// Bytes read at once where the input is read from end to end.
-const STREAM: usize = 64 * 1024;
-/// Bytes read at once where it is read here and there; the file gives a page for a read.
-const RANDOM: usize = 4096;
+/// More than any kernel's.
+const LONGEST: u64 = 64 << 20;
 
-/// An input with a window of it in memory.
-pub(super) struct Source<'a, R> {
-    input: &'a mut R,
-    window: Vec<u8>,
-    start: u64,
-    refill: usize,
+/// The kernel's BTF.
+#[derive(Debug)]
+pub struct Vmlinux {
+    at: NonNull<c_void>,
+    size: usize,
 }
 
-impl<'a, R: Read + Seek> Source<'a, R> {
-    pub(super) fn new(input: &'a mut R) -> Self {
-        Self { input, window: Vec::new(), start: 0, refill: STREAM }
+impl Vmlinux {
+    /// # Errors
+    /// If it is not there (`CONFIG_DEBUG_INFO_BTF`) or cannot be read.
+    pub fn open() -> io::Result<Self> {
+        let file = File::open(VMLINUX)?;
+        let size = file.metadata()?.len().min(LONGEST) as usize;
+        // SAFETY: a new mapping, where the kernel likes it. What it shows never changes (`btf_sysfs_vmlinux_mmap`).
+        let mapped = unsafe { mmap(ptr::null_mut(), size, ProtFlags::READ, MapFlags::PRIVATE, &file, 0) };
+        match mapped.ok().and_then(NonNull::new) {
+            Some(at) => Ok(Self { at, size }),
+            None => Self::copy(file, size),
+        }
     }
 
-    /// From now on the input is read here and there.
-    pub(super) fn random_access(&mut self) {
-        self.window = Vec::new();
-        self.refill = RANDOM;
-    }
-
-    /// `N` bytes at a place.
-    pub(super) fn array<const N: usize>(&mut self, at: u64, what: &'static str) -> Result<[u8; N], BtfError> {
-        let mut bytes = [0; N];
+    /// Into a mapping of its own, which leaves nothing behind: the allocator would keep later ones of that size.
+    fn copy(mut from: impl Read, size: usize) -> io::Result<Self> {
+        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::POPULATE);
+        // SAFETY: a new mapping, where the kernel likes it.
+        let at = unsafe { mmap_anonymous(ptr::null_mut(), size, access, flags)? };
+        let at = NonNull::new(at).ok_or(io::ErrorKind::OutOfMemory)?;
+        let copy = Self { at, size };
+        // SAFETY: a mapping of that length that may be written to and that nobody else knows of.
+        let room = unsafe { std::slice::from_raw_parts_mut(at.cast::<u8>().as_ptr(), size) };
         let mut done = 0;
-        while done < N {
-            let some = self.some(at + done as u64, what)?;
-            let count = some.len().min(N - done);
-            bytes[done..done + count].copy_from_slice(&some[..count]);
-            done += count;
+        // A page for a read, whatever is asked for (`kernfs_file_read_iter`).
+        while let Some(rest) = room.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match from.read(rest) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(bytes)
+        Ok(copy)
+    }
+}
+
+impl Deref for Vmlinux {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: a mapping of that length, until it is dropped, that nobody writes to.
+        unsafe { std::slice::from_raw_parts(self.at.cast().as_ptr(), self.size) }
+    }
+}
+
+impl Drop for Vmlinux {
+    fn drop(&mut self) {
+        // SAFETY: nobody else knows of it, and what borrowed from it is gone.
+        let _ = unsafe { munmap(self.at.as_ptr(), self.size) };
+    }
+}
+
+/// `N` bytes at a place of the input.
+pub(super) fn array<const N: usize>(input: &[u8], at: u64, what: &'static str) -> Result<[u8; N], BtfError> {
+    let rest = usize::try_from(at).ok().and_then(|at| input.get(at..));
+    let bytes = rest.and_then(|rest| rest.first_chunk::<N>());
+    bytes.copied().ok_or(BtfError::Truncated { what, at: at.max(input.len() as u64) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a few bytes a time, as sysfs gives a page.
+    struct Trickle<'a>(&'a [u8]);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = buffer.len().min(7);
+            self.0.read(&mut buffer[..count])
+        }
     }
 
-    /// As many bytes from a place on as are at hand, at least one.
-    pub(super) fn some(&mut self, at: u64, what: &'static str) -> Result<&[u8], BtfError> {
-        let inside = at.checked_sub(self.start).filter(|skip| *skip < self.window.len() as u64);
-        let skip = if let Some(skip) = inside {
-            skip as usize
-        } else {
-            self.fill(at, what)?;
-            0
-        };
-        Ok(&self.window[skip..])
-    }
-
-    fn fill(&mut self, at: u64, what: &'static str) -> Result<(), BtfError> {
-        self.window.clear();
-        self.start = at;
-        let io = |source| BtfError::Io { what, at, source };
-        self.input.seek(SeekFrom::Start(at)).map_err(io)?;
-        let limit = self.refill as u64;
-        self.input.by_ref().take(limit).read_to_end(&mut self.window).map_err(io)?;
-        if self.window.is_empty() {
-            return Err(BtfError::Truncated { what, at });
-        }
-        Ok(())
+    #[test]
+    fn what_comes_in_pieces_is_read_in_whole_and_what_is_missing_is_zero() {
+        let whole: Vec<u8> = (0..10_000).map(|number| number as u8).collect();
+        assert_eq!(*Vmlinux::copy(Trickle(&whole), whole.len()).unwrap(), whole[..]);
+        let short = Vmlinux::copy(Trickle(&whole[..99]), 200).unwrap();
+        assert_eq!((&short[..99], &short[99..]), (&whole[..99], &[0; 101][..]));
+        assert!(Vmlinux::copy(Trickle(&whole), 0).is_err());
     }
 }

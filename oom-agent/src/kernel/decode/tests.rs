@@ -5,7 +5,7 @@ use super::*;
 const DECODER: Decoder = Decoder { page_size: 4096 };
 
 fn bytes_of<T: Pod>(value: &T) -> &[u8] {
-    // SAFETY: plain old data without padding.
+    // SAFETY: as many bytes as it has, all of them written: there is no padding (`Pod`).
     unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
 }
 

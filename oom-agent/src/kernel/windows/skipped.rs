@@ -92,6 +92,11 @@ impl Looks {
         (!self.programs.is_empty()).then_some(count)
     }
 
+    /// How many there were by the last look, likewise.
+    pub(super) fn last(&self) -> Option<Skipped> {
+        self.looks.back().map(|(_, count)| *count).filter(|_| !self.programs.is_empty())
+    }
+
     /// Reads the counts.
     pub(super) fn look(&mut self, now_ns: u64) {
         if self.looks.len() == LOOKS {

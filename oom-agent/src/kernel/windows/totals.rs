@@ -1,7 +1,7 @@
 //! What was counted since the programs were attached.
 
 use super::{View, Windows, add_machine};
-use crate::incident::escalation::{Totals, Work};
+use crate::incident::escalation::{Skipped, Totals, Work};
 use anyhow::{Context as _, Result};
 use oom_ebpf as wire;
 
@@ -21,7 +21,12 @@ impl Windows {
             all.compactions_missed += compactions_missed;
         }
         self.view.see(std::iter::once(&all.machine));
-        Ok(Totals { skipped: self.skipped.now(), ..told(self.view, &all) })
+        Ok(Totals { skipped: self.skipped(), ..told(self.view, &all) })
+    }
+
+    /// Runs of programs that the kernel has skipped since the start. `None`: it does not count them.
+    pub fn skipped(&self) -> Option<Skipped> {
+        self.skipped.now()
     }
 }
 

@@ -298,6 +298,7 @@ impl Sample {
                 ]
                 .map(str::to_owned)
                 .into(),
+                log_ns: None,
                 lost_records: 0,
                 notes: vec![],
             },

@@ -3,6 +3,7 @@
 use super::{Page, growth, words};
 use crate::incident::escalation::{Compacted, Escalation, Pressures, RetryZone, Window, Work};
 use crate::incident::model::Incident;
+use crate::incident::verdict;
 use crate::sink::escape;
 use crate::sink::text::{Line, Prose, Tone};
 use crate::units;
@@ -152,7 +153,7 @@ fn during(window: &Window) -> String {
 }
 
 fn zones(incident: &Incident, zones: &[RetryZone]) -> Option<String> {
-    let page = incident.page_size_bytes.unwrap_or(4096);
+    let page = verdict::page_size(incident);
     let mut short: Vec<_> = zones.iter().filter(|zone| !zone.enough).collect();
     // The largest first.
     short.sort_by_key(|zone| std::cmp::Reverse(zone.min_watermark_pages));

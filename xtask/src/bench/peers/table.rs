@@ -78,6 +78,7 @@ pub(super) fn held(sized: &Sized) -> bool {
 /// What has to hold, with the figures.
 fn bars(sized: &Sized) -> Vec<(String, bool)> {
     let Peers { tools, scenarios, .. } = &sized.measured;
+    let tool = |name: &str| tools.iter().find(|costs| costs.tool == name && costs.error.is_none());
     let mut bars = Vec::new();
     for outcome in scenarios {
         if let Some(error) = &outcome.error {
@@ -89,17 +90,19 @@ fn bars(sized: &Sized) -> Vec<(String, bool)> {
             let held = *found == all && *placed == Some(all) && *false_ones == 0 && *doubled == 0;
             let title = &outcome.scenario;
             bars.push((format!("{title}: {found} of {all}, {false_ones} false, {doubled} doubled"), held));
-            let [before, after] = ours.resident_kib;
-            let grown = after.saturating_sub(before);
-            if all >= STORM {
+            // What the first kills take is not growth: the agent that was measured alone has seen some.
+            let warm = tool(AGENT).map(|costs| costs.end_kib);
+            if let Some(warm) = warm.filter(|_| all >= STORM) {
+                let grown = ours.resident_kib[1].saturating_sub(warm);
                 bars.push((
-                    format!("{title}: {grown} KiB more memory, {GROWTH_KIB} at most"),
+                    format!(
+                        "{title}: {grown} KiB more memory than after the first kills, {GROWTH_KIB} at most"
+                    ),
                     grown <= GROWTH_KIB,
                 ));
             }
         }
     }
-    let tool = |name: &str| tools.iter().find(|costs| costs.tool == name && costs.error.is_none());
     let Some(ours) = tool(AGENT) else {
         bars.push(("the agent runs".into(), false));
         return bars;

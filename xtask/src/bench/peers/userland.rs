@@ -2,8 +2,9 @@
 
 use crate::{
     cache,
-    debian::{Archive, FULL_SUITES, Mirror, SMALL_SUITES, root},
+    debian::{Archive, Mirror, root},
     kernel::Kernel,
+    machine::Machine,
 };
 use anyhow::{Context as _, Result, bail};
 use std::{
@@ -12,8 +13,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The release whose tools are measured.
-const SUITES: &[&str] = &["bookworm", "bookworm-security"];
+/// The release that the kernel is of, whose tools are measured: bcc compiles against the kernel's headers, and each release's
+/// knows its own. `kernel`: its version.
+fn suites(kernel: &str) -> &'static [&'static str] {
+    let major_minor = |version: &str| {
+        let mut parts = version.split('.').map_while(|part| part.parse::<u32>().ok());
+        (parts.next(), parts.next())
+    };
+    match major_minor(kernel) {
+        version if version <= (Some(6), Some(1)) => &["bookworm", "bookworm-security"],
+        version if version <= (Some(6), Some(12)) => &["trixie", "trixie-security"],
+        _ => &["forky"],
+    }
+}
+
 /// Tools and their packages.
 const TOOLS: [(&str, &str); 4] = [
     ("libbpf-tools oomkill", "libbpf-tools"),
@@ -37,8 +50,9 @@ pub(super) struct Userland {
 pub(super) fn get(kernel: &Kernel) -> Result<Userland> {
     let _lock = cache::lock("peers")?;
     let directory = cache::directory(&cache::root()?.join("peers"))?;
-    let image = directory.join(format!("{}.ext4", kernel.version));
-    let list = directory.join(format!("{}.json", kernel.version));
+    let name = format!("{}-{}", kernel.version, suites(&kernel.version)[0]);
+    let image = directory.join(format!("{name}.ext4"));
+    let list = directory.join(format!("{name}.json"));
     if !list.exists() {
         let sizes = make(kernel, &directory, &image)?;
         fs::write(&list, serde_json::to_vec_pretty(&sizes)?)
@@ -51,11 +65,14 @@ pub(super) fn get(kernel: &Kernel) -> Result<Userland> {
 
 fn make(kernel: &Kernel, directory: &Path, image: &Path) -> Result<BTreeMap<String, u64>> {
     let into = directory.join("root");
-    if into.exists() {
-        fs::remove_dir_all(&into).with_context(|| format!("removing {}", into.display()))?;
-    }
-    let archive = Archive::new("peers", &Mirror::of_this_machine()?, SUITES)?;
-    let debs = root::fetch(&archive, &TOOLS.map(|(_, package)| package), &directory.join("debs"))?;
+    root::create(&into)?;
+    let suites = suites(&kernel.version);
+    let archive = Archive::new(&format!("peers-{}", suites[0]), &Mirror::of_this_machine()?, suites)?;
+    let debs = root::fetch(
+        &archive,
+        &TOOLS.map(|(_, package)| package),
+        &directory.join(format!("debs-{}", suites[0])),
+    )?;
     let mut bytes = BTreeMap::new();
     for deb in debs {
         let (name, size) = root::unpack(&deb, &into)?;
@@ -84,9 +101,8 @@ fn headers(kernel: &Kernel, directory: &Path, into: &Path) -> Result<u64> {
     let abi = abi.trim_end_matches("-unsigned");
     let common = abi.trim_end_matches("-cloud-amd64");
     let wanted = [format!("linux-headers-{abi}"), format!("linux-headers-{common}-common")];
-    let mirror = Mirror::of_this_machine()?;
-    for (name, suites) in [("small", SMALL_SUITES), ("full", FULL_SUITES)] {
-        let archive = Archive::new(name, &mirror, suites)?;
+    for archive in Archive::by_size(Machine::this())? {
+        let archive = archive?;
         let mut packages = archive.packages(|name| wanted.iter().any(|wanted| wanted == name))?;
         packages.sort_by(|a, b| a.name.cmp(&b.name));
         packages.dedup_by(|a, b| a.name == b.name);

@@ -158,6 +158,7 @@ pub(super) fn incident(
         diagnosis: Vec::new(),
         evidence: Evidence {
             level: if log_only { Level::Kmsg } else { config.level },
+            log_ns: pending.logged.invoked_ns,
             sources: if log_only { vec!["kmsg".to_owned()] } else { config.sources.clone() },
             lost_records: notes::lost_records(&parts, candidates.lost),
             notes,

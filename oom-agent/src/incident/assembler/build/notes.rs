@@ -7,6 +7,7 @@ use crate::incident::assembler::marked::Marked;
 use crate::incident::assembler::pending::Pending;
 use crate::incident::fact::CgroupPath;
 use crate::incident::model::Rule;
+use crate::units;
 
 /// Records known to be lost around this incident.
 pub(super) fn lost_records(parts: &Parts<'_>, candidates_lost: Option<u64>) -> u64 {
@@ -137,6 +138,7 @@ fn exits(parts: &Parts<'_>, notes: &mut Vec<String>) {
         return;
     }
     let ms = parts.config.wait_ns / 1_000_000;
+    let before = notes.len();
     for victim in parts.victims.iter().filter(|victim| victim.exit_expected()) {
         let pid = victim.process().pid();
         notes.push(match parts.ending {
@@ -153,6 +155,14 @@ fn exits(parts: &Parts<'_>, notes: &mut Vec<String>) {
             }
             Ending::Stopped | Ending::Crowded => format!("memory of {pid} not seen to be given back yet"),
         });
+    }
+    let skipped = parts.pending.escalation.as_deref().map_or(0, |seen| seen.skipped_since.exits);
+    if skipped > 0 && notes.len() > before {
+        notes.push(format!(
+            "Up to {} of the programs that see exits were skipped by the kernel meanwhile (a task was preempted in one): what was \
+             not seen may have happened.",
+            units::plural(skipped, "run", "runs")
+        ));
     }
 }
 

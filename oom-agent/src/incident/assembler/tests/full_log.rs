@@ -33,6 +33,7 @@ fn a_report_for_the_same_call_adds_what_only_the_log_knows() {
     run.push_all(facts).nothing().push(last);
     let incident = run.one();
     assert_eq!(incident.kernel_log.as_deref(), Some("the kernel's words"));
+    assert_eq!(incident.evidence.log_ns, Some(1003 * MS), "which report of the log it is");
     assert_eq!(incident.trigger.unwrap().gfp_flags, ["GFP_KERNEL"]);
     assert_eq!(incident.memory.get("anon_bytes"), Some(&(1 << 20)));
     assert_eq!(incident.candidates[0].points_source, Some(PointsSource::Kernel));
@@ -40,7 +41,8 @@ fn a_report_for_the_same_call_adds_what_only_the_log_knows() {
 
     // It is not waited for, and does not make a second incident when it comes late.
     run.push_all(whole_call(2, &small, &[big.clone(), small.clone()]));
-    assert_eq!(run.one().kernel_log, None);
+    let incident = run.one();
+    assert_eq!((incident.kernel_log, incident.evidence.log_ns), (None, None));
     run.push_all([
         invoked(2003, &small),
         reported(2003, report(&small, &[big.clone(), small.clone()], &big)),
@@ -58,7 +60,7 @@ fn a_report_that_is_read_before_bpf_has_told_anything_is_joined_all_the_same() {
     run.push_all(said(1003, &small, &tasks)).push_all(whole_call(1, &small, &tasks));
     let incident = run.one();
     assert_eq!(incident.evidence.level, Level::Full);
-    assert!(incident.kernel_log.is_some());
+    assert_eq!((incident.kernel_log.is_some(), incident.evidence.log_ns), (true, Some(1003 * MS)));
     assert_eq!(incident.evidence.notes, Vec::<String>::new());
     assert_eq!(run.wait(1000).ready(), vec![]);
 

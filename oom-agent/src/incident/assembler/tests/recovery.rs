@@ -2,7 +2,8 @@
 
 use super::facts::*;
 use crate::incident::assembler::Config;
-use crate::incident::fact::{Fact, MemoryBack, Reaper, Reaping, Task, Victim, Zones};
+use crate::incident::escalation::Skipped;
+use crate::incident::fact::{Escalation, Fact, MemoryBack, Reaper, Reaping, Task, Victim, Zones};
 use crate::incident::machine::Zone;
 use crate::incident::model::{Incident, Level, ScopeKind};
 use crate::incident::recovery::{Reaped, Recovery};
@@ -67,6 +68,39 @@ fn memory_that_does_not_come_back_is_missing_and_not_zero() {
     assert_eq!(bpf_notes(&incident.evidence.notes), ["memory of 11 not seen to be given back within 250 ms"]);
     // What comes later is nothing new.
     run.push(back(1, &b, 200)).nothing();
+}
+
+#[test]
+fn whoever_waited_in_vain_says_whether_a_program_was_skipped_meanwhile() {
+    let a = hog(10, 5);
+    let count = |exits| Skipped { exits, kills: 7, ..Skipped::default() };
+    let seen = |until| {
+        let Fact::Escalation(seen) = escalation(1) else { panic!() };
+        Fact::Escalation(Box::new(Escalation { skipped_until: until, ..*seen }))
+    };
+    let told = |until: Option<Skipped>, now, gone: &[Fact]| {
+        let mut run = Run::full();
+        let mut facts = kill(&[victim(1, a.clone())]);
+        facts.insert(1, seen(until));
+        run.push_all(facts);
+        assert!(!run.assembler.gives_up(run.now_ns), "it still waits");
+        let at = run.assembler.deadline().unwrap();
+        assert!(run.assembler.gives_up(at));
+        run.push_all(gone.iter().cloned()).push(Fact::Skipped(Box::new(count(now))));
+        let incident = if gone.is_empty() { run.until_deadline().one() } else { run.one() };
+        bpf_notes(&incident.evidence.notes).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let vain = "exit of 10 not seen within 250 ms";
+    let why = "Up to 2 runs of the programs that see exits were skipped by the kernel meanwhile (a task was preempted in one): what \
+               was not seen may have happened.";
+    assert_eq!(told(Some(count(3)), 5, &[]), [vain, why]);
+    assert_eq!(told(Some(count(3)), 3, &[]), [vain], "those of before are no reason");
+    assert_eq!(told(None, 5, &[]), [vain], "this kernel does not say");
+    assert_eq!(
+        told(Some(count(3)), 5, &[exit(1, &a), back(1, &a, 300)]),
+        Vec::<&str>::new(),
+        "nothing is missing"
+    );
 }
 
 #[test]
