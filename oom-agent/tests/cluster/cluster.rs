@@ -105,9 +105,8 @@ impl Cluster {
         let pods = self.kubectl(&["describe", "pods", "-A"]);
         let events = self.kubectl(&["get", "events", "-A"]);
         let logs = self.kubectl(&["logs", "-n", "oom-agent", "daemonset/oom-agent"]);
-        let units = Command::new("systemctl")
-            .args(["--no-pager", "list-units", "kube*", "containerd*"])
-            .output();
+        let units =
+            Command::new("systemctl").args(["--no-pager", "list-units", "kube*", "containerd*"]).output();
         let units = units.map(|it| String::from_utf8_lossy(&it.stdout).into_owned());
         let journal = Command::new("journalctl").args(["--no-pager", "-n", "300"]).output();
         let journal = journal.map(|it| String::from_utf8_lossy(&it.stdout).into_owned());
