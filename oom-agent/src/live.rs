@@ -285,6 +285,10 @@ impl Live {
     /// The number of a record of the kernel's log: every incident that those before it tell of is told. Whoever reads on
     /// from there misses none.
     pub fn position(&mut self) -> Option<u64> {
+        if self.kmsg.is_none() {
+            // The log by syslog(2) has no numbers: all of it is read again.
+            return self.klog.is_some().then_some(0);
+        }
         if self.is_idle() {
             let settled = self.kmsg.as_ref().and_then(Kmsg::settled_seq);
             self.position = settled.or(self.position);

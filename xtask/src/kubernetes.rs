@@ -9,7 +9,9 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use std::{
-    env, fs,
+    env,
+    fmt::Write as _,
+    fs,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -80,7 +82,9 @@ fn build(root: &Path, into: &Path) -> Result<()> {
     let _ = fs::remove_dir_all(&work);
     let source = cache::directory(&work.join("gopath/src/k8s.io/kubernetes"))?;
     fetch(&work, &source)?;
-    let go = Go { root: work.join("go/usr/lib/go-1.19"), work: work.clone(), source };
+    // Beside it: what is compiled stays where the whole was interrupted.
+    let cache = root.join("gocache");
+    let go = Go { root: work.join("go/usr/lib/go-1.19"), work: work.clone(), cache: cache.clone(), source };
     let generator = work.join("openapi-gen");
     go.build(&generator, "./vendor/k8s.io/kube-openapi/cmd/openapi-gen")?;
     for (package, directories) in OPENAPI {
@@ -92,7 +96,10 @@ fn build(root: &Path, into: &Path) -> Result<()> {
     }
     fs::rename(&built, into).with_context(|| format!("naming {}", into.display()))?;
     // Gigabytes.
-    fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))
+    for directory in [work, cache] {
+        fs::remove_dir_all(&directory).with_context(|| format!("removing {}", directory.display()))?;
+    }
+    Ok(())
 }
 
 fn fetch(work: &Path, source: &Path) -> Result<()> {
@@ -120,17 +127,19 @@ fn fetch(work: &Path, source: &Path) -> Result<()> {
 struct Go {
     root: PathBuf,
     work: PathBuf,
+    cache: PathBuf,
     source: PathBuf,
 }
 
 impl Go {
     fn build(&self, program: &Path, package: &str) -> Result<()> {
-        // As the compiler calls what is vendored.
-        let version = "k8s.io/kubernetes/vendor/k8s.io/component-base/version";
-        let [major, minor] = ["1", "20"];
-        let flags = format!(
-            "-s -w -X {version}.gitVersion={VERSION} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
-        );
+        // As the compiler calls what is vendored: the programs' own version, and what the API server says.
+        let mut flags = "-s -w".to_owned();
+        for package in ["component-base/version", "client-go/pkg/version"] {
+            for (name, value) in [("Version", VERSION), ("Major", "1"), ("Minor", "20")] {
+                let _ = write!(flags, " -X k8s.io/kubernetes/vendor/k8s.io/{package}.git{name}={value}");
+            }
+        }
         let mut go = Command::new(self.root.join("bin/go"));
         go.args(["build", "-tags", "providerless", "-ldflags", &flags, "-o"]).arg(program).arg(package);
         self.run(&format!("Kubernetes' {}", package.trim_start_matches("./")), &mut go, BUILD)
@@ -174,7 +183,7 @@ impl Go {
 
     fn run(&self, title: &str, command: &mut Command, limit: Duration) -> Result<()> {
         command.current_dir(&self.source).env("GOROOT", &self.root).env("GOPATH", self.work.join("gopath"));
-        command.env("GOCACHE", self.work.join("gocache")).env("GO111MODULE", "off").env("CGO_ENABLED", "0");
+        command.env("GOCACHE", &self.cache).env("GO111MODULE", "off").env("CGO_ENABLED", "0");
         process::run(title, command.env_remove("GOFLAGS"), limit, &self.work.join("log"))
     }
 }

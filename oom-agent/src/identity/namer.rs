@@ -17,8 +17,9 @@ use std::path::Path;
 /// What is not there is looked for no more often than this.
 const LOOK_NS: u64 = 1_000_000_000;
 
-/// An incident waits so long for the runtime to say what its containers are called.
-const PATIENCE_NS: u64 = 500_000_000;
+/// An incident waits so long for the runtime to say what its containers are called. On a node that is short of memory it is slow,
+/// and a container that was just started has no log file yet.
+const PATIENCE_NS: u64 = 2_000_000_000;
 /// How often it is looked whether it did.
 const STEP_NS: u64 = 50_000_000;
 /// Incidents that wait for that, at most.

@@ -150,6 +150,8 @@ impl<'a> Recovery<'a> {
         found.overwritten = match last {
             // Nobody has missed what was before the first start ever.
             None => 0,
+            // The last agent read the log by syslog(2), without numbers.
+            Some(Resume { seq: 0, .. }) if same_boot => 0,
             Some(Resume { seq, .. }) if same_boot && !other_log => first_seq.saturating_sub(seq),
             Some(_) => first_seq,
         };

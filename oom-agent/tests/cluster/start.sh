@@ -70,9 +70,12 @@ END
 run() {
 	name=$1
 	shift
-	systemd-run --quiet --unit="$name" --property=OOMScoreAdjust=-900 "$@"
+	# Whoever finds no API server yet may end: it is started again.
+	systemd-run --quiet --unit="$name" --property=OOMScoreAdjust=-900 \
+		--property=Restart=always --property=RestartSec=1 --property=StartLimitIntervalSec=0 "$@"
 }
-run etcd /usr/bin/etcd --data-dir /var/lib/etcd
+# Debian has a service called etcd.
+run kube-etcd /usr/bin/etcd --data-dir /var/lib/etcd
 run kube-apiserver "$programs/kube-apiserver" --etcd-servers=http://127.0.0.1:2379 \
 	--secure-port=443 --advertise-address=192.0.2.1 --service-cluster-ip-range=10.96.0.0/24 --allow-privileged=true \
 	--tls-cert-file="$pki/server.pem" --tls-private-key-file="$pki/server.key" --client-ca-file="$pki/ca.pem" \

@@ -54,12 +54,12 @@ impl Workload {
         }
     }
 
-    /// Kind and name of what the pod belongs to.
+    /// Kind and name of what makes the pod again.
     pub(crate) fn owner(&self, run: &str) -> [String; 2] {
         let own = self.own(run);
         let [kind, name] = match self.kind {
-            Kind::Pod => ["-", "-"],
-            Kind::Static => ["Node", NODE],
+            // A static pod is the node's own.
+            Kind::Pod | Kind::Static => ["-", "-"],
             Kind::Deployment => ["Deployment", &own],
             Kind::Job => ["Job", &own],
         };

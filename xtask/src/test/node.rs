@@ -10,7 +10,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result, ensure};
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -36,9 +36,13 @@ struct Run {
     disk: Option<PathBuf>,
 }
 
-/// So many pods, and the cluster; with `only` those of these names.
+/// So many pods, and the cluster; with `only` those of these names. `$OOM_CGROUP_DRIVER`: with that driver only.
 pub(super) fn run(pods: &str, only: &[String]) -> Result<Count> {
     let wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
+    let driver = env::var("OOM_CGROUP_DRIVER").ok();
+    let drivers: Vec<&str> =
+        DRIVERS.into_iter().filter(|it| driver.as_ref().is_none_or(|only| only == it)).collect();
+    ensure!(!drivers.is_empty(), "OOM_CGROUP_DRIVER is one of {}", DRIVERS.join(", "));
     let program = pod_program()?;
     let mut count = Count::default();
     let mut runs = vec![Run {
@@ -60,7 +64,7 @@ pub(super) fn run(pods: &str, only: &[String]) -> Result<Count> {
     }
     for run in runs.iter().filter(|run| wanted(run.name)) {
         let test = static_build::build_test("oom-agent", run.test, Machine::Amd64, &guest::directory())?;
-        for driver in DRIVERS {
+        for driver in &drivers {
             let done = in_vm(run, driver, &test, &program);
             if let Err(error) = &done {
                 eprintln!("{error:#}");
