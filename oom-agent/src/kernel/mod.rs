@@ -7,7 +7,7 @@
 //! - [`host`]: this machine's configuration and this process's privileges.
 //! - [`load`]: loads and attaches, by trying.
 //! - [`decode`]: wire records to facts.
-//! - [`rings`]: the rings, asynchronously. [`ring`]: one of them.
+//! - [`rings`]: the rings, asynchronously. [`ring`]: one of them. `mapping`: what is mapped of it, and of BTF.
 //! - [`windows`]: sums of reclaim over the time before a call.
 
 pub mod btf;
@@ -15,6 +15,7 @@ pub mod decode;
 pub mod fields;
 pub mod host;
 pub mod load;
+mod mapping;
 pub mod probes;
 mod ring;
 pub mod rings;

@@ -7,13 +7,13 @@
 //! The layout is that of `struct bpf_ringbuf` (kernel/bpf/ringbuf.c), as user space may map it: a page with the consumer's
 //! position, one with the producer's, and the data twice in a row, so that a record that goes over the end is in one piece.
 
+use super::mapping::Mapping;
 use anyhow::{Context as _, Result, bail};
 use aya::maps::Map;
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{MapFlags, ProtFlags};
 use std::{
-    ffi::c_void,
+    io,
     os::fd::{AsFd as _, AsRawFd, BorrowedFd, OwnedFd, RawFd},
-    ptr::{self, NonNull},
     sync::atomic::{AtomicU32, AtomicU64, Ordering, fence},
 };
 
@@ -30,57 +30,40 @@ const BUSY: u32 = 1 << 31;
 /// It was given up.
 const DISCARDED: u32 = 1 << 30;
 
-/// A mapping of a part of the ring. Nothing but this and the kernel knows of it, and its memory does not move or go before it
-/// is unmapped: the map of the kernel's is kept by what is mapped of it.
+/// A part of the ring.
 #[derive(Debug)]
-struct Mapping {
-    at: NonNull<c_void>,
-    len: usize,
-}
+struct Part(Mapping);
 
-// SAFETY: the memory is the process's, not a thread's, and unmapping it is nothing that a thread has to do itself.
-unsafe impl Send for Mapping {}
-
-impl Mapping {
-    fn new(ring: BorrowedFd<'_>, offset: u64, len: usize, flags: ProtFlags) -> rustix::io::Result<Self> {
-        // SAFETY: a new mapping, where the kernel finds room for it: it takes the place of none.
-        let at = unsafe { mmap(ptr::null_mut(), len, flags, MapFlags::SHARED, ring, offset)? };
-        // The kernel maps nothing at NULL unasked.
-        NonNull::new(at).map(|at| Self { at, len }).ok_or(rustix::io::Errno::NOMEM)
+impl Part {
+    fn new(ring: BorrowedFd<'_>, offset: u64, len: usize, access: ProtFlags) -> io::Result<Self> {
+        Mapping::of(ring, offset, len, access, MapFlags::SHARED).map(Self)
     }
 
     /// The position in one of the first two pages (`unsigned long`: of 64 bits wherever the agent runs).
     fn position(&self) -> &AtomicU64 {
         // SAFETY: a mapping begins with a page and is not empty. The kernel reads and writes the word as a whole
         // (`smp_load_acquire`, `smp_store_release`). Only the consumer's is stored to, and only that can be written.
-        unsafe { self.at.cast().as_ref() }
+        unsafe { self.0.at().cast().as_ref() }
     }
 
     /// The length and flags of the record there.
     fn header(&self, offset: usize) -> Option<&AtomicU32> {
-        if !offset.is_multiple_of(size_of::<u64>()) || offset.checked_add(HEADER as usize)? > self.len {
+        if !offset.is_multiple_of(size_of::<u64>()) || offset.checked_add(HEADER as usize)? > self.0.len() {
             return None;
         }
         // SAFETY: within the mapping and aligned; the kernel changes it as a whole word (`xchg` in `bpf_ringbuf_commit`).
-        Some(unsafe { self.at.byte_add(offset).cast().as_ref() })
+        Some(unsafe { self.0.at().byte_add(offset).cast().as_ref() })
     }
 
     /// # Safety
     /// They belong to a record that the kernel has finished, and while they are looked at the consumer's position stays
     /// before it: then nobody writes there.
     unsafe fn bytes(&self, offset: usize, len: usize) -> Option<&[u8]> {
-        if offset.checked_add(len)? > self.len {
+        if offset.checked_add(len)? > self.0.len() {
             return None;
         }
         // SAFETY: within the mapping, and nobody writes there.
-        Some(unsafe { std::slice::from_raw_parts(self.at.byte_add(offset).cast().as_ptr(), len) })
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: nobody else knows of it, and what was handed out of it has borrowed it, and is gone.
-        let _ = unsafe { munmap(self.at.as_ptr(), self.len) };
+        Some(unsafe { std::slice::from_raw_parts(self.0.at().byte_add(offset).cast().as_ptr(), len) })
     }
 }
 
@@ -101,10 +84,10 @@ pub struct Ring {
     /// Bytes of data, a power of two.
     size: u64,
     page: u64,
-    consumer: Mapping,
-    producer: Mapping,
+    consumer: Part,
+    producer: Part,
     /// What is mapped of the data, and from which byte of them on.
-    mapped: Option<(u64, Mapping)>,
+    mapped: Option<(u64, Part)>,
     /// Read up to there.
     read: u64,
     /// The record that was handed out last goes up to there.
@@ -123,9 +106,9 @@ impl Ring {
         Self::over(fd, size.into(), when).context("cannot map a BPF ring buffer")
     }
 
-    fn over(fd: OwnedFd, size: u64, when: Mapped) -> rustix::io::Result<Self> {
+    fn over(fd: OwnedFd, size: u64, when: Mapped) -> io::Result<Self> {
         let page = rustix::param::page_size() as u64;
-        let one = |offset, flags| Mapping::new(fd.as_fd(), offset, page as usize, flags);
+        let one = |offset, flags| Part::new(fd.as_fd(), offset, page as usize, flags);
         let (consumer, producer) = (one(0, ProtFlags::READ | ProtFlags::WRITE)?, one(page, ProtFlags::READ)?);
         let read = consumer.position().load(Ordering::Relaxed);
         let mut ring = Self { fd, when, size, page, consumer, producer, mapped: None, read, handed: read };
@@ -177,7 +160,7 @@ impl Ring {
         let at = self.read & (self.size - 1);
         if let Some((first, mapping)) = &self.mapped
             && *first <= at
-            && at - first + len <= mapping.len as u64
+            && at - first + len <= mapping.0.len() as u64
         {
             return Some((at - first) as usize);
         }
@@ -190,8 +173,8 @@ impl Ring {
     }
 
     /// So many bytes of the data.
-    fn map(&self, first: u64, len: u64) -> rustix::io::Result<Mapping> {
-        Mapping::new(self.fd.as_fd(), 2 * self.page + first, len as usize, ProtFlags::READ)
+    fn map(&self, first: u64, len: u64) -> io::Result<Part> {
+        Part::new(self.fd.as_fd(), 2 * self.page + first, len as usize, ProtFlags::READ)
     }
 
     /// Nothing more is read for now.
@@ -329,7 +312,7 @@ mod tests {
             }
             for number in 0..60_u8 {
                 assert_eq!(ring.next(), Some(&[number; 9000][..]));
-                assert!(ring.mapped.as_ref().unwrap().1.len as u64 <= WINDOW + 2 * ring.page);
+                assert!(ring.mapped.as_ref().unwrap().1.0.len() as u64 <= WINDOW + 2 * ring.page);
             }
             assert_eq!(ring.next(), None);
             ring.release();
@@ -340,14 +323,14 @@ mod tests {
     #[test]
     fn what_stays_mapped_is_mapped_once() {
         let (mut kernel, mut ring) = Kernel::new(1 << 20, Mapped::Always);
-        let whole = ring.mapped.as_ref().unwrap().1.at;
-        assert_eq!(ring.mapped.as_ref().unwrap().1.len, (1 << 20) + KEPT as usize);
+        let whole = ring.mapped.as_ref().unwrap().1.0.at();
+        assert_eq!(ring.mapped.as_ref().unwrap().1.0.len(), (1 << 20) + KEPT as usize);
         for number in 0..=255_u8 {
             kernel.write(&[number; 9000], 0);
             assert_eq!(ring.next(), Some(&[number; 9000][..]));
             assert_eq!(ring.next(), None);
             ring.release();
-            assert_eq!(ring.mapped.as_ref().unwrap().1.at, whole);
+            assert_eq!(ring.mapped.as_ref().unwrap().1.0.at(), whole);
         }
     }
 }

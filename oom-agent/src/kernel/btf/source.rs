@@ -1,13 +1,12 @@
 //! The kernel's BTF in memory: mapped where it can be (from 6.16 on), else read once.
 
 use super::{BtfError, VMLINUX};
-use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use crate::kernel::mapping::Mapping;
+use rustix::mm::{MapFlags, ProtFlags};
 use std::{
-    ffi::c_void,
     fs::File,
     io::{self, Read},
     ops::Deref,
-    ptr::{self, NonNull},
 };
 
 /// More than any kernel's.
@@ -15,10 +14,7 @@ const LONGEST: u64 = 64 << 20;
 
 /// The kernel's BTF.
 #[derive(Debug)]
-pub struct Vmlinux {
-    at: NonNull<c_void>,
-    size: usize,
-}
+pub struct Vmlinux(Mapping);
 
 impl Vmlinux {
     /// # Errors
@@ -26,25 +22,20 @@ impl Vmlinux {
     pub fn open() -> io::Result<Self> {
         let file = File::open(VMLINUX)?;
         let size = file.metadata()?.len().min(LONGEST) as usize;
-        // SAFETY: a new mapping, where the kernel likes it. What it shows never changes (`btf_sysfs_vmlinux_mmap`).
-        let mapped = unsafe { mmap(ptr::null_mut(), size, ProtFlags::READ, MapFlags::PRIVATE, &file, 0) };
-        match mapped.ok().and_then(NonNull::new) {
-            Some(at) => Ok(Self { at, size }),
-            None => Self::copy(file, size),
+        // What it shows never changes (`btf_sysfs_vmlinux_mmap`, kernel/bpf/sysfs_btf.c).
+        match Mapping::of(&file, 0, size, ProtFlags::READ, MapFlags::PRIVATE) {
+            Ok(mapped) => Ok(Self(mapped)),
+            Err(_) => Self::copy(file, size),
         }
     }
 
     /// Into a mapping of its own, which leaves nothing behind: the allocator would keep later ones of that size.
     fn copy(mut from: impl Read, size: usize) -> io::Result<Self> {
-        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::POPULATE);
-        // SAFETY: a new mapping, where the kernel likes it.
-        let at = unsafe { mmap_anonymous(ptr::null_mut(), size, access, flags)? };
-        let at = NonNull::new(at).ok_or(io::ErrorKind::OutOfMemory)?;
-        let copy = Self { at, size };
+        let copy = Self(Mapping::anonymous(size)?);
         // SAFETY: a mapping of that length that may be written to and that nobody else knows of.
-        let room = unsafe { std::slice::from_raw_parts_mut(at.cast::<u8>().as_ptr(), size) };
+        let room = unsafe { std::slice::from_raw_parts_mut(copy.0.at().cast::<u8>().as_ptr(), size) };
         let mut done = 0;
-        // A page for a read, whatever is asked for (`kernfs_file_read_iter`).
+        // A page for a read, whatever is asked for (`kernfs_file_read_iter`, fs/kernfs/file.c).
         while let Some(rest) = room.get_mut(done..).filter(|rest| !rest.is_empty()) {
             match from.read(rest) {
                 Ok(0) => break,
@@ -62,14 +53,7 @@ impl Deref for Vmlinux {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: a mapping of that length, until it is dropped, that nobody writes to.
-        unsafe { std::slice::from_raw_parts(self.at.cast().as_ptr(), self.size) }
-    }
-}
-
-impl Drop for Vmlinux {
-    fn drop(&mut self) {
-        // SAFETY: nobody else knows of it, and what borrowed from it is gone.
-        let _ = unsafe { munmap(self.at.as_ptr(), self.size) };
+        unsafe { std::slice::from_raw_parts(self.0.at().cast().as_ptr(), self.0.len()) }
     }
 }
 
