@@ -60,8 +60,8 @@ pub(super) struct Daemon {
     remembered_ns: u64,
     /// See [`Live::position`].
     position: Option<u64>,
-    /// Records of the log that were overwritten before the start.
-    overwritten: u64,
+    /// Records of the log that were overwritten before the start, where that is known.
+    overwritten: Option<u64>,
     counted: Counted,
     events: Option<Events>,
     /// For who listens to events.
@@ -105,7 +105,7 @@ impl Daemon {
             started_ns: clock::boottime_ns(),
             remembered_ns: 0,
             position: None,
-            overwritten: 0,
+            overwritten: None,
             counted: Counted::new(Path::new("/"), None),
             events,
             news,

@@ -44,8 +44,8 @@ pub(super) struct Found {
     pub(super) recovered: metrics::Recovered,
     /// With what the last run told in this boot.
     pub(super) counted: Counted,
-    /// Records of the log that nobody has read.
-    pub(super) overwritten: u64,
+    /// Records of the log that nobody has read. `None`: the log was not read by numbers, now or last time.
+    pub(super) overwritten: Option<u64>,
     /// The newest of those that Kubernetes' Events are still written of.
     pub(super) recent: VecDeque<Incident>,
     incidents: u64,
@@ -77,7 +77,8 @@ impl<'a> Recovery<'a> {
         let found = Found {
             recovered,
             counted: Counted::new(Path::new("/"), counted),
-            overwritten: 0,
+            // Nobody has missed what was before the first start ever.
+            overwritten: last.is_none().then_some(0),
             recent: VecDeque::new(),
             incidents: 0,
             victims: 0,
@@ -148,12 +149,11 @@ impl<'a> Recovery<'a> {
             found.counted.forget_base();
         }
         found.overwritten = match last {
-            // Nobody has missed what was before the first start ever.
-            None => 0,
-            // The last agent read the log by syslog(2), without numbers.
-            Some(Resume { seq: 0, .. }) if same_boot => 0,
-            Some(Resume { seq, .. }) if same_boot && !other_log => first_seq.saturating_sub(seq),
-            Some(_) => first_seq,
+            None => found.overwritten,
+            // By syslog(2), see `Live::position`.
+            Some(Resume { seq: 0, .. }) if same_boot => None,
+            Some(Resume { seq, .. }) if same_boot && !other_log => Some(first_seq.saturating_sub(seq)),
+            Some(_) => Some(first_seq),
         };
         found
     }
@@ -208,11 +208,11 @@ impl Found {
         if self.incidents > self.lines.len() as u64 {
             note(&format!("and {} more", self.incidents - self.lines.len() as u64));
         }
-        if self.overwritten > 0 {
+        if let Some(overwritten @ 1..) = self.overwritten {
             note(&format!(
                 "{} of the kernel's log WERE OVERWRITTEN before this start: kills that they told of are not known \
                  (a larger ring: log_buf_len= on the kernel's command line)",
-                units::plural(self.overwritten, "record", "records")
+                units::plural(overwritten, "record", "records")
             ));
         } else if self.last.is_none() && first_seq > 0 {
             note(&format!(

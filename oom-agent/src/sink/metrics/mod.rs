@@ -73,8 +73,8 @@ pub struct Counts {
     pub unresolved: UnresolvedCounts,
     /// The kernel's log is read.
     pub reads_log: bool,
-    /// Records of the kernel's log that were overwritten between the agent's last run and this one.
-    pub overwritten_log_records: u64,
+    /// Records of the kernel's log that were overwritten between the agent's last run and this one. `None`: not known.
+    pub overwritten_log_records: Option<u64>,
     /// The kernel's own counters.
     pub kernel: KernelKills,
     /// The store, see [`Stored`].

@@ -167,8 +167,8 @@ impl Metrics {
         text.gauge(
             "oom_agent_kmsg_overwritten_before_start_records",
             "Records of the kernel's log that were overwritten between the agent's last run (or boot) and its start: kills \
-             that they told of are not known. 0 at its first start ever.",
-            plain(counts.overwritten_log_records),
+             that they told of are not known. 0 at its first start ever; absent where the log has no numbers (syslog(2)).",
+            counts.overwritten_log_records.into_iter().flat_map(plain),
         );
     }
 

@@ -91,7 +91,7 @@ fn all() -> Metrics {
         unresolved: [1, 2, 3, 4, 5, 6],
         kube: kube(),
         reads_log: true,
-        overwritten_log_records: 1_234,
+        overwritten_log_records: Some(1_234),
         kernel: KernelKills { kills: Some(99), unexplained: Some(-1), open: 2, cgroups_that_differ: 1 },
         stored: Stored { on_disk: true, bytes: Some(81_920), held: 2, lost: 3, expired: 4, set_aside: 1 },
         http: Http { slow_readers: 5, refused_logins: 6, subscribers: 7, refused_subscribers: 8 },
@@ -114,6 +114,8 @@ fn all() -> Metrics {
 fn at_the_start_everything_that_can_be_counted_is_zero() {
     let mut metrics = Metrics::new(about(), Bounds::default()).unwrap();
     metrics.cgroups(["/demo"].into_iter(), 0, nameless);
+    // As at the first start ever.
+    metrics.counts(Counts { overwritten_log_records: Some(0), ..Counts::default() });
     expect_file!["goldens/start.txt"].assert_eq(&text(&mut metrics));
 }
 
@@ -140,6 +142,7 @@ fn what_is_unknown_is_not_zero() {
         assert!(text.contains(unseen), "{text}");
     }
     assert!(!text.contains("oom_last_incident"), "{text}");
+    assert!(!text.contains("\noom_agent_kmsg_overwritten_before_start_records"), "{text}");
 }
 
 /// Prometheus' own opinion, where its tool is installed.
