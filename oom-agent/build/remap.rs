@@ -1,4 +1,5 @@
-//! No path of this machine in the BPF object: line numbers for the verifier's log come with the names of files.
+//! No path of this machine in the BPF object: line numbers come with the names of files, which stay among the strings of BTF
+//! where `strip` has taken the numbers themselves out.
 //!
 //! `aya-build` passes no flags on, but cargo takes a wrapper of the compiler from its environment. That is this program
 //! again, under a variable of its own.

@@ -15,8 +15,8 @@ const STACK: usize = 128 << 10;
 const NEVER: &str = "-1000";
 const ADJ: &str = "/proc/self/oom_score_adj";
 
-/// At the start: one heap for all threads, and has the program read from the disk in whole. What is touched on the way to being attached lies all over it, and
-/// to read it piece by piece takes three times as long.
+/// At the start: one heap for all threads, and has the program read from the disk in whole. What is touched on the way to
+/// being attached lies all over it: read piece by piece, a cold start took a third longer (docs/benchmarks.md).
 pub fn begin() {
     if let Ok(program) = fs::File::open("/proc/self/exe") {
         let _ = rustix::fs::fadvise(&program, 0, None, rustix::fs::Advice::WillNeed);

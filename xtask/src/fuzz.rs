@@ -60,11 +60,14 @@ pub(crate) fn main(args: &FuzzArgs) -> Result<ExitCode> {
         let finds = work.join("found").join(target);
         fs::create_dir_all(&finds).with_context(|| format!("cannot create {}", finds.display()))?;
         let log = work.join(format!("{target}.log"));
-        let mut run = Command::new(&program);
-        run.env("OOM_FUZZ", target).arg(&corpus).arg(kept.join(target));
-        run.arg(format!("-artifact_prefix={}/", finds.display()));
-        run.args(["-max_len=65536", "-timeout=60", "-rss_limit_mb=2048", "-print_final_stats=1"]);
-        let done = spend(&run, Duration::from_mins(args.minutes), &log)?;
+        let run = || {
+            let mut run = Command::new(&program);
+            run.env("OOM_FUZZ", target).arg(&corpus).arg(kept.join(target));
+            run.arg(format!("-artifact_prefix={}/", finds.display()));
+            run.args(["-max_len=65536", "-timeout=60", "-rss_limit_mb=2048", "-print_final_stats=1"]);
+            run
+        };
+        let done = spend(run, Duration::from_mins(args.minutes), &log)?;
         let verdict = if done.found { "FOUND" } else { "ok" };
         let Done { cpu, inputs, edges, .. } = &done;
         println!(
@@ -94,18 +97,15 @@ struct Done {
 
 /// Feeds a target until it has had so much processor time. libFuzzer itself goes by the clock on the wall: it is run again
 /// for what is left, on the corpus that it has found.
-fn spend(program: &Command, time: Duration, log: &Path) -> Result<Done> {
+fn spend(run: impl Fn() -> Command, time: Duration, log: &Path) -> Result<Done> {
     let mut done = Done::default();
     while let Some(left) = time.checked_sub(done.cpu).filter(|left| *left > LEFT && !done.found) {
         let errors = fs::File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
-        let mut run = Command::new(program.get_program());
-        run.args(program.get_args())
-            .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut run = run();
         run.arg(format!("-max_total_time={}", left.as_secs()));
         let before = children()?;
         let status = run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).status();
-        done.found =
-            !status.with_context(|| format!("cannot run {}", program.get_program().display()))?.success();
+        done.found = !status.context("cannot run the fuzzer")?.success();
         done.cpu += children()?.saturating_sub(before);
         let text = String::from_utf8_lossy(&fs::read(log)?).into_owned();
         let inputs = text.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));

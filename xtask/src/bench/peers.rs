@@ -1,6 +1,7 @@
 //! `cargo xtask bench --peers`: the same kills for the agent and for the tools that people use, in a VM of each kernel.
 //!
-//! What is measured is in `tests/src/bench`. The tools come from the Debian release that the kernel is of, see [`userland`]; nothing is installed.
+//! What is measured is in `tests/src/bench`. The tools come from the Debian release that the kernel is of, see [`userland`];
+//! nothing is installed.
 
 mod table;
 mod userland;

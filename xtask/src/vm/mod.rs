@@ -135,9 +135,9 @@ pub(crate) struct Pauses {
 }
 
 impl Pauses {
-    /// Stops the process for a while where it has run long enough. `next`: when, after its start.
-    fn stop(self, child: &Child, elapsed: Duration, next: &mut Duration) {
-        if elapsed < *next {
+    /// Stops the process for a while where it has run long enough by then, `elapsed` after its start.
+    fn stop(self, child: &Child, elapsed: Duration) {
+        if elapsed.as_millis() % (self.every + self.length).as_millis() < self.every.as_millis() {
             return;
         }
         let signal = |signal| kill_process(Pid::from_child(child), signal);
@@ -146,7 +146,6 @@ impl Pauses {
             thread::sleep(self.length);
             let _ = signal(Signal::CONT);
         }
-        *next = elapsed + self.length + self.every;
     }
 }
 
@@ -229,10 +228,9 @@ pub(crate) fn run(request: &Request) -> Result<Outcome> {
         .with_context(|| format!("starting {}", qemu::program(request.machine)))?;
     let stdout = pass_on(child.stdout.take(), io::stdout());
     let stderr = pass_on(child.stderr.take(), io::stderr());
-    let mut next = request.pauses.map_or(Duration::MAX, |pauses| pauses.every);
     let status = process::wait(&mut child, request.timeout, |child, elapsed| {
         if let Some(pauses) = request.pauses {
-            pauses.stop(child, elapsed, &mut next);
+            pauses.stop(child, elapsed);
         }
     })?;
     let seconds = start.elapsed().as_secs_f64();
