@@ -220,6 +220,11 @@ impl<'a> Stage<'a> {
         self.why.others_leave = true;
     }
 
+    /// Says when the machine stood still.
+    pub(crate) fn stood_still(&mut self, spans: Vec<[u64; 2]>) {
+        self.why.stood_still = spans;
+    }
+
     /// Says that only one more agent, of this name, can have seen it.
     pub(crate) fn seen_by(&mut self, agent: &str) {
         self.why.agent = Some(agent.to_owned());

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long an agent may take to tell what it knows.
 const TELL: Duration = Duration::from_secs(10);
@@ -83,7 +83,7 @@ pub(super) fn paused(stage: &mut Stage<'_>) -> Result<()> {
     const KILLS: u64 = 100;
     const PACE_MS: u32 = 80;
     /// The clocks go on meanwhile.
-    const LONG: Duration = Duration::from_millis(500);
+    const LONG_NS: u64 = 500_000_000;
     let group = stage.group("paused")?;
     stage.at(group)?.limit(4, 0)?;
     let script = Script::new("burst").with("name", "spawner").with("count", KILLS.to_string());
@@ -93,20 +93,22 @@ pub(super) fn paused(stage: &mut Stage<'_>) -> Result<()> {
     let over = AtomicBool::new(false);
     let (done, pauses) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
-            let mut pauses = 0;
+            let mut pauses = Vec::new();
             while !over.load(Ordering::Relaxed) {
-                let before = Instant::now();
+                let begin = boottime_ns();
                 std::thread::sleep(Duration::from_millis(20));
-                pauses += u64::from(before.elapsed() > LONG);
+                let span = [begin, boottime_ns()];
+                pauses.extend(Some(span).filter(|[begin, end]| end - begin > LONG_NS));
             }
             pauses
         });
         let done = spawn(stage, storm, KILLS);
         over.store(true, Ordering::Relaxed);
-        (done, watch.join().unwrap_or(0))
+        (done, watch.join().unwrap_or_default())
     });
     done?;
-    stage.measured.insert("pauses".into(), pauses);
-    stage.check("the machine was stopped more than once", pauses > 1, pauses);
+    stage.measured.insert("pauses".into(), pauses.len() as u64);
+    stage.check("the machine was stopped more than once", pauses.len() > 1, format!("{pauses:?}"));
+    stage.stood_still(pauses);
     Ok(())
 }

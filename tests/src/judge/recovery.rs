@@ -21,7 +21,7 @@ pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &m
         let first = killed.filter_map(|victim| victim.get("killed_boottime_ns")?.as_u64()).min();
         let told = at("memory_back_ns").and_then(Value::as_u64).zip(first).map(|(after, kill)| kill + after);
         match told {
-            Some(told) if told.abs_diff(back) <= TIME_NS => {}
+            Some(told) if truth.why.moved_between(told, back) <= TIME_NS => {}
             Some(told) => fail(format!("its memory was back at {back} ns, not at {told}")),
             // The record may be among those.
             None if incident.pointer("/evidence/lost_records").and_then(Value::as_u64) > Some(0) => {}

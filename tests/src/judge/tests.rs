@@ -239,6 +239,22 @@ fn a_growing_agent_fails() {
 }
 
 #[test]
+fn between_two_looks_at_the_clock_only_a_machine_that_stood_still_may_have_waited() {
+    let mut truth = truth();
+    // The agent's program has seen it at 7.021 s.
+    truth.kills[0].memory_back_ns = Some(7_721_000_000);
+    let mut moved = |stood_still: &[[u64; 2]]| {
+        truth.why.stood_still = stood_still.to_vec();
+        !wrong(&truth, &[incident()]).is_empty()
+    };
+    assert!(moved(&[]));
+    assert!(!moved(&[[7_022_000_000, 7_720_000_000]]));
+    assert!(!moved(&[[1_000, 2_000], [6_000_000_000, 7_700_000_000]]));
+    assert!(moved(&[[6_000_000_000, 7_021_000_000], [7_721_000_000, 8_000_000_000]]), "before and after");
+    assert!(moved(&[[7_100_000_000, 7_300_000_000]]), "not for so long");
+}
+
+#[test]
 fn without_the_kernels_points_the_table_judges() {
     let mut truth = truth();
     truth.kills[0].candidates.clear();

@@ -101,6 +101,19 @@ pub struct Why {
     /// tasks in that function return without running them (`bpf_tramp_image_put`, kernel/bpf/trampoline.c).
     #[serde(default)]
     pub others_leave: bool,
+    /// When the whole machine stood still, from and to, `CLOCK_BOOTTIME` in nanoseconds.
+    #[serde(default)]
+    pub stood_still: Vec<[u64; 2]>,
+}
+
+impl Why {
+    /// How long the machine ran between two moments, nanoseconds.
+    pub fn moved_between(&self, one: u64, other: u64) -> u64 {
+        let (from, to) = (one.min(other), one.max(other));
+        let still =
+            self.stood_still.iter().map(|[begin, end]| (*end).min(to).saturating_sub((*begin).max(from)));
+        (to - from).saturating_sub(still.sum())
+    }
 }
 
 /// A memory cgroup, from its files. Absent: no limit, or no such file.
