@@ -30,9 +30,10 @@ pub struct Recovery {
     /// it happens is told before. Kernels before 5.18 that have no such delay reap every victim.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub reaper: Vec<Reaped>,
-    /// This is the n-th kill in the same place: the full memory cgroup, or the victim's where none was full. A container's
-    /// id is no part of it, so that it is the same after a restart. Kills belong together if none of them is more than
-    /// 10 minutes after the one before. Absent for the first.
+    /// This is the n-th kill in the same place: the full memory cgroup, or the victim's where none was full. Where
+    /// it is unknown what was full, the last place of kills in the victim's. A container's id is no part of it, so that
+    /// it is the same after a restart. Kills belong together if none of them is more than 10 minutes after the one before.
+    /// Absent for the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kill_number: Option<u64>,
     /// Time from the first of these kills to this one.

@@ -27,8 +27,7 @@ pub struct Story {
 /// Kills in one place.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// Of its name, which may be long and which others choose.
-    hash: u64,
+    spot: Spot,
     kills: u64,
     first_ns: u64,
     last_ns: u64,
@@ -43,8 +42,8 @@ impl Story {
     /// The same for an incident of a log, with its time on a clock that all of its incidents have.
     pub fn complete_at(&mut self, incident: &mut Incident, time_ns: Option<u64>, growth: Option<Growth>) {
         incident.growth = growth;
-        if let (Some(time_ns), Some(hash)) = (time_ns, place(incident)) {
-            let Place { kills, first_ns, .. } = self.kill(hash, time_ns);
+        if let (Some(time_ns), Some(spot)) = (time_ns, Spot::of(incident)) {
+            let Place { kills, first_ns, .. } = self.kill(spot, time_ns);
             if kills > 1 {
                 let recovery = incident.recovery.get_or_insert_default();
                 recovery.kill_number = Some(kills);
@@ -55,8 +54,8 @@ impl Story {
     }
 
     /// One more kill in this place.
-    fn kill(&mut self, hash: u64, time_ns: u64) -> Place {
-        let index = self.places.iter().position(|place| place.hash == hash);
+    fn kill(&mut self, spot: Spot, time_ns: u64) -> Place {
+        let index = self.find(spot);
         let known = index.map(|index| self.places.remove(index)).filter(|place| {
             time_ns.saturating_sub(place.last_ns) <= PAUSE_NS
                 && place.last_ns.saturating_sub(time_ns) <= OVERTAKEN_NS
@@ -66,9 +65,9 @@ impl Story {
                 kills: place.kills + 1,
                 first_ns: place.first_ns.min(time_ns),
                 last_ns: place.last_ns.max(time_ns),
-                ..place
+                spot: Spot { limit: spot.limit.or(place.spot.limit), ..spot },
             },
-            None => Place { hash, kills: 1, first_ns: time_ns, last_ns: time_ns },
+            None => Place { spot, kills: 1, first_ns: time_ns, last_ns: time_ns },
         };
         if self.places.len() >= MAX_PLACES {
             self.places.remove(0);
@@ -76,18 +75,48 @@ impl Story {
         self.places.push(place);
         place
     }
+
+    /// Without the kernel's report (it prints 10 in 5 s) it may be unknown which limit was hit: such a kill is one more of
+    /// those that its victim's cgroup had last.
+    fn find(&self, spot: Spot) -> Option<usize> {
+        let same = |place: &Place| spot.limit.is_some() && place.spot.limit == spot.limit;
+        let alike = |place: &Place| {
+            spot.home.is_some()
+                && place.spot.home == spot.home
+                && (spot.limit.is_none() || place.spot.limit.is_none())
+        };
+        self.places.iter().rposition(same).or_else(|| self.places.iter().rposition(alike))
+    }
 }
 
-/// Where something was killed: the full memory cgroup, or that of the victim. `None`: unknown, or nothing was killed.
-fn place(incident: &Incident) -> Option<u64> {
-    let selected = incident.victims.iter().find(|victim| victim.role == Role::Selected);
-    let victim = selected.or_else(|| incident.victims.iter().find(|it| it.role != Role::AlreadyDying))?;
-    let full = incident.scope.cgroup.as_deref().filter(|_| incident.scope.kind == Some(ScopeKind::Memcg));
-    let path = full.or(victim.cgroup.as_deref())?;
-    let mut hasher = DefaultHasher::new();
-    without_ids(path, |part| hasher.write(part.as_bytes()));
-    (full.is_some(), &incident.node).hash(&mut hasher);
-    Some(hasher.finish())
+/// Where something was killed. Hashes of names, which may be long and which others choose.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    /// The full memory cgroup, or that of the victim where none was full. `None`: it is unknown which limit was hit.
+    limit: Option<u64>,
+    /// The cgroup of the last victim.
+    home: Option<u64>,
+}
+
+impl Spot {
+    /// `None`: unknown, or nothing was killed.
+    fn of(incident: &Incident) -> Option<Self> {
+        let selected = incident.victims.iter().find(|victim| victim.role == Role::Selected);
+        let victim = selected.or_else(|| incident.victims.iter().find(|it| it.role != Role::AlreadyDying))?;
+        let hash = |path: &str, full: bool| {
+            let mut hasher = DefaultHasher::new();
+            without_ids(path, |part| hasher.write(part.as_bytes()));
+            (full, &incident.node).hash(&mut hasher);
+            hasher.finish()
+        };
+        let home = victim.cgroup.as_deref().map(|path| hash(path, false));
+        let limit = match incident.scope.kind {
+            None => None,
+            Some(ScopeKind::Memcg) => incident.scope.cgroup.as_deref().map(|path| hash(path, true)),
+            Some(_) => home,
+        };
+        (limit.is_some() || home.is_some()).then_some(Self { limit, home })
+    }
 }
 
 /// The parts of a path between containers' ids. A restarted container has another one; its pod or slice stays.

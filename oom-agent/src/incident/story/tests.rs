@@ -119,6 +119,26 @@ fn for_the_machine_the_victims_cgroup_counts() {
     assert_eq!(numbers(kills), [None, None, Some(2)]);
 }
 
+/// The kernel leaves reports out, and without them it may be unknown what was full.
+#[test]
+fn where_the_limit_is_unknown_the_victims_cgroup_counts() {
+    let unknown = |at_ns: u64, cgroup: &str| Incident { scope: Scope::default(), ..memcg(at_ns, cgroup) };
+    let pod = |at_ns: u64, container: &str| {
+        let scope = Scope { kind: Some(ScopeKind::Memcg), cgroup: Some("/pod".into()), ..Scope::default() };
+        Incident { scope, ..memcg(at_ns, container) }
+    };
+    assert_eq!(numbers([memcg(1, "/a"), memcg(2, "/a"), unknown(3, "/a")]), [None, Some(2), Some(3)]);
+    assert_eq!(numbers([unknown(1, "/a"), memcg(2, "/a"), unknown(3, "/a")]), [None, Some(2), Some(3)]);
+    assert_eq!(
+        numbers([pod(1, "/pod/one"), unknown(2, "/pod/one"), pod(3, "/pod/two")]),
+        [None, Some(2), Some(3)]
+    );
+    assert_eq!(numbers([memcg(1, "/a"), unknown(2, "/b"), global(3, "/a")]), [None; 3]);
+    // The last of what it may have been.
+    let kills = [memcg(1, "/a"), global(2, "/a"), global(3, "/a"), unknown(4, "/a"), memcg(5, "/a")];
+    assert_eq!(numbers(kills), [None, None, Some(2), Some(3), Some(2)]);
+}
+
 #[test]
 fn a_burst_is_counted_kill_by_kill_and_a_group_once() {
     let burst = (1..=200).map(|at| memcg(at * SECOND / 100, "/a"));
