@@ -51,7 +51,8 @@ pub(super) fn line(text: &str, page_bytes: u64) -> Option<Line> {
         let is_memcg = text.starts_with("Memory cgroup");
         return Some(Line::Killed { is_memcg, pid: pid.parse().ok()?, comm: unescape(comm), rss_kb });
     }
-    if text.starts_with("Tasks in ") && text.contains(" are going to be killed due to memory.oom.group set") {
+    // Printed in pieces: another processor's line may come between them, and its end is then a line of its own.
+    if text.starts_with("Tasks in ") {
         return Some(Line::Group);
     }
     if text.starts_with("Out of memory and no killable processes") {
@@ -202,6 +203,14 @@ mod tests {
         assert_eq!(old, Some(Line::Row(expected)));
         let expected = Row { pid: 187, rss: 7852, pgtables_bytes: 98304, swapents: 0, oom_score_adj: 100 };
         assert_eq!(new, Some(Line::Row(expected)));
+    }
+
+    #[test]
+    fn a_group_kill_is_seen_though_its_line_came_in_pieces() {
+        for text in ["Tasks in /a are going to be killed due to memory.oom.group set", "Tasks in /a"] {
+            assert_eq!(line(text, 4096), Some(Line::Group), "{text}");
+        }
+        assert_eq!(line(" are going to be killed due to memory.oom.group set", 4096), None);
     }
 
     #[test]
