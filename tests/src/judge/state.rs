@@ -239,6 +239,8 @@ fn break_down(kill: &Kill, full: bool, check: &mut Check<'_>) {
         (None, _) if !full || check.without_files() => {}
         // Who asks for its files finds nothing; that there was no report is said.
         (None, None) if check.truth.case == REMOVED => {}
+        // The kernel adds it up while it changes.
+        (None, None) if says(check.incident, "more memory than its limit lets in") => {}
         (None, other) => check.fail(&format!("memory_source is {other:?}, and nothing says why")),
     }
 }

@@ -114,19 +114,22 @@ pub(super) fn incident(
     let candidates = candidates::candidates(&parts, names, scope.kind, total_pages, rule);
     let decision = decision::decision(&parts, rule, &candidates, total_pages);
     let victims = victims::victims(&parts);
-    let mut notes = notes::notes(&parts, &candidates, decision.as_ref(), total_pages);
-    state::notes(&parts, &mut notes);
-    notes.extend(crosscheck::notes(&parts));
-    // No BPF program saw it, whatever others saw.
-    let log_only = config.calls && pending.call.is_none();
     let report = parts.report();
     let limits = scope::limits(&parts);
     let mut memory = report.map(memory::memory).unwrap_or_default();
     let mut memory_source = Source::Report;
+    let mut doubt = None;
     if memory.is_empty() {
-        memory = state::memory(&parts, &scope);
+        (memory, doubt) = state::memory(&parts, &scope, &limits);
         memory_source = Source::Files;
     }
+    let by_files = !memory.is_empty() && memory_source == Source::Files;
+    let mut notes = notes::notes(&parts, &candidates, decision.as_ref(), (total_pages, by_files));
+    state::notes(&parts, &mut notes);
+    notes.extend(doubt.map(str::to_owned));
+    notes.extend(crosscheck::notes(&parts));
+    // No BPF program saw it, whatever others saw.
+    let log_only = config.calls && pending.call.is_none();
     let mut incident = Incident {
         schema: SCHEMA,
         id: String::new(),

@@ -28,7 +28,7 @@ pub(super) fn notes(
     parts: &Parts<'_>,
     candidates: &Candidates,
     decision: Option<&Told>,
-    total_pages: Option<u64>,
+    (total_pages, by_files): (Option<u64>, bool),
 ) -> Vec<String> {
     let mut notes = Vec::new();
     match parts.ending {
@@ -45,7 +45,7 @@ pub(super) fn notes(
         notes.push("Only the kernel's log tells of this one: no BPF program saw it.".to_owned());
     }
     if by_calls(parts) {
-        report(parts, &mut notes);
+        report(parts, by_files, &mut notes);
     } else {
         log(parts, &mut notes);
     }
@@ -171,15 +171,19 @@ fn by_calls(parts: &Parts<'_>) -> bool {
     parts.config.calls && parts.pending.call.is_some()
 }
 
-/// The kernel's log, where BPF tells of the call: it has the break-down of the memory besides.
-fn report(parts: &Parts<'_>, notes: &mut Vec<String>) {
+/// The kernel's log, where BPF tells of the call: it has the break-down of the memory besides. `by_files`: files have one too.
+fn report(parts: &Parts<'_>, by_files: bool, notes: &mut Vec<String>) {
     let Pending { logged, end, again, .. } = parts.pending;
     // For a process that was dying anyway the kernel prints nothing.
     let killed = parts.victims.iter().any(Marked::was_killed);
     if *again || !(killed || end.is_some_and(|end| end.none_killable)) {
         return;
     }
-    let missing = "the break-down of the memory is unknown";
+    let missing = if by_files {
+        "the break-down of the memory is that of files, read when the victim may have been gone"
+    } else {
+        "the break-down of the memory is unknown"
+    };
     let lined = parts.victims.iter().any(|victim| victim.line.is_some());
     match &logged.report {
         _ if !parts.config.log => {

@@ -43,13 +43,24 @@ pub(super) fn state(parts: &Parts<'_>, scope: &Scope, limits: &Limits) -> Option
     })
 }
 
-/// The break-down of the full cgroup from its files, where the kernel printed none.
-pub(super) fn memory(parts: &Parts<'_>, scope: &Scope) -> Counters {
+/// The break-down of the full cgroup from its files, where the kernel printed none. What is wrong with them, if it is not
+/// told: the kernel adds up its processors' parts one after the other (`css_rstat_flush`, kernel/cgroup/rstat.c), and what
+/// is freed and charged meanwhile may be in the sum twice.
+pub(super) fn memory(parts: &Parts<'_>, scope: &Scope, limits: &Limits) -> (Counters, Option<&'static str>) {
     let files = parts.pending.logged.files.as_deref();
     let full = files.and_then(|files| files.levels.first()).filter(|_| scope.kind == Some(ScopeKind::Memcg));
-    full.filter(|full| Some(full.cgroup.as_str()) == scope.cgroup.as_deref())
+    let told = full
+        .filter(|full| Some(full.cgroup.as_str()) == scope.cgroup.as_deref())
         .map(|full| memory::named(&full.stat))
-        .unwrap_or_default()
+        .unwrap_or_default();
+    let part = |name: &str| told.get(name).copied().unwrap_or(0);
+    let sum = part("anon_bytes").saturating_add(part("file_bytes"));
+    if limits.memory_bytes.is_some_and(|limit| sum > limit.saturating_add(limit / 100)) {
+        let doubt = "The full cgroup's files tell of more memory than its limit lets in: it changed while they were read, so what \
+                     they say is not shown.";
+        return (Counters::new(), Some(doubt));
+    }
+    (told, None)
 }
 
 /// The full one and those above it. It ends where one is missing.

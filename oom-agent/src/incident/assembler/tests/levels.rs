@@ -99,6 +99,21 @@ fn the_kernels_counters_come_first_and_files_add_the_break_down() {
     assert_eq!(bpf_notes(&incident.evidence.notes), [""; 0]);
 }
 
+/// It changes while they are read, and the kernel adds it up processor by processor.
+#[test]
+fn files_that_tell_of_more_than_the_limit_are_not_believed() {
+    let with = |anon: u64| {
+        let mut files = files(Of::Call(1));
+        files.levels[0].stat = [("anon".to_owned(), anon * PAGE), ("file".to_owned(), 2 * PAGE)].into();
+        run(vec![told(&files)], 0)
+    };
+    let limit = with(1).limits.memory_bytes.unwrap() / PAGE;
+    assert_eq!(with(limit - 2).memory_source, Some(Source::Files));
+    let doubted = with(limit + limit / 100);
+    assert_eq!((doubted.memory.len(), doubted.memory_source), (0, None));
+    assert!(doubted.evidence.notes.iter().any(|note| note.contains("more memory than its limit lets in")));
+}
+
 #[test]
 fn what_is_lost_is_said_and_not_claimed() {
     let facts = vec![child(11, 12), level(1, 0, None)];
