@@ -3,6 +3,7 @@
 use super::actor::{Actor, Script};
 use super::agent::{Binary, boottime_ns};
 use super::daemon::{Daemon, State, Stored, export, scrape};
+use super::faults::settled;
 use super::group::Group;
 use super::machine::{Setting, ballast, memory_nodes, status_kib};
 use super::memcg::{hog, spawner_of};
@@ -12,6 +13,7 @@ use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,8 @@ const PACE_MS: u32 = 25;
 const LIVES_MS: u64 = 400;
 /// More than the storm has.
 const ENDLESS: u64 = 1_000_000;
+/// How long the daemon may take to tell what it knows.
+const TELL: Duration = Duration::from_secs(10);
 /// So often is looked at what is stored.
 const ROUNDS: u64 = 10;
 
@@ -285,6 +289,76 @@ pub(super) fn counted(stage: &mut Stage<'_>) -> Result<()> {
     }
     stage.measured.insert("kernel_kills".into(), kills);
     daemon.end()?;
+    Ok(())
+}
+
+/// A kill while the daemon is away is recovered by the next one, and by no other: where the log has numbers, and where there is
+/// no `/dev/kmsg`, as in a pod.
+pub(super) fn away(stage: &mut Stage<'_>) -> Result<()> {
+    const ENCLOSED: &str = "mount -t tmpfs tmpfs /dev && mknod /dev/null c 1 3 && exec \"$@\"";
+    let binary = stage.binary()?.clone();
+    let group = stage.group("away")?;
+    stage.at(group)?.limit(12, 0)?;
+    let ways = ["by its numbers", "by syslog(2)"];
+    let growers = [(); 4].map(|()| stage.start(Some(group), hog("away", 0, 0, 24)));
+    stage.look()?;
+    let mut growers = growers.into_iter();
+    for (name, has_log) in ways.into_iter().zip([true, false]) {
+        let home = State::new("away");
+        let enclosed = |command: Command| {
+            if has_log {
+                return command;
+            }
+            let mut outer = Command::new("unshare");
+            outer
+                .args(["-m", "sh", "-c", ENCLOSED, "sh"])
+                .arg(command.get_program())
+                .args(command.get_args());
+            outer
+        };
+        let since_ns = boottime_ns();
+        let mut killed = BTreeSet::new();
+        let mut kill = |stage: &mut Stage<'_>| -> Result<()> {
+            let grower = growers.next().context("one more")??;
+            stage.intend(grower, "selected");
+            killed.insert(stage.actor(grower)?.pid());
+            stage.actor(grower)?.go()?;
+            stage.await_deaths()
+        };
+        let daemon = Daemon::spawn_as(enclosed, &binary, &home.0, &[])?;
+        let address = daemon.listens()?;
+        kill(stage)?;
+        settled(stage, address, 1, TELL)?;
+        daemon.end()?;
+        kill(stage)?;
+        // What the log has just said is told as it happens.
+        std::thread::sleep(Duration::from_millis(200));
+        let recovered = "recovered 1 incident with 1 victim from the kernel's log";
+        let nothing = "tells of no other incident";
+        for (wanted, words) in [(1.0, recovered), (0.0, nothing)] {
+            let daemon = Daemon::spawn_as(enclosed, &binary, &home.0, &[])?;
+            let address = daemon.listens()?;
+            // It looks at the kernel's counters once a second.
+            std::thread::sleep(Duration::from_millis(1100));
+            let (samples, _) = scrape(address)?;
+            for (sample, wanted) in
+                [("oom_agent_recovered_incidents", wanted), ("oom_kernel_kills_unexplained", 0.0)]
+            {
+                let found = samples.get(sample).copied();
+                stage.check(
+                    format!("log {name}: {sample} is {wanted}"),
+                    found == Some(wanted),
+                    format!("{found:?}"),
+                );
+            }
+            let said = daemon.said();
+            // Those of before its first start are only stored.
+            let knows = said.contains(words) && said.contains("since the last run");
+            stage.check(format!("log {name}: it knows that it ran before"), knows, said);
+            let stored = daemon.stored_since(since_ns, &binary, &home)?;
+            compare(stage, &killed, &stored);
+        }
+    }
     Ok(())
 }
 

@@ -120,6 +120,7 @@ pub(crate) const CASES: &[Case] = &[
     about_agent("idle", &[Need::Throwaway], hard::idle),
     about_agent("since_boot", &[Need::Throwaway], since_boot::since_boot),
     about_agent("daemon_killed", &[Need::Throwaway], survive::killed),
+    about_agent("daemon_away", &[Need::Throwaway], survive::away),
     about_agent("daemon_counted", &[Need::V2, Need::Throwaway], survive::counted),
     about_agent("daemon_storm", &[Need::V2, Need::Throwaway, Need::LowAdj], survive::storm),
     about_agent("usage", &[], hard_input::usage),
