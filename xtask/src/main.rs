@@ -45,11 +45,11 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Prove it: checks, unit tests, real OOM kills here and on real kernels in VMs.
     Test(test::TestArgs),
-    /// Measure how fast logs are read, next to grep, or what the sampler costs.
+    /// Measure: next to the tools that people use today, what it costs the kernel, how fast logs are read.
     Bench(bench::BenchArgs),
     /// Write the Grafana dashboards, or with --check look at them and at the alerts.
     Dashboards(dashboards::Args),
-    /// Feed random logs to `explain`'s reader.
+    /// Feed random bytes to what reads what others write: logs, type data, records, paths, files, requests.
     Fuzz(fuzz::FuzzArgs),
     /// Build the container image, from nothing but the static agent.
     Image(image::ImageArgs),
