@@ -10,7 +10,7 @@
 mod attach;
 
 use super::{
-    btf::{self, Answers, Kind as BtfKind},
+    btf::{self, Answers},
     decode::Decoder,
     fields,
     probes::{self, HOOKS, Hook, Kind, Need},
@@ -21,7 +21,7 @@ use crate::incident::model::Level;
 use anyhow::{Context as _, Result, anyhow, bail};
 use attach::Attaching;
 use aya::{
-    Btf, Ebpf, EbpfLoader, Endianness,
+    Btf, Ebpf, EbpfLoader,
     maps::{MapData, PerCpuArray},
 };
 use oom_ebpf::ABSENT;
@@ -121,7 +121,7 @@ struct Kernel {
     answers: Answers,
     offsets: fields::Offsets,
     /// See [`Kernel::ids`].
-    ids: OnceLock<Result<Btf, String>>,
+    ids: OnceLock<Btf>,
 }
 
 /// Attaches what this kernel and these privileges allow. `cgroup_v2`: the memory controller is on the v2 hierarchy.
@@ -180,14 +180,13 @@ impl Kernel {
     }
 
     /// The ids of functions that trampolines are put on.
-    fn ids(&self) -> Result<&Btf> {
-        let ids = self.ids.get_or_init(|| {
+    fn ids(&self) -> &Btf {
+        self.ids.get_or_init(|| {
             let functions = probes::functions();
-            let id = |name: &&'static str| Some((*name, self.answers.func(name)?.id, BtfKind::Func));
-            let ids: Vec<_> = functions.iter().filter_map(id).collect();
-            Btf::parse(&btf::stand_in(&ids), Endianness::default()).map_err(|error| error.to_string())
-        });
-        ids.as_ref().map_err(|error| anyhow!("cannot hand the kernel's type ids to the BPF loader: {error}"))
+            let ids: Vec<_> =
+                functions.iter().filter_map(|name| Some((*name, self.answers.func(name)?.id))).collect();
+            btf::stand_in(&ids)
+        })
     }
 
     /// `COMPACT_SUCCESS`, and which argument of `mm_compaction_end` is the result: the last one, `int status`.
@@ -234,7 +233,7 @@ impl<'a> Attempt<'a> {
         }
         let object = super::object()?;
         let wants_ids = calls && options.trampolines;
-        let (object, _) = beside(|| loader.load(object), || wants_ids && kernel.ids().is_ok());
+        let (object, _) = beside(|| loader.load(object), || wants_ids.then(|| kernel.ids()));
         Ok(Self { kernel, options, calls, object: object.with_context(no_maps)? })
     }
 

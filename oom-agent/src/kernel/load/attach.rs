@@ -108,8 +108,8 @@ fn found<'a>(
 
 fn load(hook: &Hook, program: &Program, entry: &mut aya_programs::Program, kernel: &Kernel) -> Result<()> {
     let loaded = match program.kind {
-        Kind::Fentry => <&mut aya_programs::FEntry>::try_from(entry)?.load(hook.target, kernel.ids()?),
-        Kind::Fexit => <&mut aya_programs::FExit>::try_from(entry)?.load(hook.target, kernel.ids()?),
+        Kind::Fentry => <&mut aya_programs::FEntry>::try_from(entry)?.load(hook.target, kernel.ids()),
+        Kind::Fexit => <&mut aya_programs::FExit>::try_from(entry)?.load(hook.target, kernel.ids()),
         Kind::Kprobe | Kind::Kretprobe => <&mut aya_programs::KProbe>::try_from(entry)?.load(),
         Kind::RawTracepoint => <&mut aya_programs::RawTracePoint>::try_from(entry)?.load(),
     };
