@@ -18,6 +18,7 @@ use crate::{
     maps::{State, reserve_event, state, state_in_call},
     read::{current, field, now, pointer},
     reclaim, task,
+    walk::Walk,
 };
 
 /// Marks of one task further apart than this are not one kill, where calls are not seen.
@@ -71,7 +72,7 @@ pub(crate) fn under_way() -> Option<&'static mut State> {
 /// Whether the running task is inside an OOM call as it marks this victim (0: unknown). Where calls are not seen it
 /// always is, and a new one begins if this mark cannot belong to the last.
 #[inline(always)]
-pub(crate) fn inside_or_begin(state: &mut State, victim: u64) -> bool {
+pub(crate) fn inside_or_begin<W: Walk>(state: &mut State, victim: u64) -> bool {
     let owner = bpf_get_current_pid_tgid();
     if CALLS_SEEN.load() != 0 {
         return state.active != 0 && state.owner == owner;
@@ -79,7 +80,7 @@ pub(crate) fn inside_or_begin(state: &mut State, victim: u64) -> bool {
     let now = now();
     let rounds = reclaim::rounds(owner);
     // Only a group has a second mark in one call (`oom_kill_process`).
-    let single = victim != 0 && cgroup::oom_group(cgroup::memory_css(victim)) == 0;
+    let single = victim != 0 && cgroup::oom_group::<W>(cgroup::memory_css(victim)) == 0;
     let pause = now.saturating_sub(state.last_ns);
     if single || state.owner != owner || state.rounds != rounds || pause > PSEUDO_CALL_GAP_NS {
         begin(state, 0, now);
@@ -96,29 +97,30 @@ pub(crate) fn header(kind: Kind, call: u64) -> Header {
 
 /// Tells the agent about this call, once.
 #[inline(always)]
-pub(crate) fn announce<W: levels::Walk>(state: &mut State) {
+pub(crate) fn announce<W: Walk>(state: &mut State) {
     if state.announced != 0 {
         return;
     }
     state.announced = 1;
-    let Some(mut entry) = reserve_event::<Call>() else { return };
-    let record = entry.as_mut_ptr();
     let oc = state.oc;
     let memcg = pointer(oc, &OC_MEMCG);
+    let own = cgroup::memory_css(current());
+    let Some(mut entry) = reserve_event::<Call>() else { return };
+    let record = entry.as_mut_ptr();
     let thread = reclaim::place::<W>(state.owner);
     // SAFETY: the record is ours; every field is written.
     unsafe {
         (*record).header =
             Header { kind: Kind::Call as u32, reserved: 0, call: state.call, time_ns: state.begin_ns };
-        task::fill(current(), &raw mut (*record).trigger);
-        cgroup::path(cgroup::memory_css(current()), &raw mut (*record).trigger_path);
+        task::fill(current(), task::own_mm(current()), &raw mut (*record).trigger);
+        cgroup::path::<W>(own, &raw mut (*record).trigger_path);
         (*record).has_control = u32::from(oc != 0);
         (*record).gfp_mask = field(oc, &OC_GFP_MASK, 0);
         (*record).order = field(oc, &OC_ORDER, 0);
         (*record).is_memcg = u32::from(memcg != 0);
         (*record).reserved = 0;
         (*record).scope_id = cgroup::id(cgroup::memcg_css(memcg));
-        cgroup::path(cgroup::memcg_css(memcg), &raw mut (*record).scope_path);
+        cgroup::path::<W>(cgroup::memcg_css(memcg), &raw mut (*record).scope_path);
         (*record).usage_pages = field(memcg, &MEMCG_USAGE, UNKNOWN_U64);
         (*record).limit_pages = field(memcg, &MEMCG_MAX, UNKNOWN_U64);
         (*record).swap_usage_pages = field(memcg, &MEMCG_SWAP_USAGE, UNKNOWN_U64);
@@ -132,7 +134,7 @@ pub(crate) fn announce<W: levels::Walk>(state: &mut State) {
 
 /// `out_of_memory` returned.
 #[inline(always)]
-pub(crate) fn leave<W: levels::Walk>(result: u32) {
+pub(crate) fn leave<W: Walk>(result: u32) {
     let Some(state) = inside() else { return };
     state.active = 0;
     let oc = state.oc;
@@ -161,6 +163,8 @@ pub(crate) fn leave<W: levels::Walk>(result: u32) {
         levels::send::<W>(state);
     }
     candidates::send(state);
+    let total_pages = field(oc, &OC_TOTALPAGES, UNKNOWN_U64);
+    let constraint = field(oc, &OC_CONSTRAINT, UNKNOWN_U32);
     let Some(mut entry) = reserve_event::<End>() else { return };
     let record = entry.as_mut_ptr();
     // SAFETY: the record is ours; every field is written.
@@ -173,8 +177,8 @@ pub(crate) fn leave<W: levels::Walk>(result: u32) {
         (*record).candidates_lost = state.candidates_lost;
         (*record).names_lost = state.names_lost;
         (*record).repeats = repeats;
-        (*record).total_pages = field(oc, &OC_TOTALPAGES, UNKNOWN_U64);
-        (*record).constraint = field(oc, &OC_CONSTRAINT, UNKNOWN_U32);
+        (*record).total_pages = total_pages;
+        (*record).constraint = constraint;
         (*record).levels_lost = state.levels_lost;
     }
     state.repeats -= repeats;

@@ -10,15 +10,16 @@ use crate::{
     maps::{BATCH, BATCH_LEN, BULK, NAMES, State, dropped, reserve_bulk},
     read::Reader,
     task,
+    walk::Walk,
 };
 
 /// The kernel looked at this task.
 #[inline(always)]
-pub(crate) fn evaluated<R: Reader>(state: &mut State, task: u64) {
+pub(crate) fn evaluated<R: Reader, W: Walk>(state: &mut State, task: u64) {
     state.evaluated += 1;
     let css = cgroup::memory_css_by::<R>(task);
     let cgroup_id = cgroup::id_by::<R>(css);
-    name(state, css, cgroup_id);
+    name::<W>(state, css, cgroup_id);
     let Some(batch) = BATCH.get_ptr_mut(0) else { return };
     let slot = state.batched as usize % BATCH_LEN;
     // SAFETY: the map lives as long as the program, `oom_lock` serialises the writers; every field is written.
@@ -27,7 +28,7 @@ pub(crate) fn evaluated<R: Reader>(state: &mut State, task: u64) {
         // Thousands of them: none asks for the time.
         (*record).header =
             Header { kind: Kind::Candidate as u32, reserved: 0, call: state.call, time_ns: state.begin_ns };
-        task::fill_by::<R>(task, cgroup_id, &raw mut (*record).task);
+        task::fill_by::<R, W>(task, cgroup_id, &raw mut (*record).task);
         (*record).has_points = u32::from(state.scored == task);
         (*record).points = state.points;
         (*record).reserved = 0;
@@ -68,7 +69,7 @@ fn wake() -> u64 {
 
 /// Sends the path of a memory cgroup, once a call.
 #[inline(always)]
-fn name(state: &mut State, css: u64, id: u64) {
+fn name<W: Walk>(state: &mut State, css: u64, id: u64) {
     // Most follow another one of their cgroup.
     if id == 0 || id == state.named {
         return;
@@ -89,7 +90,7 @@ fn name(state: &mut State, css: u64, id: u64) {
     unsafe {
         (*record).header = header(Kind::CgroupName, state.call);
         (*record).id = id;
-        cgroup::path(css, &raw mut (*record).path);
+        cgroup::path::<W>(css, &raw mut (*record).path);
     }
     entry.submit(wake());
     // Fails only for a full map, and an LRU map makes room: then the name is sent again.

@@ -8,6 +8,7 @@ use crate::{
         MEMCG_OOM_GROUP, TASK_CGROUPS,
     },
     read::{Probe, Reader, field, pointer, string},
+    walk::{Round, Walk},
 };
 
 /// The task's `cgroup_subsys_state` of the memory controller (`task_css(task, memory_cgrp_id)`).
@@ -64,36 +65,62 @@ pub(crate) fn id_by<R: Reader>(css: u64) -> u64 {
 }
 
 /// Writes the path of a cgroup, leaf first. The root's name is empty, and what is above it cannot be read: the slots
-/// that the path does not need end up empty without a branch.
+/// that the path does not need end up empty, or are not looked at.
 ///
 /// # Safety
 /// `path` points into a reserved ring record.
 #[inline(always)]
-pub(crate) unsafe fn path(css: u64, path: *mut Path) {
-    let mut node = node::<Probe>(css);
-    for slot in 0..PATH_DEPTH {
-        // SAFETY: `slot` is within the array; the record is ours.
-        unsafe { string(pointer(node, &KERNFS_NAME), &raw mut (*path).names[slot]) };
-        node = pointer(node, &KERNFS_PARENT);
-    }
+pub(crate) unsafe fn path<W: Walk>(css: u64, path: *mut Path) {
+    let mut names = Names { node: node::<Probe>(css), path };
+    W::rounds::<_, { PATH_DEPTH as u32 }>(&mut names);
     // The node that is left is the root at most: its parent is NULL.
-    // SAFETY: as above.
-    unsafe { (*path).rest = pointer(node, &KERNFS_PARENT) };
+    // SAFETY: as here.
+    unsafe { (*path).rest = pointer(names.node, &KERNFS_PARENT) };
+}
+
+/// A path that is being written.
+struct Names {
+    node: u64,
+    path: *mut Path,
+}
+
+impl Round for Names {
+    #[inline(always)]
+    fn next<W: Walk>(&mut self, index: u32) -> bool {
+        let slot = index as usize;
+        if slot >= PATH_DEPTH {
+            return false;
+        }
+        // SAFETY: `slot` is within the array; the record is ours.
+        unsafe { string(pointer(self.node, &KERNFS_NAME), &raw mut (*self.path).names[slot]) };
+        self.node = pointer(self.node, &KERNFS_PARENT);
+        !W::ENDS || self.node != 0
+    }
 }
 
 /// Not 0 if the cgroup or one of those above it has `memory.oom.group` (`mem_cgroup_get_oom_group` stops at the
 /// one that is out of memory).
 #[inline(always)]
-pub(crate) fn oom_group(css: u64) -> u32 {
-    let base = MEMCG_CSS.load();
-    if base == ABSENT {
+pub(crate) fn oom_group<W: Walk>(css: u64) -> u32 {
+    if MEMCG_CSS.load() == ABSENT {
         return 0;
     }
-    let mut css = css;
-    let mut any = 0;
-    for _ in 0..PATH_DEPTH {
-        any |= u32::from(field::<u8>(css.wrapping_sub(u64::from(base)), &MEMCG_OOM_GROUP, 0));
-        css = pointer(css, &CSS_PARENT);
+    let mut groups = Groups { css, any: 0 };
+    W::rounds::<_, { PATH_DEPTH as u32 }>(&mut groups);
+    groups.any
+}
+
+/// The way up, and whether one was a group.
+struct Groups {
+    css: u64,
+    any: u32,
+}
+
+impl Round for Groups {
+    #[inline(always)]
+    fn next<W: Walk>(&mut self, _index: u32) -> bool {
+        self.any |= u32::from(field::<u8>(memcg(self.css), &MEMCG_OOM_GROUP, 0));
+        self.css = pointer(self.css, &CSS_PARENT);
+        !W::ENDS || self.css != 0
     }
-    any
 }

@@ -3,8 +3,7 @@
 //! Read as the kernel decides, before anything is killed. Nothing is locked: a child that comes or goes meanwhile is
 //! seen or not (programs run within an RCU read section, so that what was in the list can still be read).
 
-use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, helpers::generated::bpf_loop};
-use core::ffi::c_void;
+use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
 use oom_ebpf::{ABSENT, CHILDREN, Child, Kind, LEVELS, Level, UNKNOWN_U32, UNKNOWN_U64};
 
 use crate::{
@@ -16,71 +15,8 @@ use crate::{
     },
     maps::{State, reserve_bulk},
     read::{at, current, field, pointer},
+    walk::{Round, Walk},
 };
-
-/// How a list is walked.
-pub(crate) trait Walk {
-    /// Whether the same program clears and copies by helpers. With loops of its own it does so as the compiler has it, byte by
-    /// byte: what 5.10's verifier makes of these programs hangs on small things, and like that it takes them.
-    const WHOLE: bool;
-
-    /// A round after the other, `MOST` of them, until one says that there are no more.
-    fn rounds<R: Round, const MOST: u32>(round: &mut R, state: &mut State);
-}
-
-/// What to walk along.
-pub(crate) trait Round {
-    /// Goes on by one. Whether there may be more.
-    fn next(&mut self, state: &mut State) -> bool;
-}
-
-/// By `bpf_loop` (from 5.17 on): the verifier looks at one round.
-pub(crate) struct Loop;
-
-/// By a loop of the program, of which the verifier looks at every round: most of the time that loading takes.
-pub(crate) struct Rounds;
-
-impl Walk for Loop {
-    const WHOLE: bool = true;
-
-    #[inline(always)]
-    fn rounds<R: Round, const MOST: u32>(round: &mut R, state: &mut State) {
-        let one: unsafe extern "C" fn(u32, *mut c_void) -> i64 = one::<R>;
-        let mut both = Both { round, state };
-        // SAFETY: the helper calls `one`, with what it takes, as often as it likes, and before it returns.
-        unsafe { bpf_loop(MOST, one as *mut c_void, (&raw mut both).cast(), 0) };
-    }
-}
-
-/// What [`one`] is called with. The state goes along: one that it got from the map itself would be a second reference to it,
-/// and whoever has the first may keep what they read in registers.
-struct Both<'a, R> {
-    round: &'a mut R,
-    state: &'a mut State,
-}
-
-/// One round of [`Loop`]. Not 0 ends it.
-///
-/// # Safety
-/// `both` points to a [`Both`] that nobody else uses meanwhile.
-unsafe extern "C" fn one<R: Round>(_index: u32, both: *mut c_void) -> i64 {
-    // SAFETY: as here.
-    let Both { round, state } = unsafe { &mut *both.cast::<Both<'_, R>>() };
-    i64::from(!round.next(state))
-}
-
-impl Walk for Rounds {
-    const WHOLE: bool = false;
-
-    #[inline(always)]
-    fn rounds<R: Round, const MOST: u32>(round: &mut R, state: &mut State) {
-        for _ in 0..MOST {
-            if !round.next(state) {
-                break;
-            }
-        }
-    }
-}
 
 /// Tells how full everything is. The small ring's record that follows wakes the agent.
 #[inline(always)]
@@ -89,26 +25,39 @@ pub(crate) fn send<W: Walk>(state: &mut State) {
         return;
     }
     let memcg = pointer(state.oc, &OC_MEMCG);
-    let css = if memcg != 0 { cgroup::memcg_css(memcg) } else { root(cgroup::memory_css(current())) };
+    let css = if memcg != 0 { cgroup::memcg_css(memcg) } else { root::<W>(cgroup::memory_css(current())) };
     if css == 0 {
         return;
     }
     let children = children::<W>(state, css);
-    W::rounds::<_, { LEVELS as u32 }>(&mut Upwards { css, depth: 0, children }, state);
+    W::rounds::<_, { LEVELS as u32 }>(&mut Upwards { state, css, depth: 0, children });
 }
 
 /// The topmost `cgroup_subsys_state`; 0 if it is not within reach.
 #[inline(always)]
-fn root(css: u64) -> u64 {
-    let mut css = css;
-    for _ in 0..2 * LEVELS {
-        let parent = pointer(css, &CSS_PARENT);
+fn root<W: Walk>(css: u64) -> u64 {
+    let mut walk = Topmost { css, top: 0 };
+    W::rounds::<_, { 2 * LEVELS as u32 }>(&mut walk);
+    walk.top
+}
+
+/// The way up to the root, of which only the end is wanted.
+struct Topmost {
+    css: u64,
+    top: u64,
+}
+
+impl Round for Topmost {
+    #[inline(always)]
+    fn next<W: Walk>(&mut self, _index: u32) -> bool {
+        let parent = pointer(self.css, &CSS_PARENT);
         if parent == 0 {
-            return css;
+            self.top = self.css;
+        } else {
+            self.css = parent;
         }
-        css = parent;
+        parent != 0
     }
-    0
 }
 
 /// What [`children`] came to.
@@ -119,7 +68,8 @@ struct Seen {
 }
 
 /// A walk along the list of a cgroup's children.
-pub(crate) struct Children {
+pub(crate) struct Children<'a> {
+    state: &'a mut State,
     /// The list's head, and the node to look at next.
     head: u64,
     node: u64,
@@ -134,23 +84,23 @@ fn children<W: Walk>(state: &mut State, css: u64) -> Seen {
         return Seen { looked: UNKNOWN_U32, sent: 0, rest: 0 };
     }
     let head = css + u64::from(list);
-    let sent = &raw mut state.children_sent;
     // SAFETY: a field of the state, through its own reference.
-    unsafe { sent.write_volatile(0) };
+    unsafe { (&raw mut state.children_sent).write_volatile(0) };
     // `list_head.next` is its first word.
-    let mut walk = Children { head, node: at(head), looked: 0 };
-    W::rounds::<_, { CHILDREN as u32 }>(&mut walk, state);
-    let Children { node, looked, .. } = walk;
+    let mut walk = Children { state, head, node: at(head), looked: 0 };
+    W::rounds::<_, { CHILDREN as u32 }>(&mut walk);
+    let Children { state, node, looked, .. } = walk;
     // One that went away meanwhile may point to nothing.
     let rest = u32::from(node != head && node != 0);
     // SAFETY: as above.
-    Seen { looked, sent: unsafe { sent.read_volatile() }, rest }
+    Seen { looked, sent: unsafe { (&raw const state.children_sent).read_volatile() }, rest }
 }
 
-impl Round for Children {
+impl Round for Children<'_> {
     /// Tells of the next child, if it uses anything.
     #[inline(always)]
-    fn next(&mut self, state: &mut State) -> bool {
+    fn next<W: Walk>(&mut self, _index: u32) -> bool {
+        let state = &mut *self.state;
         if self.node == self.head || self.node == 0 {
             return false;
         }
@@ -186,17 +136,19 @@ impl Round for Children {
 }
 
 /// The way from a cgroup up to the root.
-struct Upwards {
+struct Upwards<'a> {
+    state: &'a mut State,
     css: u64,
     depth: u32,
     /// Of the first one.
     children: Seen,
 }
 
-impl Round for Upwards {
+impl Round for Upwards<'_> {
     /// Tells of this cgroup, and goes to its parent.
     #[inline(always)]
-    fn next(&mut self, state: &mut State) -> bool {
+    fn next<W: Walk>(&mut self, _index: u32) -> bool {
+        let state = &mut *self.state;
         let css = self.css;
         let parent = pointer(css, &CSS_PARENT);
         let memcg = cgroup::memcg(css);

@@ -9,6 +9,7 @@
 //! - [`call`]: one OOM call: its number, its announcement, its end.
 //! - [`candidates`]: who the kernel looked at, by the batch.
 //! - [`levels`]: how full the memory cgroups are, once a call.
+//! - [`walk`]: loops, in the ways that verifiers take.
 //! - [`hooks`]: one hook a file, named after the kernel function or tracepoint.
 //!
 //! Nothing here sleeps, allocates or loops without a small bound: this is the worst moment of the machine.
@@ -41,6 +42,8 @@ mod read;
 mod reclaim;
 #[cfg(target_arch = "bpf")]
 mod task;
+#[cfg(target_arch = "bpf")]
+mod walk;
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

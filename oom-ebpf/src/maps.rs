@@ -92,9 +92,12 @@ pub(crate) struct State {
     pub chosen: u64,
     /// Last task that the kernel sent SIGKILL to in this call. Where calls are not seen: at all.
     pub signalled: u64,
-    /// The last marked one, its mm and its tgid.
+    /// The mm that was last looked for among threads.
+    pub looked_mm: u64,
+    /// The last marked one, its mm, when it was killed, and its tgid.
     pub marked_task: u64,
     pub marked_mm: u64,
+    pub marked_killed_ns: u64,
     pub marked_tgid: u64,
     /// Id of the cgroup whose path was sent, or known to be, for the last candidate of this call.
     pub named: u64,
@@ -174,6 +177,10 @@ pub(crate) fn state_in_call(is_in_it: impl Fn(u64) -> bool) -> Option<&'static m
 }
 
 /// Room for a record in the small ring, or `None` with the drop counted.
+///
+/// Where paths of a program come together shortly before, some fields are read first: at the condition that each of these has
+/// a verifier sees that the paths are the same by now. With a reservation each, those before 6.2 do not (`refsafe`,
+/// kernel/bpf/verifier.c), and all that follows is looked at for each.
 #[inline(always)]
 pub(crate) fn reserve_event<T: 'static>() -> Option<RingBufEntry<T>> {
     reserve(&EVENTS, RING_EVENTS)

@@ -144,6 +144,18 @@ pub(crate) fn clear<T>(to: *mut T) {
     }
 }
 
+/// The value, through memory: in a register each way to it would be a path of its own to the verifier, through all that
+/// follows.
+#[inline(always)]
+pub(crate) fn through(place: &mut u64, value: u64) -> u64 {
+    let place = core::ptr::from_mut(place);
+    // SAFETY: it is a reference's.
+    unsafe {
+        place.write_volatile(value);
+        place.read_volatile()
+    }
+}
+
 /// Nanoseconds since boot, suspended time included. It may go back a little (`ktime_get_boot_fast_ns` while the clock is
 /// adjusted, other CPUs): differences saturate.
 #[inline(always)]

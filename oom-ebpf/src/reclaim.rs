@@ -18,9 +18,9 @@ use oom_ebpf::{
 use crate::{
     cgroup, compaction,
     fields::{CSS_SERIAL_NR, OC_MEMCG},
-    levels::{Loop, Walk},
     maps::{State, reserve_event},
     read::{clear, now, pointer},
+    walk::{Loop, Walk},
 };
 
 /// A longer pause begins a new series.

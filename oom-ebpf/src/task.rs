@@ -12,10 +12,11 @@ use crate::{
         TASK_VFORK_DONE, UPID_NS,
     },
     read::{Probe, Reader, at, field, pointer, words},
+    walk::{Round, Walk},
 };
 
 /// Threads that are looked at for one that still has the mm (`find_lock_task_mm` looks at all).
-const MAX_THREADS: usize = 16;
+const MAX_THREADS: u32 = 16;
 
 /// `NR_MM_COUNTERS`: file, anonymous, swap entries, shmem (include/linux/mm_types_task.h).
 const MM_COUNTERS: usize = 4;
@@ -44,35 +45,54 @@ pub(crate) fn live_threads(task: u64) -> u32 {
     field(pointer(task, &TASK_SIGNAL), &SIGNAL_LIVE, 0)
 }
 
+/// The mm of the task itself: of one that runs or is marked, which have theirs.
+#[inline(always)]
+pub(crate) fn own_mm(task: u64) -> u64 {
+    pointer(task, &TASK_MM)
+}
+
 /// The mm of the task or of the first of its threads that still has one (`find_lock_task_mm`): a leader may have exited.
 #[inline(always)]
-pub(crate) fn mm(task: u64) -> u64 {
-    let own = pointer(task, &TASK_MM);
-    if own != 0 { own } else { threads_mm(task) }
+pub(crate) fn mm<W: Walk>(task: u64) -> u64 {
+    let own = own_mm(task);
+    if own != 0 { own } else { threads_mm::<W>(task) }
 }
 
 /// The mm of the first of its threads that has one, of a task that has none.
 #[inline(always)]
-fn threads_mm(task: u64) -> u64 {
+fn threads_mm<W: Walk>(task: u64) -> u64 {
     if field::<u32>(task, &TASK_FLAGS, 0) & PF_KTHREAD != 0 {
         return 0;
     }
     let head = SIGNAL_THREAD_HEAD.load();
-    let link = TASK_THREAD_NODE.load();
     let head = pointer(task, &TASK_SIGNAL).wrapping_add(u64::from(head));
     // `list_head.next` is its first word. An absent offset makes an address that cannot be read.
-    let mut node = at::<u64>(head);
-    for _ in 0..MAX_THREADS {
-        if node == 0 || node == head {
-            return 0;
+    let mut threads = Threads { head, node: at(head), mm: 0 };
+    W::rounds::<_, MAX_THREADS>(&mut threads);
+    threads.mm
+}
+
+/// A walk along a process's threads.
+struct Threads {
+    head: u64,
+    node: u64,
+    /// Of the one that it ended at.
+    mm: u64,
+}
+
+impl Round for Threads {
+    #[inline(always)]
+    fn next<W: Walk>(&mut self, _index: u32) -> bool {
+        if self.node == 0 || self.node == self.head {
+            return false;
         }
-        let mm = pointer(node.wrapping_sub(u64::from(link)), &TASK_MM);
-        if mm != 0 {
-            return mm;
+        self.mm = pointer(self.node.wrapping_sub(u64::from(TASK_THREAD_NODE.load())), &TASK_MM);
+        if self.mm != 0 {
+            return false;
         }
-        node = at(node);
+        self.node = at(self.node);
+        true
     }
-    0
 }
 
 /// `mm->rss_stat`, in the kernel's order.
@@ -95,16 +115,16 @@ fn counters<R: Reader>(mm: u64) -> [i64; MM_COUNTERS] {
     counters
 }
 
-/// Writes what is known of a task.
+/// Writes what is known of a task and of this mm, which is its or its threads'.
 ///
 /// # Safety
 /// `out` points into a reserved ring record.
 #[inline(always)]
-pub(crate) unsafe fn fill(task: u64, out: *mut Task) {
+pub(crate) unsafe fn fill(task: u64, mm: u64, out: *mut Task) {
     // SAFETY: as here.
     unsafe {
         fill_but_mm::<Probe>(task, cgroup::id(cgroup::memory_css(task)), out);
-        fill_mm::<Probe>(mm(task), out);
+        fill_mm::<Probe>(mm, out);
     }
 }
 
@@ -113,7 +133,7 @@ pub(crate) unsafe fn fill(task: u64, out: *mut Task) {
 /// # Safety
 /// `out` points into a reserved ring record.
 #[inline(always)]
-pub(crate) unsafe fn fill_by<R: Reader>(task: u64, cgroup_id: u64, out: *mut Task) {
+pub(crate) unsafe fn fill_by<R: Reader, W: Walk>(task: u64, cgroup_id: u64, out: *mut Task) {
     // SAFETY: as here.
     unsafe {
         fill_but_mm::<R>(task, cgroup_id, out);
@@ -121,7 +141,7 @@ pub(crate) unsafe fn fill_by<R: Reader>(task: u64, cgroup_id: u64, out: *mut Tas
         if own != 0 {
             fill_mm::<R>(own, out);
         } else {
-            fill_mm::<Probe>(threads_mm(task), out);
+            fill_mm::<Probe>(threads_mm::<W>(task), out);
         }
     }
 }
@@ -169,12 +189,12 @@ unsafe fn fill_mm<R: Reader>(mm: u64, out: *mut Task) {
 /// # Safety
 /// `out` points into a reserved ring record.
 #[inline(always)]
-pub(crate) unsafe fn fill_victim(task: u64, tid: u32, out: *mut Task) {
+pub(crate) unsafe fn fill_victim<W: Walk>(task: u64, tid: u32, mm: u64, out: *mut Task) {
     // SAFETY: as here.
     unsafe {
         // From NULL everything reads as 0.
-        fill(task, out);
-        (*out).oom_group = cgroup::oom_group(cgroup::memory_css(task));
+        fill(task, mm, out);
+        (*out).oom_group = cgroup::oom_group::<W>(cgroup::memory_css(task));
         if task == 0 {
             (*out).tid = tid;
             (*out).has_task = 0;

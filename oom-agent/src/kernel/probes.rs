@@ -78,13 +78,13 @@ pub const HOOKS: &[Hook] = &[
         target: "mark_victim",
         gives: "every victim",
         need: Need::Bpf,
-        ways: &[&[program("mark_victim", RawTracepoint)]],
+        ways: &[&[program("l_mark_victim", RawTracepoint)], &[program("mark_victim", RawTracepoint)]],
     },
     Hook {
         target: "signal_generate",
         gives: "time of the kill, processes that share the memory",
         need: Need::Optional,
-        ways: &[&[program("signal_generate", RawTracepoint)]],
+        ways: &[&[program("l_signal_generate", RawTracepoint)], &[program("signal_generate", RawTracepoint)]],
     },
     Hook {
         target: "sched_process_exit",

@@ -12,14 +12,24 @@ use crate::{
     cgroup,
     fields::{BPF_LOG, CALLS_SEEN, MARK_HAS_TASK},
     hooks::exit_mmap,
-    levels::Loop,
     maps::{State, VICTIMS, VictimState, reserve_event, state},
-    read::current,
+    read::{current, through},
     task,
+    walk::{Loop, TracepointRounds, Walk},
 };
 
 #[raw_tracepoint(tracepoint = "mark_victim")]
+fn l_mark_victim(ctx: RawTracePointContext) -> i32 {
+    mark::<Loop>(&ctx)
+}
+
+#[raw_tracepoint(tracepoint = "mark_victim")]
 fn mark_victim(ctx: RawTracePointContext) -> i32 {
+    mark::<TracepointRounds>(&ctx)
+}
+
+#[inline(always)]
+fn mark<W: Walk>(ctx: &RawTracePointContext) -> i32 {
     let Some(state) = state() else { return 0 };
     let (task, tid) = if MARK_HAS_TASK.load() != 0 {
         (ctx.arg(0), 0)
@@ -27,19 +37,13 @@ fn mark_victim(ctx: RawTracePointContext) -> i32 {
         let tid = ctx.arg::<i32>(0) as u32;
         let task = task_by_tid(state, tid);
         if task == 0 && BPF_LOG.load() != 0 {
-            info!(&ctx, "mark_victim: no task known for thread {}", tid);
+            info!(ctx, "mark_victim: no task known for thread {}", tid);
         }
         (task, tid)
     };
-    // Through memory: as a register each way to it would be a path of its own to the verifier, through all that follows.
-    let marked_task = &raw mut state.marked_task;
-    // SAFETY: a field of the state, through its own reference.
-    let task = unsafe {
-        marked_task.write_volatile(task);
-        marked_task.read_volatile()
-    };
-    if inside_or_begin(state, task) {
-        marked(state, task, tid);
+    let task = through(&mut state.marked_task, task);
+    if inside_or_begin::<W>(state, task) {
+        marked::<W>(state, task, tid);
     }
     0
 }
@@ -59,19 +63,22 @@ fn task_by_tid(state: &State, tid: u32) -> u64 {
 }
 
 #[inline(always)]
-fn marked(state: &mut State, task: u64, tid: u32) {
-    announce::<Loop>(state);
+fn marked<W: Walk>(state: &mut State, task: u64, tid: u32) {
+    announce::<W>(state);
     let tgid = task::tgid(task);
     let start_ns = task::start_ns(task);
-    state.marked_mm = task::mm(task);
+    // It has one: the kernel marks the thread that it found it with (`find_lock_task_mm`).
+    let mm = task::own_mm(task);
+    state.marked_mm = mm;
     state.marked_tgid = u64::from(tgid);
     if CALLS_SEEN.load() != 0 {
-        exit_mmap::watch(state, state.marked_mm, tgid, start_ns);
+        exit_mmap::watch(state, mm, tgid, start_ns);
     }
     let killer = bpf_get_current_pid_tgid();
     // SAFETY: the value may change under us; its parts were written before this task came here.
     let killed_ns =
         unsafe { VICTIMS.get(tgid) }.map_or(0, |victim| victim.killed_ns(start_ns, killer, state.call));
+    let killed_ns = through(&mut state.marked_killed_ns, killed_ns);
     if task != 0 && killed_ns == 0 {
         // It was dying anyway: its exit is wanted all the same. An LRU map makes room.
         let _ = VICTIMS.insert(
@@ -80,6 +87,7 @@ fn marked(state: &mut State, task: u64, tid: u32) {
             0,
         );
     }
+    let css = cgroup::memory_css(task);
     let Some(mut entry) = reserve_event::<Victim>() else { return };
     let record = entry.as_mut_ptr();
     // SAFETY: the record is ours; every field is written.
@@ -88,9 +96,9 @@ fn marked(state: &mut State, task: u64, tid: u32) {
         (*record).how = HOW_MARKED;
         (*record).reserved = 0;
         (*record).killed_ns = killed_ns;
-        task::fill_victim(task, tid, &raw mut (*record).task);
+        task::fill_victim::<W>(task, tid, mm, &raw mut (*record).task);
         task::fill_namespace(task, &raw mut (*record).namespace);
-        cgroup::path(cgroup::memory_css(task), &raw mut (*record).path);
+        cgroup::path::<W>(css, &raw mut (*record).path);
     }
     entry.submit(0);
 }

@@ -9,13 +9,14 @@ use crate::{
     call::under_way,
     candidates::evaluated,
     read::{Probe, Typed},
+    walk::{Loop, Rounds},
 };
 
 /// With loads: a machine-wide OOM looks at every process, with a lock held.
 #[fexit(function = "oom_evaluate_task")]
 fn t_leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
     if let Some(state) = under_way() {
-        evaluated::<Typed>(state, ctx.arg(0));
+        evaluated::<Typed, Loop>(state, ctx.arg(0));
     }
     0
 }
@@ -24,7 +25,7 @@ fn t_leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
 #[fexit(function = "oom_evaluate_task")]
 fn leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
     if let Some(state) = under_way() {
-        evaluated::<Probe>(state, ctx.arg(0));
+        evaluated::<Probe, Rounds>(state, ctx.arg(0));
     }
     0
 }
@@ -41,7 +42,7 @@ fn k_enter_oom_evaluate_task(ctx: ProbeContext) -> u32 {
 fn k_leave_oom_evaluate_task(_ctx: RetProbeContext) -> u32 {
     if let Some(state) = under_way() {
         let task = state.evaluating;
-        evaluated::<Probe>(state, task);
+        evaluated::<Probe, Rounds>(state, task);
     }
     0
 }

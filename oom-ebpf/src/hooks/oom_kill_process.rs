@@ -10,10 +10,11 @@ use crate::{
     call::{announce, header, inside},
     candidates,
     fields::{OC_CHOSEN, OC_CHOSEN_POINTS, OC_CONSTRAINT, OC_TOTALPAGES},
-    levels::{self, Loop, Rounds, Walk},
+    levels,
     maps::reserve_event,
-    read::{field, pointer, string},
+    read::{field, pointer, string, through},
     task,
+    walk::{Loop, Rounds, Walk},
 };
 
 #[fentry(function = "oom_kill_process")]
@@ -43,20 +44,24 @@ fn k_enter_oom_kill_process(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn decided<W: Walk>(oc: u64, message: u64) {
     let Some(state) = inside() else { return };
+    state.chosen = pointer(oc, &OC_CHOSEN);
+    through(&mut state.looked_mm, task::mm::<W>(state.chosen));
     announce::<W>(state);
     levels::send::<W>(state);
     // Not at the end of the call: programs at its return may be skipped (`Pending::is_of`).
     candidates::send(state);
-    state.chosen = pointer(oc, &OC_CHOSEN);
+    let points = field(oc, &OC_CHOSEN_POINTS, UNKNOWN);
+    let total_pages = field(oc, &OC_TOTALPAGES, UNKNOWN_U64);
+    let constraint = field(oc, &OC_CONSTRAINT, UNKNOWN_U32);
     let Some(mut entry) = reserve_event::<Decision>() else { return };
     let record = entry.as_mut_ptr();
     // SAFETY: the record is ours; every field is written.
     unsafe {
         (*record).header = header(Kind::Decision, state.call);
-        task::fill(state.chosen, &raw mut (*record).chosen);
-        (*record).points = field(oc, &OC_CHOSEN_POINTS, UNKNOWN);
-        (*record).total_pages = field(oc, &OC_TOTALPAGES, UNKNOWN_U64);
-        (*record).constraint = field(oc, &OC_CONSTRAINT, UNKNOWN_U32);
+        task::fill(state.chosen, state.looked_mm, &raw mut (*record).chosen);
+        (*record).points = points;
+        (*record).total_pages = total_pages;
+        (*record).constraint = constraint;
         (*record).reserved = 0;
         string(message, &raw mut (*record).message);
     }

@@ -7,7 +7,7 @@ use aya_ebpf::{
 
 use crate::{
     call,
-    levels::{Loop, Rounds},
+    walk::{Loop, Rounds},
 };
 
 #[fentry(function = "out_of_memory")]
@@ -16,7 +16,6 @@ fn enter_out_of_memory(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// The names of programs that need `bpf_loop` begin with `l_`; the others are for older kernels.
 #[fexit(function = "out_of_memory")]
 fn l_leave_out_of_memory(ctx: FExitContext) -> i32 {
     // The return value follows the arguments; a bool fills only its lowest byte.

@@ -12,8 +12,9 @@ use crate::{
     cgroup,
     fields::CALLS_SEEN,
     maps::{State, VICTIMS, VictimState, reserve_event, state},
-    read::now,
+    read::{now, through},
     task,
+    walk::{Loop, TracepointRounds, Walk},
 };
 
 const SIGKILL: i32 = 9;
@@ -21,23 +22,33 @@ const SIGKILL: i32 = 9;
 const SEND_SIG_PRIV: u64 = 1;
 
 #[raw_tracepoint(tracepoint = "signal_generate")]
+fn l_signal_generate(ctx: RawTracePointContext) -> i32 {
+    sent::<Loop>(&ctx)
+}
+
+#[raw_tracepoint(tracepoint = "signal_generate")]
 fn signal_generate(ctx: RawTracePointContext) -> i32 {
+    sent::<TracepointRounds>(&ctx)
+}
+
+#[inline(always)]
+fn sent<W: Walk>(ctx: &RawTracePointContext) -> i32 {
     if ctx.arg::<i32>(0) != SIGKILL || ctx.arg::<u64>(1) != SEND_SIG_PRIV {
         return 0;
     }
     let task: u64 = ctx.arg(2);
     if CALLS_SEEN.load() != 0 {
         if let Some(state) = inside() {
-            killed(state, task);
+            killed::<W>(state, task);
         }
     } else if let Some(state) = state() {
-        killed(state, task);
+        killed::<W>(state, task);
     }
     0
 }
 
 #[inline(always)]
-fn killed(state: &mut State, task: u64) {
+fn killed<W: Walk>(state: &mut State, task: u64) {
     let tgid = task::tgid(task);
     let start_ns = task::start_ns(task);
     let killer = bpf_get_current_pid_tgid();
@@ -54,11 +65,13 @@ fn killed(state: &mut State, task: u64) {
     if state.owner != killer {
         return;
     }
+    let css = cgroup::memory_css(task);
+    through(&mut state.looked_mm, task::mm::<W>(task));
     // The first mark of a kill comes after its signal, those who share the memory are signalled after the mark.
     if known
         || state.marked_mm == 0
         || u64::from(tgid) == state.marked_tgid
-        || task::mm(task) != state.marked_mm
+        || state.looked_mm != state.marked_mm
     {
         return;
     }
@@ -70,9 +83,9 @@ fn killed(state: &mut State, task: u64) {
         (*record).how = HOW_SHARES_MM;
         (*record).reserved = 0;
         (*record).killed_ns = now;
-        task::fill_victim(task, 0, &raw mut (*record).task);
+        task::fill_victim::<W>(task, 0, state.marked_mm, &raw mut (*record).task);
         task::fill_namespace(task, &raw mut (*record).namespace);
-        cgroup::path(cgroup::memory_css(task), &raw mut (*record).path);
+        cgroup::path::<W>(css, &raw mut (*record).path);
     }
     entry.submit(0);
 }
