@@ -1,7 +1,7 @@
 //! Loading and attaching: every hook in the best way that this kernel allows, chosen by trying.
 //!
-//! The verifier is most of it, and what is not waits for the kernel's code to be patched. Two threads share it; the other one is
-//! gone when the agent says that it is ready.
+//! The verifier is most of it, and what is not waits for the kernel's code to be patched. Two threads share it, a third waits for
+//! the first trampoline; they are gone when the agent says that it is ready.
 //!
 //! # Layout
 //! - [`load()`]: what is done in which order.
@@ -246,24 +246,31 @@ impl<'a> Attempt<'a> {
         let all: VecDeque<_> = attaching.enumerate().collect();
         let last = all.len().saturating_sub(1);
         let all = Mutex::new(all);
-        let next = |from_front: bool| {
+        let next = |which: Next| {
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-            if from_front { all.pop_front() } else { all.pop_back() }
-        };
-        let work = |from_front| {
-            let mut done = Vec::new();
-            loop {
-                let Some((number, mut hook)) = next(from_front) else { return done };
-                hook.load();
-                if number != last {
-                    hook.attach();
+            match which {
+                Next::Front => all.pop_front(),
+                Next::Back => all.pop_back(),
+                Next::Trampoline => {
+                    let found =
+                        all.iter().position(|(number, hook)| *number != last && hook.has_trampoline());
+                    found.and_then(|at| all.remove(at))
                 }
-                done.push((number, hook));
             }
         };
+        let one = |which| {
+            let (number, mut hook) = next(which)?;
+            hook.load();
+            if number != last {
+                hook.attach();
+            }
+            Some((number, hook))
+        };
+        let work = |which| std::iter::from_fn(|| one(which)).collect::<Vec<_>>();
         // What takes the verifier longest stands at both ends of the table.
-        let (mut done, others) = beside(|| work(true), || work(false));
-        done.extend(others.unwrap_or_default());
+        let both = || beside(|| work(Next::Front), || work(Next::Back));
+        let ((mut done, others), waited) = beside(both, || one(Next::Trampoline));
+        done.extend(others.into_iter().flatten().chain(waited.flatten()));
         done.sort_unstable_by_key(|(number, _)| *number);
         let (mut statuses, mut links, mut failed) = (Vec::new(), Vec::new(), false);
         for (_, mut hook) in done {
@@ -305,7 +312,18 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// Stack of the thread that loads too. What it does not use costs nothing.
+/// Which hook is to be attached next.
+#[derive(Clone, Copy)]
+enum Next {
+    Front,
+    Back,
+    /// The first with a trampoline. For the first of them the kernel waits until no task is in a trampoline that was there
+    /// before (`synchronize_rcu_tasks` in `register_ftrace_direct_multi`, kernel/trace/ftrace.c): 0.2 s, in which the
+    /// processor does something else.
+    Trampoline,
+}
+
+/// Stack of a thread that loads too. What it does not use costs nothing.
 const STACK: usize = 512 << 10;
 
 /// Both at the same time. `None`: there was no thread to be had.

@@ -44,13 +44,18 @@ impl<'a> Attaching<'a> {
         }
     }
 
+    /// Whether its first way has a trampoline.
+    pub(super) fn has_trampoline(&self) -> bool {
+        let way = self.hook.ways.first().copied().unwrap_or_default();
+        self.trampolines && way.iter().any(is_trampoline)
+    }
+
     /// Loads the programs of the first way that the kernel takes.
     pub(super) fn load(&mut self) {
         while self.loaded.is_none() {
             let Some(way) = self.ways.next() else { return };
             let Some(kind) = way.last().map(|program| program.kind) else { continue };
-            let trampoline = way.iter().any(|program| matches!(program.kind, Kind::Fentry | Kind::Fexit));
-            if trampoline && !self.trampolines {
+            if way.iter().any(is_trampoline) && !self.trampolines {
                 let error = "not wanted (--no-trampolines)".into();
                 self.status.refused.push(Refusal { kind, error });
                 continue;
@@ -96,6 +101,10 @@ impl<'a> Attaching<'a> {
     pub(super) fn end(self) -> (HookStatus, Vec<Link>) {
         (self.status, self.links)
     }
+}
+
+const fn is_trampoline(program: &Program) -> bool {
+    matches!(program.kind, Kind::Fentry | Kind::Fexit)
 }
 
 fn found<'a>(
