@@ -90,16 +90,13 @@ const TEST: Duration = Duration::from_mins(20);
 /// The compiler's flag for a program that needs no libraries.
 pub(crate) const STATIC: &str = "-Ctarget-feature=+crt-static";
 
-/// And for one that relocates itself wherever it is loaded from a bitmap of the places (DT_RELR): a hundredth of the table.
-const RELR: &str = "-Clink-arg=-Wl,-z,pack-relative-relocs";
-
 /// Cargo's variable for one of its settings of a target.
 pub(crate) fn variable(machine: Machine, setting: &str) -> String {
     format!("CARGO_TARGET_{}_{setting}", machine.target().to_uppercase().replace('-', "_"))
 }
 
 fn flags(workspace: &Path) -> Vec<String> {
-    let mut flags = vec![STATIC.to_owned(), RELR.to_owned()];
+    let mut flags = vec![STATIC.to_owned()];
     if let Some(home) = setup::cargo_home() {
         flags.push(format!("--remap-path-prefix={}=/cargo", home.display()));
     }
