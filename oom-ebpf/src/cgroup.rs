@@ -93,8 +93,10 @@ impl Round for Names {
         }
         // SAFETY: `slot` is within the array; the record is ours.
         unsafe { string(pointer(self.node, &KERNFS_NAME), &raw mut (*self.path).names[slot]) };
+        // After the root once more: NULL empties a slot, which ends the path.
+        let more = self.node != 0;
         self.node = pointer(self.node, &KERNFS_PARENT);
-        !W::ENDS || self.node != 0
+        !W::ENDS || more
     }
 }
 

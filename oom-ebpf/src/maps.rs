@@ -92,7 +92,7 @@ pub(crate) struct State {
     pub chosen: u64,
     /// Last task that the kernel sent SIGKILL to in this call. Where calls are not seen: at all.
     pub signalled: u64,
-    /// The mm that was last looked for among threads.
+    /// An mm on its way through memory (`read::through`).
     pub looked_mm: u64,
     /// The last marked one, its mm, when it was killed, and its tgid.
     pub marked_task: u64,

@@ -45,7 +45,7 @@ pub(crate) fn live_threads(task: u64) -> u32 {
     field(pointer(task, &TASK_SIGNAL), &SIGNAL_LIVE, 0)
 }
 
-/// The mm of the task itself: of one that runs or is marked, which have theirs.
+/// The mm of the task itself: of a marked one, which has its own, and of the trigger, of which it does not matter.
 #[inline(always)]
 pub(crate) fn own_mm(task: u64) -> u64 {
     pointer(task, &TASK_MM)

@@ -22,7 +22,7 @@ pub(crate) trait Round {
     fn next<W: Walk>(&mut self, index: u32) -> bool;
 }
 
-/// By `bpf_loop` (from 5.17 on): the verifier looks at one round. The names of programs that need it begin with `l_`.
+/// By `bpf_loop` (from 5.17 on): the verifier looks at one round. The names of programs that need it begin with `l`.
 pub(crate) struct Loop;
 
 /// By a loop of the program, of which the verifier looks at every round: for kernels before.

@@ -55,11 +55,11 @@ impl Story {
 
     /// One more kill in this place.
     fn kill(&mut self, spot: Spot, time_ns: u64) -> Place {
-        let index = self.find(spot);
-        let known = index.map(|index| self.places.remove(index)).filter(|place| {
+        self.places.retain(|place| {
             time_ns.saturating_sub(place.last_ns) <= PAUSE_NS
                 && place.last_ns.saturating_sub(time_ns) <= OVERTAKEN_NS
         });
+        let known = self.find(spot).map(|index| self.places.remove(index));
         let place = match known {
             Some(place) => Place {
                 kills: place.kills + 1,

@@ -214,6 +214,7 @@ pub const HOOKS: &[Hook] = &[
         gives: "every candidate",
         need: Need::Full,
         ways: &[
+            &[program("lt_leave_oom_evaluate_task", Fexit)],
             &[program("t_leave_oom_evaluate_task", Fexit)],
             &[program("leave_oom_evaluate_task", Fexit)],
             &[program("k_enter_oom_evaluate_task", Kprobe), program("k_leave_oom_evaluate_task", Kretprobe)],

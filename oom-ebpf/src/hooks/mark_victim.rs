@@ -67,7 +67,7 @@ fn marked<W: Walk>(state: &mut State, task: u64, tid: u32) {
     announce::<W>(state);
     let tgid = task::tgid(task);
     let start_ns = task::start_ns(task);
-    // It has one: the kernel marks the thread that it found it with (`find_lock_task_mm`).
+    // It has one, which stays (`mark_oom_victim`).
     let mm = task::own_mm(task);
     state.marked_mm = mm;
     state.marked_tgid = u64::from(tgid);

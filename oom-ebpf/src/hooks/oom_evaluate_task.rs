@@ -14,9 +14,17 @@ use crate::{
 
 /// With loads: a machine-wide OOM looks at every process, with a lock held.
 #[fexit(function = "oom_evaluate_task")]
-fn t_leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
+fn lt_leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
     if let Some(state) = under_way() {
         evaluated::<Typed, Loop>(state, ctx.arg(0));
+    }
+    0
+}
+
+#[fexit(function = "oom_evaluate_task")]
+fn t_leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
+    if let Some(state) = under_way() {
+        evaluated::<Typed, Rounds>(state, ctx.arg(0));
     }
     0
 }

@@ -45,7 +45,7 @@ fn k_enter_oom_kill_process(ctx: ProbeContext) -> u32 {
 fn decided<W: Walk>(oc: u64, message: u64) {
     let Some(state) = inside() else { return };
     state.chosen = pointer(oc, &OC_CHOSEN);
-    through(&mut state.looked_mm, task::mm::<W>(state.chosen));
+    let mm = through(&mut state.looked_mm, task::mm::<W>(state.chosen));
     announce::<W>(state);
     levels::send::<W>(state);
     // Not at the end of the call: programs at its return may be skipped (`Pending::is_of`).
@@ -58,7 +58,7 @@ fn decided<W: Walk>(oc: u64, message: u64) {
     // SAFETY: the record is ours; every field is written.
     unsafe {
         (*record).header = header(Kind::Decision, state.call);
-        task::fill(state.chosen, state.looked_mm, &raw mut (*record).chosen);
+        task::fill(state.chosen, mm, &raw mut (*record).chosen);
         (*record).points = points;
         (*record).total_pages = total_pages;
         (*record).constraint = constraint;

@@ -66,13 +66,9 @@ fn killed<W: Walk>(state: &mut State, task: u64) {
         return;
     }
     let css = cgroup::memory_css(task);
-    through(&mut state.looked_mm, task::mm::<W>(task));
+    let mm = through(&mut state.looked_mm, task::mm::<W>(task));
     // The first mark of a kill comes after its signal, those who share the memory are signalled after the mark.
-    if known
-        || state.marked_mm == 0
-        || u64::from(tgid) == state.marked_tgid
-        || state.looked_mm != state.marked_mm
-    {
+    if known || state.marked_mm == 0 || u64::from(tgid) == state.marked_tgid || mm != state.marked_mm {
         return;
     }
     let Some(mut entry) = reserve_event::<Victim>() else { return };

@@ -58,6 +58,8 @@ pub(crate) struct Findings {
     pub(crate) sums_at_edge: usize,
     /// Windows that are right only if the machine stood still between two looks at the clock.
     pub(crate) windows_stalled: usize,
+    /// Incidents that do not believe the full cgroup's files.
+    pub(crate) files_doubted: usize,
     /// Where the kernel's points are not seen: largest difference from the formula over the rows of its report.
     pub(crate) table_off: Option<u64>,
     /// What the diagnosis of the first incident begins with, and how sure it is.
@@ -210,10 +212,13 @@ fn says(incident: &Value, words: &str) -> bool {
     notes(incident).any(|note| note.contains(words))
 }
 
+/// So often files may be caught in the middle, in a case of any length.
+const DOUBTED: usize = 2;
+
 /// The findings as an outcome.
 fn outcome(truth: &Truth, findings: Findings) -> Outcome {
     let Findings {
-        wrong,
+        mut wrong,
         kills,
         checks,
         agents,
@@ -224,9 +229,13 @@ fn outcome(truth: &Truth, findings: Findings) -> Outcome {
         sums_compared,
         sums_at_edge,
         windows_stalled,
+        files_doubted,
         table_off,
         diagnosis,
     } = findings;
+    if files_doubted > DOUBTED.max(kills / 10) {
+        wrong.push(format!("the full cgroup's files are not believed {files_doubted} times"));
+    }
     if !wrong.is_empty() {
         return Outcome::Failed(wrong);
     }
@@ -251,6 +260,9 @@ fn outcome(truth: &Truth, findings: Findings) -> Outcome {
     }
     if windows_stalled > 0 {
         words.push(format!("{windows_stalled} windows right if the VM stood still"));
+    }
+    if files_doubted > 0 {
+        words.push(format!("files not believed {files_doubted} times"));
     }
     words.extend(diagnosis.map(|first| format!("because {first}")));
     words.extend(formula_off.map(|off| format!("formula off by {off} pages at most")));

@@ -134,6 +134,9 @@ fn where_the_limit_is_unknown_the_victims_cgroup_counts() {
         [None, Some(2), Some(3)]
     );
     assert_eq!(numbers([memcg(1, "/a"), unknown(2, "/b"), global(3, "/a")]), [None; 3]);
+    let minutes = |minutes: u64| minutes * 60 * SECOND;
+    let kills = [pod(0, "/pod/one"), unknown(minutes(15), "/pod/two"), pod(minutes(16), "/pod/two")];
+    assert_eq!(numbers(kills), [None, None, Some(2)], "the first was too long ago");
     // The last of what it may have been.
     let kills = [memcg(1, "/a"), global(2, "/a"), global(3, "/a"), unknown(4, "/a"), memcg(5, "/a")];
     assert_eq!(numbers(kills), [None, None, Some(2), Some(3), Some(2)]);

@@ -55,9 +55,11 @@ pub(super) fn memory(parts: &Parts<'_>, scope: &Scope, limits: &Limits) -> (Coun
         .unwrap_or_default();
     let part = |name: &str| told.get(name).copied().unwrap_or(0);
     let sum = part("anon_bytes").saturating_add(part("file_bytes"));
-    if limits.memory_bytes.is_some_and(|limit| sum > limit.saturating_add(limit / 100)) {
-        let doubt = "The full cgroup's files tell of more memory than its limit lets in: it changed while they were read, so what \
-                     they say is not shown.";
+    // With a limit that was lowered more is in use (`memory_max_write`).
+    let most = limits.memory_bytes.map(|limit| limit.max(limits.usage_bytes.unwrap_or(0)));
+    if most.is_some_and(|most| sum > most.saturating_add(most / 100)) {
+        let doubt = "The full cgroup's files tell of more memory than was in use: it changed while they were read, so what they \
+                     say is not shown.";
         return (Counters::new(), Some(doubt));
     }
     (told, None)
