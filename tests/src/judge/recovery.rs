@@ -6,6 +6,8 @@ use serde_json::Value;
 
 /// Between the return from `exit_mmap` as the agent's program and as a kretprobe see it: 33 ms were seen under emulation.
 const TIME_NS: u64 = 100_000_000;
+/// The same where a case overloads the VM.
+const OVERLOADED_NS: u64 = 1_000_000_000;
 /// An incident waits 250 ms for what is missing: what comes just before may or may not be in it.
 const WAIT_NS: u64 = 200_000_000;
 /// Pages that each CPU may hold in reserve for a cgroup (`MEMCG_CHARGE_BATCH`), or not yet have freed.
@@ -20,14 +22,17 @@ pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &m
         let killed = incident.get("victims").and_then(Value::as_array).into_iter().flatten();
         let first = killed.filter_map(|victim| victim.get("killed_boottime_ns")?.as_u64()).min();
         let told = at("memory_back_ns").and_then(Value::as_u64).zip(first).map(|(after, kill)| kill + after);
+        let not_seen = says(incident, "not seen to be given back") || says(incident, "not seen within");
+        // A task may be preempted between the two looks (from 7.0 on), and stand in a queue.
+        let apart = if truth.why.overloads { OVERLOADED_NS } else { TIME_NS };
         match told {
-            Some(told) if truth.why.moved_between(told, back) <= TIME_NS => {}
+            Some(told) if truth.why.moved_between(told, back) <= apart => {}
             Some(told) => fail(format!("its memory was back at {back} ns, not at {told}")),
             // The record may be among those.
             None if incident.pointer("/evidence/lost_records").and_then(Value::as_u64) > Some(0) => {}
             // The kernel did not run programs while another task was preempted in them (from 7.0 on): the one at the return from
-            // `exit_mmap` may be among those, and the incident says that it did not see it.
-            None if says(incident, "not seen to be given back") && says(incident, "were skipped") => {}
+            // `exit_mmap` may be among those, and the incident says that it did not see it, or not even the exit.
+            None if not_seen && says(incident, "were skipped by the kernel meanwhile") => {}
             // Neither program at a return may have run: the victims are not all known without the one, nor when, without the other.
             None if truth.why.others_leave
                 && (says(incident, "The end of the OOM path was not seen")
