@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::bpf_loop;
 use core::ffi::c_void;
 
 /// How a loop is made.
-pub(crate) trait Walk {
+pub(crate) trait Walk: Sized {
     /// Whether the same program clears and copies by helpers. What 5.10's verifier makes of loops within BTF programs hangs on
     /// small things: there they do so as the compiler has it, byte by byte, and like that it takes them.
     const WHOLE: bool;
@@ -13,7 +13,14 @@ pub(crate) trait Walk {
     const ENDS: bool;
 
     /// A round after the other, `MOST` of them, until one says that there are no more.
-    fn rounds<R: Round, const MOST: u32>(round: &mut R);
+    #[inline(always)]
+    fn rounds<R: Round, const MOST: u32>(round: &mut R) {
+        for index in 0..MOST {
+            if !round.next::<Self>(index) {
+                break;
+            }
+        }
+    }
 }
 
 /// What to walk along.
@@ -56,28 +63,9 @@ unsafe extern "C" fn one<R: Round>(index: u32, round: *mut c_void) -> i64 {
 impl Walk for Rounds {
     const WHOLE: bool = false;
     const ENDS: bool = false;
-
-    #[inline(always)]
-    fn rounds<R: Round, const MOST: u32>(round: &mut R) {
-        by_hand::<Self, R, MOST>(round);
-    }
 }
 
 impl Walk for TracepointRounds {
     const WHOLE: bool = true;
     const ENDS: bool = false;
-
-    #[inline(always)]
-    fn rounds<R: Round, const MOST: u32>(round: &mut R) {
-        by_hand::<Self, R, MOST>(round);
-    }
-}
-
-#[inline(always)]
-fn by_hand<W: Walk, R: Round, const MOST: u32>(round: &mut R) {
-    for index in 0..MOST {
-        if !round.next::<W>(index) {
-            break;
-        }
-    }
 }

@@ -317,9 +317,8 @@ impl<'a> Attempt<'a> {
 enum Next {
     Front,
     Back,
-    /// The first with a trampoline. For the first of them the kernel waits until no task is in a trampoline that was there
-    /// before (`synchronize_rcu_tasks` in `register_ftrace_direct_multi`, kernel/trace/ftrace.c): 0.2 s, in which the
-    /// processor does something else.
+    /// The first with a trampoline. Where no function has one yet, 6.1 waits for a grace period (`synchronize_rcu_tasks` in
+    /// `register_ftrace_direct_multi`, kernel/trace/ftrace.c): 0.2 s, in which the processor does something else.
     Trampoline,
 }
 

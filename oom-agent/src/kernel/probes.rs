@@ -21,6 +21,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// A trampoline: it takes the function's BTF id.
+    pub const fn is_trampoline(self) -> bool {
+        matches!(self, Self::Fentry | Self::Fexit)
+    }
+
     /// The kernel's word for it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -247,6 +252,6 @@ pub const HOOKS: &[Hook] = &[
 /// Functions that trampolines are put on: their BTF ids are needed.
 pub fn functions() -> Vec<&'static str> {
     let trampoline =
-        |hook: &&Hook| hook.ways.iter().flat_map(|way| way.iter()).any(|p| matches!(p.kind, Fentry | Fexit));
+        |hook: &&Hook| hook.ways.iter().flat_map(|way| way.iter()).any(|p| p.kind.is_trampoline());
     HOOKS.iter().filter(trampoline).map(|hook| hook.target).collect()
 }

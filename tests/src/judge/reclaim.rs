@@ -11,7 +11,7 @@ const EDGE_US: u64 = 100;
 /// So long a VM's processor may stand still between the two looks, since its host has other work. Whoever needs that is counted.
 const STALL_US: u64 = 5_000;
 /// The same where a case overloads the VM.
-const OVERLOADED_US: u64 = 1_000_000;
+pub(super) const OVERLOADED_US: u64 = 1_000_000;
 /// Times are compared less exactly: between the two looks at the clock the host of an emulated CPU may do something else.
 /// So much for each round, a twentieth, and this.
 const ROUND_NS: u64 = 100_000;

@@ -1,13 +1,12 @@
 //! What a kill gave back, and how often the same place was hit.
 
+use super::reclaim::OVERLOADED_US;
 use super::{Findings, says};
 use crate::truth::model::{Afterwards, Kill, Truth};
 use serde_json::Value;
 
 /// Between the return from `exit_mmap` as the agent's program and as a kretprobe see it: 33 ms were seen under emulation.
 const TIME_NS: u64 = 100_000_000;
-/// The same where a case overloads the VM.
-const OVERLOADED_NS: u64 = 1_000_000_000;
 /// An incident waits 250 ms for what is missing: what comes just before may or may not be in it.
 const WAIT_NS: u64 = 200_000_000;
 /// Pages that each CPU may hold in reserve for a cgroup (`MEMCG_CHARGE_BATCH`), or not yet have freed.
@@ -24,7 +23,7 @@ pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &m
         let told = at("memory_back_ns").and_then(Value::as_u64).zip(first).map(|(after, kill)| kill + after);
         let not_seen = says(incident, "not seen to be given back") || says(incident, "not seen within");
         // A task may be preempted between the two looks (from 7.0 on), and stand in a queue.
-        let apart = if truth.why.overloads { OVERLOADED_NS } else { TIME_NS };
+        let apart = if truth.why.overloads { 1000 * OVERLOADED_US } else { TIME_NS };
         match told {
             Some(told) if truth.why.moved_between(told, back) <= apart => {}
             Some(told) => fail(format!("its memory was back at {back} ns, not at {told}")),

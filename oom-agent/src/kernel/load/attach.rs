@@ -47,7 +47,7 @@ impl<'a> Attaching<'a> {
     /// Whether its first way has a trampoline.
     pub(super) fn has_trampoline(&self) -> bool {
         let way = self.hook.ways.first().copied().unwrap_or_default();
-        self.trampolines && way.iter().any(is_trampoline)
+        self.trampolines && is_trampoline(way)
     }
 
     /// Loads the programs of the first way that the kernel takes.
@@ -55,7 +55,7 @@ impl<'a> Attaching<'a> {
         while self.loaded.is_none() {
             let Some(way) = self.ways.next() else { return };
             let Some(kind) = way.last().map(|program| program.kind) else { continue };
-            if way.iter().any(is_trampoline) && !self.trampolines {
+            if is_trampoline(way) && !self.trampolines {
                 let error = "not wanted (--no-trampolines)".into();
                 self.status.refused.push(Refusal { kind, error });
                 continue;
@@ -103,8 +103,8 @@ impl<'a> Attaching<'a> {
     }
 }
 
-const fn is_trampoline(program: &Program) -> bool {
-    matches!(program.kind, Kind::Fentry | Kind::Fexit)
+fn is_trampoline(way: &[Program]) -> bool {
+    way.iter().any(|program| program.kind.is_trampoline())
 }
 
 fn found<'a>(

@@ -124,7 +124,7 @@ pub(super) fn incident(
         memory_source = Source::Files;
     }
     let by_files = !memory.is_empty() && memory_source == Source::Files;
-    let mut notes = notes::notes(&parts, &candidates, decision.as_ref(), (total_pages, by_files));
+    let mut notes = notes::notes(&parts, &candidates, decision.as_ref(), total_pages, by_files);
     state::notes(&parts, &mut notes);
     notes.extend(doubt.map(str::to_owned));
     notes.extend(crosscheck::notes(&parts));

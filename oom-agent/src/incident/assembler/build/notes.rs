@@ -28,7 +28,8 @@ pub(super) fn notes(
     parts: &Parts<'_>,
     candidates: &Candidates,
     decision: Option<&Told>,
-    (total_pages, by_files): (Option<u64>, bool),
+    total_pages: Option<u64>,
+    by_files: bool,
 ) -> Vec<String> {
     let mut notes = Vec::new();
     match parts.ending {
