@@ -23,6 +23,26 @@ pub(super) enum Line {
     NoneKillable,
 }
 
+/// Messages with the decision's line whole. The kernel prints it in pieces (`dump_oom_summary`, mm/oom_kill.c; `pr_cont`), and where another
+/// processor's line comes between, each piece is a message of its own.
+pub(super) fn whole(messages: &[String]) -> Vec<String> {
+    const PIECES: [&str; 4] = [",mems_allowed=", ",oom_memcg=", ",global_oom", ",task_memcg="];
+    let mut lines: Vec<String> = Vec::new();
+    let mut open: Option<usize> = None;
+    for message in messages {
+        let begun = open.and_then(|open| lines.get_mut(open));
+        if let Some(begun) = begun.filter(|_| PIECES.iter().any(|piece| message.starts_with(piece))) {
+            begun.push_str(message);
+            continue;
+        }
+        if message.starts_with("oom-kill:constraint=") {
+            open = Some(lines.len());
+        }
+        lines.push(message.clone());
+    }
+    lines
+}
+
 /// Reads one message as `/dev/kmsg` gives it.
 pub(super) fn line(text: &str, page_bytes: u64) -> Option<Line> {
     if let Some((comm, rest)) = text.rsplit_once(" invoked oom-killer: gfp_mask=0x") {
@@ -203,6 +223,21 @@ mod tests {
         assert_eq!(old, Some(Line::Row(expected)));
         let expected = Row { pid: 187, rss: 7852, pgtables_bytes: 98304, swapents: 0, oom_score_adj: 100 };
         assert_eq!(new, Some(Line::Row(expected)));
+    }
+
+    #[test]
+    fn a_decision_that_came_in_pieces_is_whole_again() {
+        let messages = [
+            ",task_memcg=/stray",
+            "oom-kill:constraint=C,cpuset=a",
+            "other",
+            ",mems_allowed=0,oom_memcg=/a",
+            ",task_memcg=/a,pid=7,uid=0",
+            "next",
+        ];
+        let lines = whole(&messages.map(str::to_owned));
+        let decision = "oom-kill:constraint=C,cpuset=a,mems_allowed=0,oom_memcg=/a,task_memcg=/a,pid=7,uid=0";
+        assert_eq!(lines, [",task_memcg=/stray", decision, "other", "next"]);
     }
 
     #[test]

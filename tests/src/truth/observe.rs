@@ -52,7 +52,7 @@ pub(crate) fn tell(seen: &Seen<'_>) -> Told {
         let kills = trace.calls.iter().filter(|call| call.kill.is_some() && !call.signalled.is_empty());
         kills.map(|call| call.signalled.iter().chain(&call.marked).copied().collect()).collect()
     });
-    let (logged, none_killable) = read_log(seen.messages, died.as_deref());
+    let (logged, none_killable) = read_log(&log::whole(seen.messages), died.as_deref());
     let mut told = match &trace {
         Some(trace) if seen.has_kprobes => from_calls(seen, trace, &logged),
         _ => Told { kills: logged.iter().map(|kill| from_log(seen, kill)).collect(), ..Told::default() },
