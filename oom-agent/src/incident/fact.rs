@@ -170,9 +170,9 @@ pub struct Escalation {
     pub scans_told: bool,
     /// Runs of BPF programs that the kernel skipped in the last 60 s, at most.
     pub skipped: Skipped,
-    /// All of them until then, since the start. `None`: this kernel does not count them.
-    pub skipped_until: Option<Skipped>,
-    /// Those of later, as of the last [`Fact::Skipped`].
+    /// All of them until the entry, since the start, at least.
+    pub skipped_until: Skipped,
+    /// Those of later, as of the last [`Fact::Skipped`], at most.
     pub skipped_since: Skipped,
     /// [`Reclaim::compact_retries`] is seen.
     pub compaction_seen: bool,

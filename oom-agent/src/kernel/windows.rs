@@ -167,7 +167,8 @@ impl Windows {
         self.skipped.look(now_ns);
         let minute_ago_ns = record.header.time_ns.saturating_sub(LONG * 1_000_000_000);
         fact.skipped = self.skipped.since(minute_ago_ns);
-        fact.skipped_until = self.skipped.last();
+        // Not by now: this record may have waited, and what the incident is about to wait for may have been skipped.
+        fact.skipped_until = self.skipped.by(record.header.time_ns);
         fact.compaction = own
             .filter(|_| fact.skipped.compactions == 0)
             .map(|it| Compacted { succeeded: results(it), ..it });

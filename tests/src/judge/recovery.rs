@@ -38,8 +38,9 @@ pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &m
                     || says(incident, "not seen to be given back")) => {}
             None if first.is_some_and(|first| back < first + WAIT_NS) => {
                 fail(format!(
-                    "its memory was back at {back} ns, of which nothing is told: {:?}",
-                    incident.get("recovery")
+                    "its memory was back at {back} ns, of which nothing is told: {:?}, {:?}",
+                    incident.get("recovery"),
+                    incident.pointer("/evidence/notes")
                 ));
             }
             None => {}

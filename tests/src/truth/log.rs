@@ -23,7 +23,7 @@ pub(super) enum Line {
     NoneKillable,
 }
 
-/// Messages with the decision's line whole. The kernel prints it in pieces (`dump_oom_summary`, mm/oom_kill.c; `pr_cont`), and where another
+/// Messages with the decision's line whole. The kernel prints it in pieces (`dump_oom_summary`, `mm/oom_kill.c`; `pr_cont`), and where another
 /// processor's line comes between, each piece is a message of its own.
 pub(super) fn whole(messages: &[String]) -> Vec<String> {
     const PIECES: [&str; 4] = [",mems_allowed=", ",oom_memcg=", ",global_oom", ",task_memcg="];

@@ -176,8 +176,7 @@ impl Assembler {
             Fact::Files(files) => self.files(files),
             Fact::Skipped(skipped) => {
                 for seen in self.calls.values_mut().filter_map(|pending| pending.escalation.as_mut()) {
-                    seen.skipped_since =
-                        seen.skipped_until.map(|until| skipped.since(&until)).unwrap_or_default();
+                    seen.skipped_since = skipped.since(&seen.skipped_until);
                 }
             }
             Fact::CgroupName { id, path } => self.names.insert(id, path),

@@ -92,9 +92,10 @@ impl Looks {
         (!self.programs.is_empty()).then_some(count)
     }
 
-    /// How many there were by the last look, likewise.
-    pub(super) fn last(&self) -> Option<Skipped> {
-        self.looks.back().map(|(_, count)| *count).filter(|_| !self.programs.is_empty())
+    /// How many there were by then, at least: by the last look before. Without one it may have been none.
+    pub(super) fn by(&self, time_ns: u64) -> Skipped {
+        let look = self.looks.iter().rev().find(|(time, _)| *time <= time_ns);
+        look.map_or_else(Skipped::default, |(_, count)| *count)
     }
 
     /// Reads the counts.
@@ -108,9 +109,7 @@ impl Looks {
     /// So many at most were skipped since then, by the last look.
     pub(super) fn since(&self, from_ns: u64) -> Skipped {
         let last = self.looks.back().map_or_else(Skipped::default, |(_, count)| *count);
-        // Without a look before it may have been any of them.
-        let before = self.looks.iter().rev().find(|(time, _)| *time <= from_ns);
-        last.since(&before.map_or_else(Skipped::default, |(_, count)| *count))
+        last.since(&self.by(from_ns))
     }
 }
 
@@ -135,6 +134,7 @@ mod tests {
         assert_eq!(looks.since(299), count(4));
         assert_eq!(looks.since(100), count(4));
         assert_eq!(looks.since(99), count(9));
+        assert_eq!([99, 100, 299, 300].map(|time| looks.by(time)), [0, 5, 5, 9].map(count));
         for time in 0..LOOKS as u64 {
             looks.look(500 + time);
         }

@@ -78,7 +78,7 @@ fn whoever_waited_in_vain_says_whether_a_program_was_skipped_meanwhile() {
         let Fact::Escalation(seen) = escalation(1) else { panic!() };
         Fact::Escalation(Box::new(Escalation { skipped_until: until, ..*seen }))
     };
-    let told = |until: Option<Skipped>, now, gone: &[Fact]| {
+    let told = |until, now, gone: &[Fact]| {
         let mut run = Run::full();
         let mut facts = kill(&[victim(1, a.clone())]);
         facts.insert(1, seen(until));
@@ -93,14 +93,9 @@ fn whoever_waited_in_vain_says_whether_a_program_was_skipped_meanwhile() {
     let vain = "exit of 10 not seen within 250 ms";
     let why = "Up to 2 runs of the programs that see exits were skipped by the kernel meanwhile (a task was preempted in one): what \
                was not seen may have happened.";
-    assert_eq!(told(Some(count(3)), 5, &[]), [vain, why]);
-    assert_eq!(told(Some(count(3)), 3, &[]), [vain], "those of before are no reason");
-    assert_eq!(told(None, 5, &[]), [vain], "this kernel does not say");
-    assert_eq!(
-        told(Some(count(3)), 5, &[exit(1, &a), back(1, &a, 300)]),
-        Vec::<&str>::new(),
-        "nothing is missing"
-    );
+    assert_eq!(told(count(3), 5, &[]), [vain, why]);
+    assert_eq!(told(count(3), 3, &[]), [vain], "those of before are no reason");
+    assert_eq!(told(count(3), 5, &[exit(1, &a), back(1, &a, 300)]), Vec::<&str>::new(), "nothing is missing");
 }
 
 #[test]
