@@ -72,9 +72,10 @@ impl Pieces {
             return Some(Cow::Borrowed(message));
         }
         let Some(kind) = kind(&self.held) else { return Some(Cow::Borrowed(message)) };
-        if !kind.next.iter().any(|next| message.starts_with(next))
-            || self.held.len() + message.len() > LONGEST
-        {
+        // The cpuset's bare name (`cpuset_print_current_mems_allowed`, kernel/cgroup/cpuset.c).
+        let named = self.held.ends_with(",cpuset=") && !message.contains(' ');
+        let continues = named || kind.next.iter().any(|next| message.starts_with(next));
+        if !continues || self.held.len() + message.len() > LONGEST {
             self.foreign += 1;
             if self.foreign > PATIENCE {
                 self.clear();
@@ -119,6 +120,9 @@ mod tests {
             ]),
             ["oom-kill:constraint=A,nodemask=(null),cpuset=/,mems_allowed=0,task=a,pid=1,uid=0"]
         );
+        let (begin, end) = ("oom-kill:constraint=A,cpuset=", ",mems_allowed=0,task=a,pid=1,uid=0");
+        assert_eq!(joined(&[begin, "b", end]), [format!("{begin}b{end}")]);
+        assert_eq!(joined(&[begin, "eth0: link up", "b", end]), ["eth0: link up", &format!("{begin}b{end}")]);
         assert_eq!(joined(&["Memory cgroup stats for ", "/a", ":"]), ["Memory cgroup stats for /a:"]);
         // mem_cgroup_print_oom_info of 4.x, and of 3.10.
         let whole = "Task in /a/b killed as a result of limit of /a";

@@ -154,8 +154,9 @@ fn levels(cgroup: &str, full: bool, check: &mut Check<'_>) {
         }
         let usage = check.number(&at("usage_bytes")).unwrap_or(0);
         let slack = points::tolerance_bytes(check.truth);
-        // Files are read later, the report is of now: they may be of two states.
-        if full && usage + slack < below {
+        // Files are read later, the report is of now: they may be of two states. Levels may be, too, on an overloaded machine
+        // whose kernel preempts the task that asks between two of them, while a victim next to it gives its memory back.
+        if full && !check.truth.why.overloads && usage + slack < below {
             check.fail(&format!("{path} uses {usage}, what is in it {below}"));
         }
         below = usage;

@@ -23,15 +23,17 @@ pub(super) enum Line {
     NoneKillable,
 }
 
-/// Messages with the decision's line whole. The kernel prints it in pieces (`dump_oom_summary`, `mm/oom_kill.c`; `pr_cont`), and where another
-/// processor's line comes between, each piece is a message of its own.
+/// Messages with the decision's line whole. The kernel prints it in pieces (`dump_oom_summary`, `mm/oom_kill.c`; `pr_cont`), and
+/// where another processor's line comes between, each piece is a message of its own: with a comma, a path, or a cpuset's name.
 pub(super) fn whole(messages: &[String]) -> Vec<String> {
-    const PIECES: [&str; 4] = [",mems_allowed=", ",oom_memcg=", ",global_oom", ",task_memcg="];
     let mut lines: Vec<String> = Vec::new();
     let mut open: Option<usize> = None;
     for message in messages {
-        let begun = open.and_then(|open| lines.get_mut(open));
-        if let Some(begun) = begun.filter(|_| PIECES.iter().any(|piece| message.starts_with(piece))) {
+        let begun = open.and_then(|open| lines.get_mut(open)).filter(|begun| !begun.contains(",uid="));
+        let goes_on = |begun: &String| {
+            message.starts_with([',', '/']) || begun.ends_with(",cpuset=") && !message.contains(' ')
+        };
+        if let Some(begun) = begun.filter(|begun| goes_on(begun)) {
             begun.push_str(message);
             continue;
         }
@@ -229,15 +231,17 @@ mod tests {
     fn a_decision_that_came_in_pieces_is_whole_again() {
         let messages = [
             ",task_memcg=/stray",
-            "oom-kill:constraint=C,cpuset=a",
-            "other",
-            ",mems_allowed=0,oom_memcg=/a",
+            "oom-kill:constraint=C,cpuset=",
+            "another line",
+            "a",
+            ",mems_allowed=0,oom_memcg=",
+            "/a",
             ",task_memcg=/a,pid=7,uid=0",
             "next",
         ];
         let lines = whole(&messages.map(str::to_owned));
         let decision = "oom-kill:constraint=C,cpuset=a,mems_allowed=0,oom_memcg=/a,task_memcg=/a,pid=7,uid=0";
-        assert_eq!(lines, [",task_memcg=/stray", decision, "other", "next"]);
+        assert_eq!(lines, [",task_memcg=/stray", decision, "another line", "next"]);
     }
 
     #[test]
