@@ -366,10 +366,9 @@ impl Live {
             }
         }
         self.take_log();
-        // What an incident waited for in vain may have happened unseen.
-        if self.assembler.gives_up(self.read_ns)
-            && let Some(skipped) = self.rings.as_ref().and_then(Rings::skipped)
-        {
+        // What an incident waits for in vain may have happened unseen.
+        if self.assembler.asks(self.read_ns) {
+            let skipped = self.rings.as_ref().and_then(Rings::skipped).unwrap_or_default();
             self.assembler.push(self.read_ns, Fact::Skipped(Box::new(skipped)));
         }
         self.assembler.afterwards().iter().for_each(|words| note(words));

@@ -41,7 +41,7 @@ pub enum Fact {
     MemoryBack(MemoryBack),
     /// The OOM reaper came for a victim.
     Reaper(Reaper),
-    /// Runs of BPF programs that the kernel skipped since the start. Said before an incident is told that waits in vain.
+    /// Runs of BPF programs that the kernel skipped since the start. Said to an incident that waits in vain.
     Skipped(Box<Skipped>),
     /// Records of the small ring that were dropped in the kernel since the last time this was said.
     Lost {

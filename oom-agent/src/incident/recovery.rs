@@ -26,8 +26,8 @@ pub struct Recovery {
     /// less.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub given_back_bytes: Option<u64>,
-    /// What the OOM reaper did: it comes for victims that take longer than 2 s to exit, so an incident that is told as
-    /// it happens is told before. Kernels before 5.18 that have no such delay reap every victim.
+    /// What the OOM reaper did: it comes for victims that take longer than 2 s to exit. Kernels before 5.18 that have no such
+    /// delay reap every victim.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub reaper: Vec<Reaped>,
     /// This is the n-th kill in the same place: the full memory cgroup, or the victim's where none was full. Where

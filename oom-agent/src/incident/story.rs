@@ -10,9 +10,9 @@ const MAX_PLACES: usize = 256;
 /// A place that was quiet for longer begins anew. A container that runs that long is started at once when it fails
 /// again: it is as long as the kubelet's memory of failures.
 const PAUSE_NS: u64 = 600_000_000_000;
-/// Incidents of one machine are told nearly in order: one that waits for an exit may be overtaken. A clock that goes
-/// back further is another boot's.
-const OVERTAKEN_NS: u64 = 1_000_000_000;
+/// Incidents of one machine are told nearly in order: one that waits for an exit (10 s at most) may be overtaken. A clock that
+/// goes back further is another boot's.
+const OVERTAKEN_NS: u64 = 12_000_000_000;
 /// Hexadecimal digits in a row that are a container's id (docker, containerd, CRI-O, podman). A static pod's uid, which
 /// stays, has 32.
 const ID_DIGITS: usize = 64;
@@ -43,10 +43,12 @@ impl Story {
     pub fn complete_at(&mut self, incident: &mut Incident, time_ns: Option<u64>, growth: Option<Growth>) {
         incident.growth = growth;
         if let (Some(time_ns), Some(spot)) = (time_ns, Spot::of(incident)) {
-            let Place { kills, first_ns, .. } = self.kill(spot, time_ns);
-            if kills > 1 {
+            let Place { kills, first_ns, last_ns, .. } = self.kill(spot, time_ns);
+            // One that was overtaken comes before the one that was told.
+            let number = kills - u64::from(time_ns < last_ns);
+            if number > 1 {
                 let recovery = incident.recovery.get_or_insert_default();
-                recovery.kill_number = Some(kills);
+                recovery.kill_number = Some(number);
                 recovery.kills_seconds = Some(time_ns.saturating_sub(first_ns) as f64 / 1e9);
             }
         }

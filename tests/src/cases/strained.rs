@@ -6,7 +6,7 @@ use super::daemon::{Daemon, State, scrape};
 use super::faults::{settled, victims};
 use super::group::{Group, Hierarchy};
 use super::machine::Setting;
-use super::memcg::{spawn, spawner, spawner_of};
+use super::memcg::{hog, spawn, spawner, spawner_of};
 use super::stage::Stage;
 use super::survive::{children_for, compare};
 use crate::truth::model::Expect;
@@ -120,4 +120,40 @@ pub(super) fn slow(stage: &mut Stage<'_>) -> Result<()> {
     let new = daemon.stored_since(since, &binary, &home)?;
     compare(stage, &killed, &new);
     Ok(())
+}
+
+/// Victims that get hardly any processor time to exit (up to 6.17 the kernel holds a task back wherever it is,
+/// `throttle_cfs_rq`; later only on its way to user space). One is late. The other hangs until the reaper takes its memory.
+pub(super) fn slow_exit(stage: &mut Stage<'_>) -> Result<()> {
+    let agent = stage.machine.agent.is_some().then(|| stage.one_more(&[], Out::Read)).transpose()?;
+    let mut pods = Vec::new();
+    for (name, time) in [("late", "2000 100000"), ("hangs", "1000 1000000")] {
+        let pod = stage.group(name)?;
+        stage.at(pod)?.limit(72, 0)?;
+        let [slow, other] = ["slow", "other"].map(|container| stage.group(&format!("{name}/{container}")));
+        let (slow, other) = (slow?, other?);
+        for above in ["/oomcases", &format!("/oomcases/{name}")] {
+            Group::new(Hierarchy::V2, above)?.set("cgroup.subtree_control", "+cpu")?;
+        }
+        let victim = stage.start(Some(slow), hog("slow", 0, 64, 0))?;
+        let grower = stage.start(Some(other), hog("asks", 0, 1, 10))?;
+        stage.at(slow)?.set("cpu.max", time)?;
+        stage.intend(victim, "selected");
+        pods.push((name, slow, victim, grower));
+    }
+    stage.look()?;
+    for (name, slow, victim, grower) in pods {
+        stage.actor(grower)?.go()?;
+        stage.actor(grower)?.settle()?;
+        if let Some(agent) = &agent {
+            let of = format!("\"victims\":[{{\"pid\":{},", stage.actor(victim)?.pid());
+            let told = agent.wait_for(TELL, |line| {
+                line.contains(&of) && (line.contains("\"memory_back_ns\":") || line.contains("\"done\":true"))
+            });
+            stage.check(format!("what became of the memory of the victim in {name:?} is told"), told, told);
+        }
+        stage.at(slow)?.set("cpu.max", "max")?;
+        stage.actor(victim)?.await_death()?;
+    }
+    agent.map_or(Ok(()), |agent| stage.judge("beside", Expect::All, agent))
 }

@@ -136,6 +136,7 @@ pub(crate) const CASES: &[Case] = &[
     about_agent("stdout_closed", &[], hard_input::stdout_closed),
     about_agent("namespaces", &[Need::V2, Need::Throwaway], enclosed::namespaces),
     about_agent("log_wrapped", &[Need::Throwaway], strained::log_wrapped),
+    case("slow_exit", &[Need::V2, Need::Throwaway], strained::slow_exit),
     about_agent("cpu_limit", &[Need::V2, Need::Throwaway], strained::slow),
     about_agent("suspended", &[Need::Throwaway, Need::Sleep], suspend::suspended),
     about_agent("paused", &[Need::Throwaway, Need::Pauses], suspend::paused),

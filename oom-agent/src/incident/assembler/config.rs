@@ -25,6 +25,8 @@ pub struct Config {
     pub log: bool,
     /// How long an incident waits for what is missing after the last fact, nanoseconds.
     pub wait_ns: u64,
+    /// The same for exits of victims and for their memory: to free tens of gigabytes takes seconds.
+    pub exit_wait_ns: u64,
     /// How far apart the times of two log lines must be to differ. 0: they are as exact as the kernel's own.
     pub log_resolution_ns: u64,
     /// Bytes of a page.
@@ -50,6 +52,7 @@ impl Config {
             memory_back: level == Level::Full,
             log: true,
             wait_ns: 250_000_000,
+            exit_wait_ns: 10_000_000_000,
             log_resolution_ns: 0,
             page_size: PAGE_SIZE,
             total_swap_bytes: None,

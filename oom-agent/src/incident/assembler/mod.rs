@@ -151,8 +151,8 @@ impl Assembler {
                 }
             }
             Fact::Reaper(reaper) => {
-                let latest = self.calls.values_mut().rev();
-                let known = latest.into_iter().any(|pending| pending.reap(reaper));
+                let mut latest = self.calls.values_mut().rev();
+                let known = latest.any(|pending| pending.reap(reaper, now_ns));
                 let Reaper { tid, what, .. } = reaper;
                 if !known && what == Reaping::Finished && self.told.has_logged(now_ns, tid) {
                     self.afterwards.push(format!("the OOM reaper took the memory of {tid}, told of before"));
@@ -175,8 +175,8 @@ impl Assembler {
             }
             Fact::Files(files) => self.files(files),
             Fact::Skipped(skipped) => {
-                for seen in self.calls.values_mut().filter_map(|pending| pending.escalation.as_mut()) {
-                    seen.skipped_since = skipped.since(&seen.skipped_until);
+                for pending in self.calls.values_mut() {
+                    pending.count_skipped(&skipped, now_ns);
                 }
             }
             Fact::CgroupName { id, path } => self.names.insert(id, path),
@@ -198,13 +198,15 @@ impl Assembler {
         }
     }
 
-    /// An incident is due that has waited in vain, maybe since a program was skipped: [`Fact::Skipped`] is wanted.
-    pub fn gives_up(&self, now_ns: u64) -> bool {
+    /// An incident waits in vain, maybe since a program was skipped: [`Fact::Skipped`] is wanted.
+    pub fn asks(&self, now_ns: u64) -> bool {
         let late = |due: Due| matches!(due, Due::At { ns, late: true } if ns <= now_ns);
-        self.calls.values().any(|pending| pending.escalation.is_some() && late(self.due(pending)))
+        self.calls.values().filter(|pending| pending.escalation.is_some()).any(|pending| {
+            pending.asks_at(&self.config).is_some_and(|ns| ns <= now_ns) || late(self.due(pending))
+        })
     }
 
-    /// When [`Self::ready`] gives more without new facts.
+    /// When [`Self::ready`] gives more, or [`Self::asks`], without new facts.
     pub fn deadline(&self) -> Option<u64> {
         if !self.forced.is_empty() {
             return Some(0);
@@ -214,7 +216,8 @@ impl Assembler {
             Due::At { ns, .. } => Some(ns),
             Due::Open => None,
         };
-        self.calls.values().chain(&self.journal.entries).filter_map(due).min()
+        let asks = self.calls.values().filter_map(|pending| pending.asks_at(&self.config));
+        self.calls.values().chain(&self.journal.entries).filter_map(due).chain(asks).min()
     }
 
     /// Nothing follows in the log for now: tells what would be complete if nothing followed at all. What the log says of it

@@ -2,7 +2,10 @@
 
 use super::Config;
 use super::marked::{Marked, Process};
-use crate::incident::fact::{Call, Decision, End, Escalation, Exit, Files, MemoryBack, Reaper, Task, Zones};
+use crate::incident::escalation::Skipped;
+use crate::incident::fact::{
+    Call, Decision, End, Escalation, Exit, Files, MemoryBack, Reaper, Reaping, Task, Zones,
+};
 use crate::incident::model::Level;
 use crate::report::{Killed, Outcome, Report};
 
@@ -113,6 +116,9 @@ pub(super) enum Due {
     Open,
 }
 
+/// Victims that were not seen to leave by then may have left unseen. Most leave within milliseconds.
+const UNSEEN_NS: u64 = 2_000_000_000;
+
 /// Looks at zones that are kept.
 const LOOKS: usize = 8;
 
@@ -136,6 +142,8 @@ pub(super) struct Pending {
     pub(super) zones: Vec<Zones>,
     /// What the OOM reaper did with its victims.
     pub(super) reaper: Vec<Reaper>,
+    /// When it was last known whether a program was skipped.
+    asked_ns: u64,
     pub(super) logged: Logged,
     /// Records that the ring lost around it.
     pub(super) lost: u64,
@@ -165,6 +173,7 @@ impl Pending {
             backs: Vec::new(),
             zones: Vec::new(),
             reaper: Vec::new(),
+            asked_ns: 0,
             logged: Logged::default(),
             lost: 0,
             dropped: 0,
@@ -236,8 +245,11 @@ impl Pending {
     }
 
     /// The OOM reaper came for one of its victims.
-    pub(super) fn reap(&mut self, reaper: Reaper) -> bool {
+    pub(super) fn reap(&mut self, reaper: Reaper, now_ns: u64) -> bool {
         let mine = self.victims.iter().any(|victim| victim.process().tid == reaper.tid);
+        if mine {
+            self.latest_ns = now_ns;
+        }
         if mine && self.reaper.len() < MAX_REAPER {
             self.reaper.push(reaper);
         }
@@ -278,10 +290,55 @@ impl Pending {
         more && outcome == Some(Outcome::Kill)
     }
 
+    /// Victims whose exit or memory is still to come.
+    fn leaving(&self, config: &Config) -> impl Iterator<Item = &Marked> {
+        let Config { exits, memory_back, .. } = *config;
+        self.victims.iter().filter(move |victim| {
+            (exits && victim.exit_expected()) || (memory_back && victim.back_expected())
+        })
+    }
+
+    /// Until when it is waited for them. `None`: there are none.
+    fn exits_until(&self, config: &Config) -> Option<u64> {
+        self.leaving(config).next()?;
+        Some(if self.leaving(config).all(|victim| self.is_reaped(victim)) {
+            // The kernel goes on without a victim whose memory the reaper took: it may hang for ever.
+            self.latest_ns.saturating_add(config.wait_ns)
+        } else {
+            let wait = if self.skipped_since().exits > 0 { UNSEEN_NS } else { config.exit_wait_ns };
+            self.touched_ns.saturating_add(wait)
+        })
+    }
+
+    /// The kernel's reaper has taken its memory.
+    pub(super) fn is_reaped(&self, victim: &Marked) -> bool {
+        let tid = victim.process().tid;
+        self.reaper.iter().any(|reaper| reaper.tid == tid && reaper.what == Reaping::Finished)
+    }
+
+    /// Runs of programs that the kernel has skipped since its entry, as far as that was asked for.
+    pub(super) fn skipped_since(&self) -> Skipped {
+        self.escalation.as_deref().map(|seen| seen.skipped_since).unwrap_or_default()
+    }
+
+    /// When it wants to know whether a program was skipped: what it waits for may have happened unseen.
+    pub(super) fn asks_at(&self, config: &Config) -> Option<u64> {
+        let at_ns = self.touched_ns.saturating_add(UNSEEN_NS);
+        let waits = self.escalation.is_some() && self.leaving(config).next().is_some();
+        (waits && self.asked_ns < at_ns).then_some(at_ns)
+    }
+
+    /// So many were skipped since the start.
+    pub(super) fn count_skipped(&mut self, skipped: &Skipped, now_ns: u64) {
+        self.asked_ns = now_ns;
+        if let Some(seen) = &mut self.escalation {
+            seen.skipped_since = skipped.since(&seen.skipped_until);
+        }
+    }
+
     /// When to tell of it. `received`: candidates of this call that came.
     pub(super) fn due(&self, config: &Config, received: u64) -> Due {
         let Config { wait_ns, .. } = *config;
-        let late = |since: u64, wait: u64| Due::At { ns: since.saturating_add(wait), late: true };
         if self.call.is_none() {
             let from_log_only = !config.calls && !config.victims;
             return if self.ended_in_log(config) || (self.closed && from_log_only) {
@@ -292,23 +349,25 @@ impl Pending {
                 Due::At { ns: self.touched_ns.saturating_add(wait_ns), late: false }
             };
         }
-        let gone = |victim: &Marked| {
-            (config.exits && victim.exit_expected()) || (config.memory_back && victim.back_expected())
+        let exits = self.exits_until(config);
+        // `wait`: for what is missing besides.
+        let due = |wait: Option<u64>| {
+            let missing = wait.map(|wait| self.touched_ns.saturating_add(wait));
+            missing.max(exits).map_or(Due::Now, |ns| Due::At { ns, late: true })
         };
-        let exits = self.victims.iter().any(gone);
         if config.calls {
-            return match &self.end {
+            return due(match &self.end {
                 Some(end) => {
                     let scanned = received.saturating_add(end.candidates_lost) >= end.evaluated;
-                    if scanned && !exits { Due::Now } else { late(self.touched_ns, wait_ns) }
+                    (!scanned).then_some(wait_ns)
                 }
-                None if self.left => late(self.touched_ns, wait_ns),
-                None => late(self.touched_ns, OPEN_CALL_NS.max(wait_ns)),
-            };
+                None if self.left => Some(wait_ns),
+                None => Some(OPEN_CALL_NS.max(wait_ns)),
+            });
         }
-        let lines = config.log && self.victims.iter().any(Marked::line_expected);
-        if exits || lines || self.victims.is_empty() {
-            return late(self.touched_ns, wait_ns);
+        let lines = self.victims.is_empty() || config.log && self.victims.iter().any(Marked::line_expected);
+        if lines || exits.is_some() {
+            return due(lines.then_some(wait_ns));
         }
         let company = self.logged.group || self.victims.iter().any(Marked::may_have_company);
         if company && !self.left {

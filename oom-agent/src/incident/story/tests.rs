@@ -165,8 +165,12 @@ fn what_killed_nothing_or_has_no_time_or_place_is_not_counted() {
 #[test]
 fn one_that_was_overtaken_is_counted_and_another_boot_begins_anew() {
     let at = |seconds: u64| memcg(seconds * SECOND, "/a");
-    let kills = [at(1000), at(999), at(1001), at(20), at(21)];
-    assert_eq!(told(kills), [None, Some((2, 0.0)), Some((3, 2.0)), None, Some((2, 1.0))]);
+    let kills = [at(1000), at(990), at(1001), at(999), at(20), at(21)];
+    assert_eq!(
+        told(kills),
+        [None, None, Some((3, 11.0)), Some((3, 9.0)), None, Some((2, 1.0))],
+        "the first is not the second, 0 s after itself"
+    );
 }
 
 #[test]

@@ -138,26 +138,21 @@ fn exits(parts: &Parts<'_>, notes: &mut Vec<String>) {
         }
         return;
     }
-    let ms = parts.config.wait_ns / 1_000_000;
     let before = notes.len();
+    let when = |victim: &Marked| match parts.ending {
+        _ if parts.pending.is_reaped(victim) => "before the kernel's reaper was done with it",
+        Ending::Complete | Ending::Late => "in time",
+        Ending::Stopped | Ending::Crowded => "yet",
+    };
     for victim in parts.victims.iter().filter(|victim| victim.exit_expected()) {
-        let pid = victim.process().pid();
-        notes.push(match parts.ending {
-            Ending::Complete | Ending::Late => format!("exit of {pid} not seen within {ms} ms"),
-            Ending::Stopped | Ending::Crowded => format!("exit of {pid} not seen yet"),
-        });
+        notes.push(format!("exit of {} not seen {}", victim.process().pid(), when(victim)));
     }
     let held = |victim: &&Marked| !victim.exit_expected() && !victim.shares_mm && victim.back_expected();
     for victim in parts.victims.iter().filter(|victim| parts.config.memory_back && held(victim)) {
         let pid = victim.process().pid();
-        notes.push(match parts.ending {
-            Ending::Complete | Ending::Late => {
-                format!("memory of {pid} not seen to be given back within {ms} ms")
-            }
-            Ending::Stopped | Ending::Crowded => format!("memory of {pid} not seen to be given back yet"),
-        });
+        notes.push(format!("memory of {pid} not seen to be given back {}", when(victim)));
     }
-    let skipped = parts.pending.escalation.as_deref().map_or(0, |seen| seen.skipped_since.exits);
+    let skipped = parts.pending.skipped_since().exits;
     if skipped > 0 && notes.len() > before {
         notes.push(format!(
             "Up to {} of the programs that see exits were skipped by the kernel meanwhile (a task was preempted in one): what was \

@@ -1,7 +1,7 @@
 //! Facts for tests, and a driver with a clock of its own.
 
 use crate::incident::assembler::{Assembler, Config};
-use crate::incident::escalation::{Window, Work};
+use crate::incident::escalation::{Skipped, Window, Work};
 use crate::incident::fact::{
     Call, Candidate, CgroupPath, Control, Decision, End, Escalation, Exit, Fact, MemoryBack, Reclaim, Task,
     Victim,
@@ -18,11 +18,13 @@ pub(super) const TOTAL: u64 = 12_800;
 pub(super) struct Run {
     pub(super) assembler: Assembler,
     pub(super) now_ns: u64,
+    /// What the kernel has skipped.
+    pub(super) skipped: Skipped,
 }
 
 impl Run {
     pub(super) fn new(config: Config) -> Self {
-        Self { assembler: Assembler::new(config), now_ns: 1_000_000 * MS }
+        Self { assembler: Assembler::new(config), now_ns: 1_000_000 * MS, skipped: Skipped::default() }
     }
 
     pub(super) fn full() -> Self {
@@ -48,6 +50,7 @@ impl Run {
 
     /// What is due now.
     pub(super) fn ready(&mut self) -> Vec<Incident> {
+        self.answer();
         let incidents: Vec<Incident> = std::iter::from_fn(|| self.assembler.ready(self.now_ns)).collect();
         if let Some(deadline) = self.assembler.deadline() {
             assert!(deadline > self.now_ns, "a deadline that has passed would have been served");
@@ -72,10 +75,23 @@ impl Run {
         self
     }
 
-    /// Sleeps until the assembler asks for it.
+    /// Sleeps until something is due.
     pub(super) fn until_deadline(&mut self) -> &mut Self {
-        self.now_ns = self.assembler.deadline().expect("something is pending");
-        self
+        loop {
+            let deadline = self.assembler.deadline().expect("something is pending");
+            self.now_ns = self.now_ns.max(deadline);
+            self.answer();
+            if self.assembler.deadline().is_some_and(|next| next <= self.now_ns) {
+                return self;
+            }
+        }
+    }
+
+    /// Whoever asks what was skipped is told.
+    fn answer(&mut self) {
+        if self.assembler.asks(self.now_ns) {
+            self.assembler.push(self.now_ns, Fact::Skipped(Box::new(self.skipped)));
+        }
     }
 }
 

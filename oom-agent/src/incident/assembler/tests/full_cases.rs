@@ -148,7 +148,7 @@ fn an_exit_of_an_earlier_process_with_the_same_pid_is_not_the_victims() {
         .nothing();
     let incident = run.until_deadline().one();
     assert_eq!(incident.victims[0].exited_boottime_ns, None);
-    assert_eq!(bpf_notes(&incident.evidence.notes), ["exit of 10 not seen within 250 ms"]);
+    assert_eq!(bpf_notes(&incident.evidence.notes), ["exit of 10 not seen in time"]);
     assert_eq!((incident.recovery_ns, incident.freed_bytes), (None, None), "not seen is not zero");
 }
 
