@@ -181,7 +181,8 @@ pub(super) fn compare(truth: &Truth, trace: &Trace, incident: &Value, findings: 
     // Before that its address was another's.
     let scope = incident.pointer("/scope/cgroup").and_then(Value::as_str);
     let born_us = scope.and_then(|path| truth.born.get(path).copied()).unwrap_or(0);
-    let mut check = Check { trace, incident, findings, pid, born_us, edge_us: EDGE_US };
+    let pause_ns = if truth.why.overloads { 1000 * OVERLOADED_US } else { PAUSE_NS };
+    let mut check = Check { trace, incident, findings, pid, born_us, edge_us: EDGE_US, pause_ns };
     if !matches!(level, "full" | "tracepoint") {
         let names = incident.get("escalation").and_then(Value::as_object).into_iter().flatten();
         if names.into_iter().any(|(name, _)| name != "pressure") {
@@ -235,6 +236,8 @@ struct Check<'a> {
     pid: Value,
     born_us: u64,
     edge_us: u64,
+    /// The two looks at the clock may be so far apart.
+    pause_ns: u64,
 }
 
 impl Check<'_> {
@@ -336,7 +339,7 @@ impl Check<'_> {
     }
 
     fn time(&mut self, pointer: &str, rounds: std::ops::RangeInclusive<u64>, least: u64, most: u64) {
-        let slack = |ns: u64, rounds: u64| ns / 20 + rounds * ROUND_NS + PAUSE_NS;
+        let slack = |ns: u64, rounds: u64| ns / 20 + rounds * ROUND_NS + self.pause_ns;
         let least = least.saturating_sub(slack(least, *rounds.start()));
         let most = most + slack(most, *rounds.end());
         match self.number(pointer) {
