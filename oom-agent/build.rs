@@ -1,4 +1,5 @@
-//! Compiles the kernel side (`oom-ebpf`) and leaves the object at `$OUT_DIR/oom-ebpf`. Makes docs/oom-killer.md a page.
+//! Compiles the kernel side (`oom-ebpf`) and leaves the objects at `$OUT_DIR/oom-ebpf` and `$OUT_DIR/oom-first`. Makes
+//! docs/oom-killer.md a page.
 //!
 //! On a machine that cannot compile for BPF it sets `cfg(oom_no_bpf)` and the variable `OOM_NO_BPF` (what is
 //! missing) instead of failing: the pure parts of the library and their tests do not need the kernel side, the
@@ -95,13 +96,15 @@ fn build(workspace: &Path, machine: &Machine, toolchain: &Toolchain) -> Result<(
     };
     aya_build::build_ebpf([package], with)
         .with_context(|| format!("cannot compile {EBPF} for the kernel with {}", toolchain.core.display()))?;
-    if !object()?.is_file() {
-        bail!("{EBPF} was compiled but {} is not there", object()?.display());
+    for path in objects()? {
+        if !path.is_file() {
+            bail!("{EBPF} was compiled but {} is not there", path.display());
+        }
+        let full = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let small = strip::strip(&full).with_context(|| format!("cannot strip {}", path.display()))?;
+        fs::write(&path, small).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let path = object()?;
-    let full = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let small = strip::strip(&full).with_context(|| format!("cannot strip {}", path.display()))?;
-    fs::write(&path, small).with_context(|| format!("cannot write {}", path.display()))
+    Ok(())
 }
 
 /// Says what is missing, and makes cargo look again when it may have come.
@@ -126,16 +129,21 @@ fn without(
     for path in bins.map(PathBuf::as_path).chain([dpkg]).filter(|path| path.exists()) {
         watch(path);
     }
-    match fs::remove_file(object()?) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(|| {
-            format!("cannot remove the outdated {}", object().unwrap_or_default().display())
-        }),
-        _ => Ok(()),
+    for path in objects()? {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove the outdated {}", path.display()))?;
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
-fn object() -> Result<PathBuf> {
-    Ok(directory("OUT_DIR")?.join(EBPF))
+/// What is compiled: all programs, and the one that goes first.
+fn objects() -> Result<[PathBuf; 2]> {
+    let directory = directory("OUT_DIR")?;
+    Ok([EBPF, "oom-first"].map(|name| directory.join(name)))
 }
 
 fn directory(name: &str) -> Result<PathBuf> {

@@ -1,7 +1,7 @@
 //! Loading and attaching: every hook in the best way that this kernel allows, chosen by trying.
 //!
-//! The verifier is most of it, and what is not waits for the kernel's code to be patched. Two threads share it, a third waits for
-//! the first trampoline; they are gone when the agent says that it is ready.
+//! The verifier is most of it, and what is not waits for the kernel's code to be patched. Two threads share it. A third puts the
+//! first trampoline somewhere, which may take longer than everything else.
 //!
 //! # Layout
 //! - [`load()`]: what is done in which order.
@@ -23,6 +23,7 @@ use attach::Attaching;
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{MapData, PerCpuArray},
+    programs::FEntry,
 };
 use oom_ebpf::ABSENT;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -30,8 +31,9 @@ use serde::Serialize;
 use std::{
     any::Any,
     collections::{BTreeMap, HashMap, VecDeque},
-    sync::{Mutex, OnceLock, PoisonError},
-    thread,
+    io,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    thread::{self, JoinHandle},
 };
 
 /// What may be used.
@@ -47,6 +49,8 @@ pub struct Options {
     pub events_bytes: u32,
     /// Bytes of the bulk ring; a power of two of at least a page.
     pub bulk_bytes: u32,
+    /// No thread of the start is left when it is done.
+    pub alone: bool,
 }
 
 impl Default for Options {
@@ -59,6 +63,7 @@ impl Default for Options {
             bpf_log: false,
             events_bytes: 1 << 20,
             bulk_bytes: 4 << 20,
+            alone: false,
         }
     }
 }
@@ -131,16 +136,23 @@ struct Kernel {
 pub fn load(cgroup_v2: bool, options: &Options) -> Result<Loaded> {
     // Since 5.11 BPF memory is accounted to the memory cgroup; before, RLIMIT_MEMLOCK counts. A refusal shows up as EPERM at the maps.
     let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
-    let builder = loader_without_btf();
+    let (builder, first_loader) = (loader_without_btf(), loader_without_btf());
     let (kernel, _) = beside(|| Kernel::read(cgroup_v2), aya::features);
-    let kernel = kernel?;
+    let kernel = Arc::new(kernel?);
     if let [first, ..] = kernel.offsets.missing_required[..] {
         bail!("this kernel's BTF has no {first}, without which no BPF program of the agent makes sense");
     }
     let mut refused = Vec::new();
     if options.max_level >= Level::Full {
-        match Attempt::new(builder, &kernel, options, true)?.attach(HOOKS.iter()) {
-            Ok(loaded) => return Ok(loaded),
+        let first = options.trampolines.then(|| go_first(first_loader, Arc::clone(&kernel)));
+        let first = first.and_then(Result::ok);
+        let attached = Attempt::new(builder, &kernel, options, true).map(|it| it.attach(HOOKS.iter()));
+        let first = first.map(|first| kept(first, options.alone));
+        match attached? {
+            Ok(mut loaded) => {
+                loaded.links.extend(first);
+                return Ok(loaded);
+            }
             Err(hooks) => refused = hooks,
         }
     }
@@ -170,7 +182,7 @@ impl Kernel {
         let types = btf::Vmlinux::open().with_context(|| {
             format!("cannot read {}: the kernel's type data (CONFIG_DEBUG_INFO_BTF) are needed", btf::VMLINUX)
         })?;
-        let functions = probes::functions();
+        let functions = functions();
         let paths = fields::paths();
         let wanted = fields::wanted(&paths, &functions, &["mark_victim", "mm_compaction_end"]);
         let answers =
@@ -182,10 +194,8 @@ impl Kernel {
     /// The ids of functions that trampolines are put on.
     fn ids(&self) -> &Btf {
         self.ids.get_or_init(|| {
-            let functions = probes::functions();
-            let ids: Vec<_> =
-                functions.iter().filter_map(|name| Some((*name, self.answers.func(name)?.id))).collect();
-            btf::stand_in(&ids)
+            let ids = functions().into_iter().filter_map(|name| Some((name, self.answers.func(name)?.id)));
+            btf::stand_in(&ids.collect::<Vec<_>>())
         })
     }
 
@@ -231,10 +241,8 @@ impl<'a> Attempt<'a> {
         if !options.bpf_log {
             loader.map_max_entries("AYA_LOGS", rustix::param::page_size() as u32);
         }
-        let object = super::object()?;
-        let wants_ids = calls && options.trampolines;
-        let (object, _) = beside(|| loader.load(object), || wants_ids.then(|| kernel.ids()));
-        Ok(Self { kernel, options, calls, object: object.with_context(no_maps)? })
+        let object = loader.load(super::object()?).with_context(no_maps)?;
+        Ok(Self { kernel, options, calls, object })
     }
 
     /// Attaches the hooks. If one failed that this attempt cannot do without, how far each got.
@@ -251,11 +259,6 @@ impl<'a> Attempt<'a> {
             match which {
                 Next::Front => all.pop_front(),
                 Next::Back => all.pop_back(),
-                Next::Trampoline => {
-                    let found =
-                        all.iter().position(|(number, hook)| *number != last && hook.has_trampoline());
-                    found.and_then(|at| all.remove(at))
-                }
             }
         };
         let one = |which| {
@@ -268,9 +271,8 @@ impl<'a> Attempt<'a> {
         };
         let work = |which| std::iter::from_fn(|| one(which)).collect::<Vec<_>>();
         // What takes the verifier longest stands at both ends of the table.
-        let both = || beside(|| work(Next::Front), || work(Next::Back));
-        let ((mut done, others), waited) = beside(both, || one(Next::Trampoline));
-        done.extend(others.into_iter().flatten().chain(waited.flatten()));
+        let (mut done, others) = beside(|| work(Next::Front), || work(Next::Back));
+        done.extend(others.into_iter().flatten());
         done.sort_unstable_by_key(|(number, _)| *number);
         let (mut statuses, mut links, mut failed) = (Vec::new(), Vec::new(), false);
         for (_, mut hook) in done {
@@ -317,9 +319,34 @@ impl<'a> Attempt<'a> {
 enum Next {
     Front,
     Back,
-    /// The first with a trampoline. Where no function has one yet, 6.1 waits for a grace period (`synchronize_rcu_tasks` in
-    /// `register_ftrace_direct_multi`, kernel/trace/ftrace.c): 0.2 s, in which the processor does something else.
-    Trampoline,
+}
+
+/// The function of the program that does nothing.
+const FIRST: &str = "oom_killer_disable";
+
+/// Functions that trampolines are put on.
+fn functions() -> Vec<&'static str> {
+    [probes::functions(), vec![FIRST]].concat()
+}
+
+/// Puts the first trampoline there, in a thread of its own. Where no function has one, kernels before 6.10 wait for a grace period
+/// when it is in force already (`synchronize_rcu_tasks` in `register_ftrace_direct`, kernel/trace/ftrace.c): 0.2 s in which
+/// others are attached without a wait. Nothing depends on it.
+fn go_first(mut loader: EbpfLoader<'static>, kernel: Arc<Kernel>) -> io::Result<JoinHandle<Option<Ebpf>>> {
+    let first = move || {
+        let mut object = loader.load(super::first_object().ok()?).ok()?;
+        let program: &mut FEntry = object.program_mut("first")?.try_into().ok()?;
+        program.load(FIRST, kernel.ids()).ok()?;
+        drop(kernel);
+        program.attach().ok()?;
+        Some(object)
+    };
+    thread::Builder::new().name("first".into()).stack_size(STACK).spawn(first)
+}
+
+/// What keeps it attached. A handle of its thread has the thread's result.
+fn kept(first: JoinHandle<Option<Ebpf>>, alone: bool) -> Link {
+    if alone { Box::new(first.join()) } else { Box::new(first) }
 }
 
 /// Stack of a thread that loads too. What it does not use costs nothing.

@@ -28,6 +28,17 @@ fn object() -> anyhow::Result<&'static [u8]> {
     Ok(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/oom-ebpf")))
 }
 
+/// The object of the program that goes first, likewise.
+#[cfg(not(oom_no_bpf))]
+#[expect(clippy::unnecessary_wraps, reason = "without the BPF toolchain there is none")]
+fn first_object() -> anyhow::Result<&'static [u8]> {
+    Ok(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/oom-first")))
+}
+
+/// A library that was built without the BPF toolchain (the binary refuses to).
+#[cfg(oom_no_bpf)]
+use object as first_object;
+
 /// A library that was built without the BPF toolchain (the binary refuses to).
 #[cfg(oom_no_bpf)]
 fn object() -> anyhow::Result<&'static [u8]> {

@@ -29,7 +29,7 @@ mod reload;
 mod texts;
 
 use crate::{
-    kernel::host::Host,
+    kernel::{host::Host, load::Options},
     live::{Before, Live},
     note::{self, LogFormat, LogLevel, log_to_stderr, note, warn},
     otlp::{Environment, OtlpArgs, Settings, Target},
@@ -182,7 +182,9 @@ async fn start(config: Config, otlp: Option<Settings>, host: &Host) -> Result<()
     let before = wanted.then_some(Before { since, tell: &mut tell });
     let kube = Kube::open(args, host, &mut messages)?;
     let names = (args.uses.cri(), kube.pods(args));
-    let (mut live, start) = Live::start(host, &args.uses.options(), before, args.uses.sample_every.0, names)
+    // Threads would keep their privileges.
+    let options = Options { alone: true, ..args.uses.options() };
+    let (mut live, start) = Live::start(host, &options, before, args.uses.sample_every.0, names)
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     let found = recovery.map(|recovery| recovery.finish(start.read));
     let mut daemon = Daemon::new(&start, host, store, kube.events(args))?;

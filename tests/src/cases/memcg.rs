@@ -162,7 +162,7 @@ pub(super) fn removed(stage: &mut Stage<'_>) -> Result<()> {
 /// Memory and swap of the cgroup are full.
 pub(super) fn swap(stage: &mut Stage<'_>) -> Result<()> {
     let disk = Swap::disk().context("no swap disk")?;
-    stage.hold(Swap::new(&disk, 32)?);
+    stage.swap(Swap::new(&disk, 32)?);
     let group = stage.group("swap")?;
     stage.at(group)?.limit(8, 8)?;
     let grower = stage.start(Some(group), hog("swapped", 0, 2, 32))?;

@@ -143,6 +143,7 @@ impl Runner<'_> {
                 measured.insert("agent_hwm_attached_kib".into(), agent.hwm_kib);
             }
             agent.wait(expected, TELL + TELL_EACH * expected as u32);
+            drop(left.swap.take());
             for (name, field) in [("agent_rss_after_kib", "VmRSS"), ("agent_hwm_after_kib", "VmHWM")] {
                 if let Ok(kib) = status_kib(agent.pid(), field) {
                     measured.insert(name.into(), kib);

@@ -3,6 +3,7 @@
 use super::actor::{Actor, Script};
 use super::agent::{Agent, Binary, Out, boottime_ns};
 use super::group::{Group, Hierarchy};
+use super::machine::Swap;
 use super::rank::Foretold;
 use crate::truth::ftrace::Tracer;
 use crate::truth::kmsg::Follower;
@@ -47,6 +48,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) actors: Vec<Actor>,
     groups: Groups,
     held: Vec<Box<dyn Any>>,
+    swap: Option<Swap>,
     before: Processes,
     /// What contradicts the intention.
     pub(crate) doubts: Vec<String>,
@@ -86,6 +88,8 @@ pub(crate) struct Left {
     pub(crate) trace: Option<String>,
     pub(crate) reclaim: Option<String>,
     pub(crate) told: Vec<Words>,
+    /// See [`Stage::swap`].
+    pub(crate) swap: Option<Swap>,
 }
 
 impl<'a> Stage<'a> {
@@ -104,6 +108,7 @@ impl<'a> Stage<'a> {
             actors: Vec::new(),
             groups: Groups::default(),
             held: Vec::new(),
+            swap: None,
             before: Processes::new(),
             doubts: Vec::new(),
             intended: Vec::new(),
@@ -140,6 +145,11 @@ impl<'a> Stage<'a> {
     /// Keeps something until the case is over.
     pub(crate) fn hold(&mut self, what: impl Any) {
         self.held.push(Box::new(what));
+    }
+
+    /// Keeps swap space until the agents have told of the case: they read how much there is.
+    pub(crate) fn swap(&mut self, swap: Swap) {
+        self.swap = Some(swap);
     }
 
     /// Starts a process, in a cgroup if one is given.
@@ -348,6 +358,7 @@ impl<'a> Stage<'a> {
             trace: read.map(|(text, _)| text),
             reclaim: reclaim.map(|(text, _)| text),
             told,
+            swap: self.swap.take(),
         })
     }
 

@@ -103,7 +103,7 @@ pub(super) fn memory_policy(stage: &mut Stage<'_>) -> Result<()> {
 /// Memory and swap of the machine are full.
 pub(super) fn swap(stage: &mut Stage<'_>) -> Result<()> {
     let disk = Swap::disk().context("no swap disk")?;
-    stage.hold(Swap::new(&disk, 16)?);
+    stage.swap(Swap::new(&disk, 16)?);
     let grower = stage.start(None, hog("wide-swapped", 0, 4, GROW_MIB))?;
     stage.start(None, hog("wide-idle", 0, 2, 0))?;
     stage.foretell(None)?;

@@ -44,12 +44,6 @@ impl<'a> Attaching<'a> {
         }
     }
 
-    /// Whether its first way has a trampoline.
-    pub(super) fn has_trampoline(&self) -> bool {
-        let way = self.hook.ways.first().copied().unwrap_or_default();
-        self.trampolines && is_trampoline(way)
-    }
-
     /// Loads the programs of the first way that the kernel takes.
     pub(super) fn load(&mut self) {
         while self.loaded.is_none() {

@@ -1,0 +1,28 @@
+//! A program that does nothing, on a function that is called as good as never: the first trampoline.
+//!
+//! Where no function has a trampoline yet, kernels before 6.10 make their table of them anew and wait for a grace period before
+//! the old one is freed (`register_ftrace_direct`, kernel/trace/ftrace.c): 0.2 s, after the trampoline is in force. The agent
+//! lets this program wait for it.
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}
+
+#[cfg(target_arch = "bpf")]
+mod program {
+    use aya_ebpf::{macros::fentry, programs::FEntryContext};
+
+    #[fentry(function = "oom_killer_disable")]
+    fn first(_ctx: FEntryContext) -> i32 {
+        0
+    }
+
+    #[panic_handler]
+    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+        loop {}
+    }
+
+    #[unsafe(link_section = "license")]
+    #[unsafe(no_mangle)]
+    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+}
