@@ -1,6 +1,7 @@
 //! From the entry into the OOM path until memory is back.
 
 use crate::incident::model::{Incident, Role, Rule};
+use crate::incident::recovery::Reaped;
 use crate::sink::terminal::words;
 use crate::units;
 
@@ -66,6 +67,11 @@ impl After {
         add(exit, "exit", exited);
         let recovery = incident.recovery.clone().unwrap_or_default();
         let from_kill = |ns: Option<u64>| kill?.checked_add(ns?);
+        // The first of them: a group that hangs is reaped one by one.
+        if let Some(Reaped { pid, after_ns, done, .. }) = recovery.reaper.first() {
+            let what = if *done == Some(false) { "could not take" } else { "comes for" };
+            add(from_kill(*after_ns), "reaper", format!("the reaper {what} the memory of {pid}"));
+        }
         let back = from_kill(recovery.memory_back_ns);
         add(back, "back", "memory is back".to_owned());
         let below = from_kill(recovery.below_limit_ns).filter(|ns| Some(*ns) != back);
@@ -114,6 +120,7 @@ impl After {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::incident::recovery::Recovery;
     use crate::sink::samples;
 
     #[test]
@@ -138,6 +145,12 @@ mod tests {
         let seen = After::of(&incident).unwrap();
         assert_eq!(seen.unseen, ["exits that were not seen", "when memory was back"]);
         assert_eq!(seen.falls, None);
+        let reaped =
+            Reaped { pid: 81_234, after_ns: Some(2_010_000_000), duration_ns: None, done: Some(true) };
+        incident.recovery = Some(Recovery { reaper: vec![reaped], ..Recovery::default() });
+        let seen = After::of(&incident).unwrap();
+        let last = seen.events.last().unwrap();
+        assert_eq!((last.ns, &*last.what), (2_015_000_000, "the reaper comes for the memory of 81234"));
         incident.victims[0].killed_boottime_ns = incident.boottime_ns.map(|ns| ns - 1_000);
         assert_eq!(After::of(&incident).unwrap().events[0].ns, 0, "the kill is seen before the call");
         assert_eq!(After::of(&samples::none_killable()).unwrap().events.len(), 1);
