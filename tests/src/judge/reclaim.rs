@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// window, microseconds, may be on either side of it.
 const EDGE_US: u64 = 100;
 /// So long a VM's processor may stand still between the two looks, since its host has other work. Whoever needs that is counted.
-const STALL_US: u64 = 5_000;
+const STALL_US: u64 = 20_000;
 /// The same where a case overloads the VM.
 pub(super) const OVERLOADED_US: u64 = 1_000_000;
 /// Times are compared less exactly: between the two looks at the clock the host of an emulated CPU may do something else.
