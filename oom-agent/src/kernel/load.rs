@@ -329,7 +329,7 @@ fn functions() -> Vec<&'static str> {
     [probes::functions(), vec![FIRST]].concat()
 }
 
-/// Puts the first trampoline there, in a thread of its own. Where no function has one, kernels before 6.10 wait for a grace period
+/// Puts the first trampoline there, in a thread of its own. Where no function has one, 6.1 (not 6.12) waits for a grace period
 /// when it is in force already (`synchronize_rcu_tasks` in `register_ftrace_direct`, kernel/trace/ftrace.c): 0.2 s in which
 /// others are attached without a wait. Nothing depends on it.
 fn go_first(mut loader: EbpfLoader<'static>, kernel: Arc<Kernel>) -> io::Result<JoinHandle<Option<Ebpf>>> {
