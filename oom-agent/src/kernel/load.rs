@@ -330,7 +330,7 @@ fn functions() -> Vec<&'static str> {
 }
 
 /// Puts the first trampoline there, in a thread of its own. Where no function has one, 6.1 (not 6.12) waits for a grace period
-/// when it is in force already (`synchronize_rcu_tasks` in `register_ftrace_direct`, kernel/trace/ftrace.c): 0.2 s in which
+/// when it is in force already (`synchronize_rcu_tasks` in `register_ftrace_direct_multi`, kernel/trace/ftrace.c): 0.2 s in which
 /// others are attached without a wait. Nothing depends on it.
 fn go_first(mut loader: EbpfLoader<'static>, kernel: Arc<Kernel>) -> io::Result<JoinHandle<Option<Ebpf>>> {
     let first = move || {

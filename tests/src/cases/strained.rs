@@ -123,7 +123,7 @@ pub(super) fn slow(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 /// Victims that get hardly any processor time to exit (up to 6.17 the kernel holds a task back wherever it is,
-/// `throttle_cfs_rq`; later only on its way to user space). One is late. The other hangs until the reaper takes its memory.
+/// `throttle_cfs_rq`, kernel/sched/fair.c; later only on its way to user space). One is late. The other hangs until the reaper takes its memory.
 pub(super) fn slow_exit(stage: &mut Stage<'_>) -> Result<()> {
     let agent = stage.machine.agent.is_some().then(|| stage.one_more(&[], Out::Read)).transpose()?;
     let mut pods = Vec::new();
@@ -146,11 +146,22 @@ pub(super) fn slow_exit(stage: &mut Stage<'_>) -> Result<()> {
         stage.actor(grower)?.go()?;
         stage.actor(grower)?.settle()?;
         if let Some(agent) = &agent {
-            let of = format!("\"victims\":[{{\"pid\":{},", stage.actor(victim)?.pid());
+            let pid = stage.actor(victim)?.pid();
+            let of = format!("\"victims\":[{{\"pid\":{pid},");
+            let is_reaped = |line: &str| line.contains(&of) && line.contains("\"done\":true");
             let told = agent.wait_for(TELL, |line| {
-                line.contains(&of) && (line.contains("\"memory_back_ns\":") || line.contains("\"done\":true"))
+                is_reaped(line) || line.contains(&of) && line.contains("\"memory_back_ns\":")
             });
             stage.check(format!("what became of the memory of the victim in {name:?} is told"), told, told);
+            stage.log.catch_up()?;
+            let logged = format!("reaped process {pid} ");
+            let logged = stage.log.messages.iter().any(|message| message.contains(&logged));
+            let reaped = agent.wait_for(Duration::ZERO, is_reaped);
+            stage.check(
+                format!("the kernel's log has the reaper that was told of in {name:?}"),
+                logged || !reaped,
+                reaped,
+            );
         }
         stage.at(slow)?.set("cpu.max", "max")?;
         stage.actor(victim)?.await_death()?;

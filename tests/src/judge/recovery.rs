@@ -32,7 +32,7 @@ pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &m
             // The kernel did not run programs while another task was preempted in them (from 7.0 on): the one at the return from
             // `exit_mmap` may be among those, and the incident says that it did not see it, or not even the exit.
             None if not_seen && says(incident, "were skipped by the kernel meanwhile") => {}
-            // The victim hangs. The kernel goes on without it, and so does the agent; what the reaper does is its own check.
+            // The victim hangs. The kernel goes on without it, and so does the agent; the case asks the kernel's log for the reaper.
             None if says(incident, "before the kernel's reaper was done") => {}
             // Neither program at a return may have run: the victims are not all known without the one, nor when, without the other.
             None if truth.why.others_leave
