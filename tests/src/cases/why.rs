@@ -15,6 +15,8 @@ const TOO_MUCH_MIB: u32 = 64;
 /// How long the agent samples a cgroup before it grows at once. While nothing changes it does so less and less often.
 const QUIET: Duration = Duration::from_secs(9);
 const TELL: Duration = Duration::from_secs(5);
+/// The kernel prints 10 reports in 5 s (`DEFAULT_RATELIMIT_INTERVAL`): after so long it prints again.
+const PRINTS_AGAIN: Duration = Duration::from_millis(5100);
 
 /// An agent that looks at every cgroup with a limit once a second, and at those that are there at once: it looks for new
 /// ones less often while nothing changes.
@@ -82,6 +84,8 @@ pub(super) fn mlock(stage: &mut Stage<'_>) -> Result<()> {
     stage.start(Some(group), hog("bystander", 0, 1, 0))?;
     stage.because(&["nothing_reclaimable"], &[]);
     stage.intend(grower, "selected");
+    // What is locked goes with the victim: without the kernel's report, files that are read after its exit tell of none.
+    std::thread::sleep(PRINTS_AGAIN);
     stage.provoke(grower)
 }
 
