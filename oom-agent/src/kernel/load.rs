@@ -136,16 +136,21 @@ struct Kernel {
 pub fn load(cgroup_v2: bool, options: &Options) -> Result<Loaded> {
     // Since 5.11 BPF memory is accounted to the memory cgroup; before, RLIMIT_MEMLOCK counts. A refusal shows up as EPERM at the maps.
     let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
-    let (builder, first_loader) = (loader_without_btf(), loader_without_btf());
-    let (kernel, _) = beside(|| Kernel::read(cgroup_v2), aya::features);
+    let goes_first = options.trampolines && options.max_level >= Level::Full;
+    let (builder, builder_of_first) = (loader_without_btf(), goes_first.then(loader_without_btf));
+    // What aya wants to know of the kernel is asked for here rather than at the first load.
+    let known = || {
+        aya::features();
+        builder_of_first?.load(super::first_object().ok()?).ok()
+    };
+    let (kernel, first) = beside(|| Kernel::read(cgroup_v2), known);
     let kernel = Arc::new(kernel?);
     if let [first, ..] = kernel.offsets.missing_required[..] {
         bail!("this kernel's BTF has no {first}, without which no BPF program of the agent makes sense");
     }
     let mut refused = Vec::new();
     if options.max_level >= Level::Full {
-        let first = options.trampolines.then(|| go_first(first_loader, Arc::clone(&kernel)));
-        let first = first.and_then(Result::ok);
+        let first = first.flatten().and_then(|object| go_first(object, Arc::clone(&kernel)).ok());
         let attached = Attempt::new(builder, &kernel, options, true).map(|it| it.attach(HOOKS.iter()));
         let first = first.map(|first| kept(first, options.alone));
         match attached? {
@@ -332,9 +337,8 @@ fn functions() -> Vec<&'static str> {
 /// Puts the first trampoline there, in a thread of its own. Where no function has one, 6.1 (not 6.12) waits for a grace period
 /// when it is in force already (`synchronize_rcu_tasks` in `register_ftrace_direct_multi`, kernel/trace/ftrace.c): 0.2 s in which
 /// others are attached without a wait. Nothing depends on it.
-fn go_first(mut loader: EbpfLoader<'static>, kernel: Arc<Kernel>) -> io::Result<JoinHandle<Option<Ebpf>>> {
+fn go_first(mut object: Ebpf, kernel: Arc<Kernel>) -> io::Result<JoinHandle<Option<Ebpf>>> {
     let first = move || {
-        let mut object = loader.load(super::first_object().ok()?).ok()?;
         let program: &mut FEntry = object.program_mut("first")?.try_into().ok()?;
         program.load(FIRST, kernel.ids()).ok()?;
         drop(kernel);
