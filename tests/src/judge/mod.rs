@@ -20,6 +20,7 @@ mod points;
 mod reclaim;
 mod recovery;
 mod state;
+mod sum;
 mod telling;
 #[cfg(test)]
 mod tests;

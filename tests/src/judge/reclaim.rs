@@ -1,5 +1,6 @@
 //! Sums of reclaim in an incident against every single round, counted again.
 
+use super::sum::{Event, Sum};
 use super::{Findings, says};
 use crate::truth::model::Truth;
 use serde_json::Value;
@@ -8,9 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// ftrace and BPF look at the clock one after the other in the same tracepoint: an event this close to the edge of a
 /// window, microseconds, may be on either side of it.
 const EDGE_US: u64 = 100;
-/// So long a VM's processor may stand still between the two looks, since its host has other work. Whoever needs that is counted.
-const STALL_US: u64 = 20_000;
-/// The same where a case overloads the VM.
+/// So long a task may be kept from a processor between the two looks where a case overloads the VM.
 pub(super) const OVERLOADED_US: u64 = 1_000_000;
 /// Times are compared less exactly: between the two looks at the clock the host of an emulated CPU may do something else.
 /// So much for each round, a twentieth, and this.
@@ -29,8 +28,7 @@ pub(super) type Look = (u64, Option<Vec<String>>);
 pub(super) struct Trace {
     has_kprobes: bool,
     pub(super) rounds: Vec<Round>,
-    /// Time and name of what is only counted, and its two numbers.
-    pub(super) others: Vec<(u64, Other, [u64; 2])>,
+    pub(super) others: Vec<Counted>,
     /// Time, thread, cgroup.
     entries: Vec<(u64, u32, String)>,
     /// By thread, in order.
@@ -38,6 +36,21 @@ pub(super) struct Trace {
     pub(super) compactions: Vec<(u64, u32)>,
     pub(super) compacted: Vec<Compacted>,
     first_us: u64,
+}
+
+/// What is only counted, and its two numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    time_us: u64,
+    tid: u32,
+    what: Other,
+    numbers: [u64; 2],
+}
+
+impl Counted {
+    pub(super) fn event(&self) -> Event<2> {
+        (self.time_us, self.tid, self.numbers)
+    }
 }
 
 /// A run of compaction.
@@ -52,14 +65,14 @@ pub(super) struct Compacted {
 
 impl Compacted {
     /// When it ended, and what is summed up: runs, time in nanoseconds, success.
-    pub(super) fn event(&self) -> (u64, [u64; 3]) {
-        (self.end_us, [1, (self.end_us - self.begin_us) * 1000, u64::from(self.success)])
+    pub(super) fn event(&self) -> Event<3> {
+        (self.end_us, self.tid, [1, (self.end_us - self.begin_us) * 1000, u64::from(self.success)])
     }
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Round {
-    tid: u32,
+    pub(super) tid: u32,
     pub(super) begin_us: u64,
     pub(super) end_us: u64,
     pub(super) direct: bool,
@@ -115,12 +128,12 @@ impl Trace {
                             if let Some(round) = open.get_mut(&tid) {
                                 round.scanned += number(3);
                             } else if kswapd.contains(&tid) {
-                                trace.others.push((time, Other::KswapdPages, [number(3), number(4)]));
+                                trace.count(time, tid, Other::KswapdPages, [number(3), number(4)]);
                             }
                         }
-                        "kswapd_wake" => trace.others.push((time, Other::Wake, [1, 0])),
-                        "kswapd_sleep" => trace.others.push((time, Other::Sleep, [1, 0])),
-                        "throttled" => trace.others.push((time, Other::Throttled, [1, number(3) * 1000])),
+                        "kswapd_wake" => trace.count(time, tid, Other::Wake, [1, 0]),
+                        "kswapd_sleep" => trace.count(time, tid, Other::Sleep, [1, 0]),
+                        "throttled" => trace.count(time, tid, Other::Throttled, [1, number(3) * 1000]),
                         "entry" => trace.entries.push((time, tid, rest.concat())),
                         "zone" => {
                             let zone = rest.iter().map(|word| (*word).to_owned()).collect();
@@ -145,32 +158,13 @@ impl Trace {
         }
         trace
     }
-}
 
-/// Counts what is certain and what is so close to an edge that it may be in or out.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sum<const N: usize> {
-    pub(super) least: [u64; N],
-    pub(super) most: [u64; N],
-}
+    fn count(&mut self, time_us: u64, tid: u32, what: Other, numbers: [u64; 2]) {
+        self.others.push(Counted { time_us, tid, what, numbers });
+    }
 
-impl<const N: usize> Sum<N> {
-    pub(super) fn of(
-        events: impl Iterator<Item = (u64, [u64; N])>,
-        from_us: u64,
-        to_us: u64,
-        edge_us: u64,
-    ) -> Self {
-        let mut sum = Self { least: [0; N], most: [0; N] };
-        for (time, values) in events {
-            let maybe = time + edge_us >= from_us && time <= to_us + edge_us;
-            let surely = time > from_us + edge_us && time + edge_us < to_us;
-            for ((most, least), value) in sum.most.iter_mut().zip(&mut sum.least).zip(values) {
-                *most += if maybe { value } else { 0 };
-                *least += if surely { value } else { 0 };
-            }
-        }
-        sum
+    pub(super) fn counted(&self, what: Other) -> impl Iterator<Item = Event<2>> + '_ {
+        self.others.iter().filter(move |it| it.what == what).map(Counted::event)
     }
 }
 
@@ -182,7 +176,7 @@ pub(super) fn compare(truth: &Truth, trace: &Trace, incident: &Value, findings: 
     let scope = incident.pointer("/scope/cgroup").and_then(Value::as_str);
     let born_us = scope.and_then(|path| truth.born.get(path).copied()).unwrap_or(0);
     let pause_ns = if truth.why.overloads { 1000 * OVERLOADED_US } else { PAUSE_NS };
-    let mut check = Check { trace, incident, findings, pid, born_us, edge_us: EDGE_US, pause_ns };
+    let mut check = Check { trace, incident, findings, pid, born_us, edge_us: EDGE_US, stalled: 0, pause_ns };
     if !matches!(level, "full" | "tracepoint") {
         let names = incident.get("escalation").and_then(Value::as_object).into_iter().flatten();
         if names.into_iter().any(|(name, _)| name != "pressure") {
@@ -216,14 +210,17 @@ pub(super) fn compare(truth: &Truth, trace: &Trace, incident: &Value, findings: 
             (check.findings.wrong.len(), check.findings.sums_compared, check.findings.sums_at_edge);
         check.window(name, entry_ns, cgroup);
         if check.findings.wrong.len() > wrong {
-            // Once more, as if the machine had stood still between the two looks.
+            // Once more, as if processors had stood still between the two looks.
             check.findings.wrong.truncate(wrong);
             (check.findings.sums_compared, check.findings.sums_at_edge) = (compared, at_edge);
             check.findings.windows_stalled += 1;
             let edge_us = check.edge_us;
-            check.edge_us = edge_us.max(if truth.why.overloads { OVERLOADED_US } else { STALL_US });
+            if truth.why.overloads {
+                check.edge_us = edge_us.max(OVERLOADED_US);
+            }
+            check.stalled = truth.cpus as usize;
             check.window(name, entry_ns, cgroup);
-            check.edge_us = edge_us;
+            (check.edge_us, check.stalled) = (edge_us, 0);
         }
     }
     check.trigger(tid, seen_us);
@@ -236,6 +233,8 @@ struct Check<'a> {
     pid: Value,
     born_us: u64,
     edge_us: u64,
+    /// Processors that may have stood still, see [`Sum::of`].
+    stalled: usize,
     /// The two looks at the clock may be so far apart.
     pause_ns: u64,
 }
@@ -275,15 +274,11 @@ impl Check<'_> {
         if !(0.0..=longest).contains(&seconds) {
             self.fail(&format!("{name} is {seconds} s"));
         }
-        let (trace, edge, born) = (self.trace, self.edge_us, self.born_us);
+        let (trace, edge, stalled, born) = (self.trace, self.edge_us, self.stalled, self.born_us);
         let rounds = |wanted: &dyn Fn(&Round) -> bool| {
             let events = trace.rounds.iter().filter(|round| wanted(round));
-            Sum::of(
-                events.map(|r| (r.end_us, [1, (r.end_us - r.begin_us) * 1000, r.scanned, r.reclaimed])),
-                from,
-                to,
-                edge,
-            )
+            let values = |r: &Round| [1, (r.end_us - r.begin_us) * 1000, r.scanned, r.reclaimed];
+            Sum::of(events.map(|r| (r.end_us, r.tid, values(r))), from, to, edge, stalled)
         };
         self.work(&format!("{base}/direct"), &rounds(&|round| round.direct));
         self.work(&format!("{base}/memcg"), &rounds(&|round| !round.direct));
@@ -293,10 +288,7 @@ impl Check<'_> {
         } else if self.incident.pointer(&format!("{base}/cgroup")).is_some() {
             self.fail(&format!("{name} has a cgroup, but none was full"));
         }
-        let others = |wanted: Other| {
-            let events = trace.others.iter().filter(move |(_, other, _)| *other == wanted);
-            Sum::of(events.map(|(time, _, values)| (*time, *values)), from, to, edge)
-        };
+        let others = |wanted: Other| Sum::of(trace.counted(wanted), from, to, edge, stalled);
         let (wakes, sleeps) = (others(Other::Wake), others(Other::Sleep));
         self.between(&format!("{base}/kswapd/wakes"), wakes.least[0], wakes.most[0]);
         self.between(&format!("{base}/kswapd/sleeps"), sleeps.least[0], sleeps.most[0]);
@@ -318,7 +310,7 @@ impl Check<'_> {
 
     fn compacted(&mut self, base: &str, background: bool, from: u64, to: u64) {
         let runs = self.trace.compacted.iter().filter(|run| run.background == background);
-        let sum = Sum::of(runs.map(Compacted::event), from, to, self.edge_us);
+        let sum = Sum::of(runs.map(Compacted::event), from, to, self.edge_us, self.stalled);
         self.between(&format!("{base}/runs"), sum.least[0], sum.most[0]);
         self.between(&format!("{base}/succeeded"), sum.least[2], sum.most[2]);
         self.time(&format!("{base}/ns"), sum.least[0]..=sum.most[0], sum.least[1], sum.most[1]);
@@ -387,7 +379,7 @@ impl Check<'_> {
             if next > run.end_us + SERIES_US {
                 break;
             }
-            let (_, values) = run.event();
+            let (.., values) = run.event();
             runs.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
             next = run.begin_us;
         }

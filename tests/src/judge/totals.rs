@@ -1,7 +1,8 @@
 //! Running totals of reclaim against every single round between two looks at them.
 
 use super::Findings;
-use super::reclaim::{Compacted, Other, Sum, Trace};
+use super::reclaim::{Compacted, Other, Trace};
+use super::sum::Sum;
 use crate::truth::model::{Scrape, Totals, Truth};
 
 /// Times are compared less exactly, as in [`super::reclaim`].
@@ -25,31 +26,30 @@ pub(super) fn compare(truth: &Truth, trace: &Trace, level: &str, findings: &mut 
     let edge = (before.answered_us - before.asked_us).max(after.answered_us - after.asked_us);
     for (kind, direct) in [("direct", true), ("memcg", false)] {
         let rounds = trace.rounds.iter().filter(|round| round.direct == direct);
-        let values = rounds.map(|r| (r.end_us, [1, r.scanned, r.reclaimed, r.end_us - r.begin_us]));
-        let sum = Sum::of(values, from, to, edge);
+        let values = rounds.map(|r| (r.end_us, r.tid, [1, r.scanned, r.reclaimed, r.end_us - r.begin_us]));
+        let sum = Sum::of(values, from, to, edge, 0);
         check.counted(&format!("oom_reclaim_rounds_total{{kind=\"{kind}\"}}"), &sum, 0, true);
         check.counted(&format!("oom_reclaim_scanned_pages_total{{kind=\"{kind}\"}}"), &sum, 1, false);
         check.counted(&format!("oom_reclaim_reclaimed_pages_total{{kind=\"{kind}\"}}"), &sum, 2, true);
         check.time(&format!("oom_reclaim_seconds_total{{kind=\"{kind}\"}}"), sum.least[3], sum.most[3]);
     }
-    let others = |wanted: Other| {
-        let events = trace.others.iter().filter(move |(_, other, _)| *other == wanted);
-        Sum::of(events.map(|(time, _, values)| (*time, *values)), from, to, edge)
-    };
+    let others = |wanted: Other| Sum::of(trace.counted(wanted), from, to, edge, 0);
     check.counted("oom_kswapd_wakes_total", &others(Other::Wake), 0, true);
     check.counted("oom_kswapd_sleeps_total", &others(Other::Sleep), 0, true);
     let pages = others(Other::KswapdPages);
     check.counted("oom_reclaim_scanned_pages_total{kind=\"kswapd\"}", &pages, 0, false);
     check.counted("oom_reclaim_reclaimed_pages_total{kind=\"kswapd\"}", &pages, 1, false);
     check.counted("oom_reclaim_throttled_total", &others(Other::Throttled), 0, false);
-    let zones = trace.zones.values().flatten().filter(|(_, zone)| zone.is_some());
-    let zones = Sum::of(zones.map(|(time, _)| (*time, [1])), from, to, edge);
+    let zones = trace.zones.iter().flat_map(|(tid, zones)| zones.iter().map(|zone| (*tid, zone)));
+    let zones = zones.filter(|(_, (_, zone))| zone.is_some());
+    let zones = Sum::of(zones.map(|(tid, (time, _))| (*time, tid, [1])), from, to, edge, 0);
     check.counted("oom_reclaim_retry_zones_total", &zones, 0, true);
-    let compactions = Sum::of(trace.compactions.iter().map(|(time, _)| (*time, [1])), from, to, edge);
+    let compactions =
+        Sum::of(trace.compactions.iter().map(|(time, tid)| (*time, *tid, [1])), from, to, edge, 0);
     check.counted("oom_compaction_retries_total", &compactions, 0, true);
     for (kind, background) in [("direct", false), ("kcompactd", true)] {
         let runs = trace.compacted.iter().filter(|run| run.background == background);
-        let sum = Sum::of(runs.map(Compacted::event), from, to, edge);
+        let sum = Sum::of(runs.map(Compacted::event), from, to, edge, 0);
         check.counted(&format!("oom_compactions_total{{kind=\"{kind}\"}}"), &sum, 0, true);
         check.counted(&format!("oom_compactions_succeeded_total{{kind=\"{kind}\"}}"), &sum, 2, true);
         let name = format!("oom_compaction_seconds_total{{kind=\"{kind}\"}}");
