@@ -24,7 +24,7 @@ pub struct WhereArgs {
     /// Only incidents of a pod (the full one or a victim's), by NAME, NAMESPACE/NAME or UID. In logs pods have only UIDs.
     #[arg(long, value_name = "GLOB")]
     pub pod: Option<String>,
-    /// Only incidents of pods in a namespace.
+    /// Only incidents of pods in a namespace. Logs tell none.
     #[arg(long, value_name = "GLOB")]
     pub namespace: Option<String>,
 }

@@ -61,7 +61,7 @@ pub struct UseArgs {
     /// listen, if they do. Most names are known from /var/log/pods and /var/log/containers.
     #[arg(long, value_name = "PATH|off")]
     pub cri_socket: Option<PathBuf>,
-    /// Use no more than this.
+    /// The highest level to use.
     #[arg(long, value_enum, default_value_t = MaxLevel::Full, help_heading = "Debugging")]
     pub max_level: MaxLevel,
     /// Use kprobes instead of trampolines (fentry, fexit).

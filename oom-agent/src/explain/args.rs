@@ -55,7 +55,7 @@ pub struct ExplainArgs {
     #[command(flatten)]
     pub narrow: NarrowArgs,
     /// Candidates to show: a number, all or none. Default: 10 as text, all as JSON.
-    #[arg(long, value_name = "N|all|none", value_parser = show)]
+    #[arg(long, value_name = "N|all|none", allow_hyphen_values = true, value_parser = show)]
     pub candidates: Option<Show>,
     /// Show each incident in full and go on at the end: a file that grows (also when it is rotated), or a pipe.
     #[arg(long, short)]

@@ -44,6 +44,9 @@ pub fn run(args: &ExplainArgs) -> Result<()> {
     if args.files.is_empty() && io::stdin().is_terminal() {
         return Err(Usage(NOTHING_TO_READ.into()).into());
     }
+    if args.narrow.place.namespace.is_some() {
+        return Err(Usage(NO_NAMESPACES.into()).into());
+    }
     let inputs = input::inputs(&args.files);
     let teller = Teller::new(args);
     if !args.follow {
@@ -59,6 +62,8 @@ pub fn run(args: &ExplainArgs) -> Result<()> {
 const NOTHING_TO_READ: &str = "nothing to read: name a file or pipe a kernel log in. For example `oom-agent explain /var/log/syslog*`, \
      `dmesg | oom-agent explain`, `journalctl -k -o short-precise | oom-agent explain`, \
      `kubectl logs POD | oom-agent explain`; `oom-agent explain --help` has more";
+
+const NO_NAMESPACES: &str = "logs tell no namespaces: narrow it down by --pod UID, --cgroup GLOB or --victim NAME (`oom-agent incidents` knows them)";
 
 /// The last of several errors is the command's; the others are said before it.
 fn all_of(mut failures: Vec<anyhow::Error>) -> Result<()> {

@@ -33,7 +33,7 @@ pub struct RankArgs {
     #[arg(long, value_name = "PATH")]
     pub cgroup: Option<String>,
     /// Candidates to show. Default: 10 as text, all as JSON.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number)]
     pub top: Option<usize>,
     /// What would be with another `oom_score_adj` or another limit (bytes, 512M, 2G, max). May be given several times.
     #[arg(long, value_name = "PID:ADJ|CGROUP:LIMIT", value_parser = parse)]
@@ -44,6 +44,10 @@ pub struct RankArgs {
     /// How it is written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+}
+
+fn number(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "not a number of candidates".to_owned())
 }
 
 /// Between 0.1 s, to leave the machine some time for others, and a day.

@@ -110,7 +110,7 @@ pub struct RunArgs {
     /// How lines of the log on stderr are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
-    /// How much of it.
+    /// How much is logged on stderr.
     #[arg(long, value_enum, default_value_t = LogLevel::Info)]
     pub log_level: LogLevel,
     /// What is used.
@@ -133,7 +133,10 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
     let config = Config::new(matches)?;
     if matches.get_flag("print_config") {
         // Whoever reads it may stop early.
-        let _ = print::write(&config.print())?;
+        let otel = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let mut otel: Vec<_> = otel.filter(|name| name.starts_with("OTEL_")).collect();
+        otel.sort_unstable();
+        let _ = print::write(&config.print(&otel))?;
         return Ok(());
     }
     resident::begin();

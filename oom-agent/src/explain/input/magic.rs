@@ -40,8 +40,8 @@ pub(super) enum Head {
 /// Bytes that are needed to tell the formats apart.
 pub(super) const LONGEST: usize = 10;
 
-/// What else logs are kept in: a journal (systemd's `journal-def.h`, `HEADER_SIGNATURE`), and other packers.
-const FOREIGN: [(&[u8], &str); 4] = [
+/// What else logs are kept in: a journal (systemd's `journal-def.h`, `HEADER_SIGNATURE`), other packers, another encoding.
+const FOREIGN: [(&[u8], &str); 6] = [
     (
         b"LPKSHHRH",
         "it is a journal: `journalctl --file FILE -o short-precise _TRANSPORT=kernel | oom-agent explain`",
@@ -49,7 +49,12 @@ const FOREIGN: [(&[u8], &str); 4] = [
     (b"\x04\x22\x4d\x18", "it is packed with lz4: `lz4 -dc FILE | oom-agent explain`"),
     (b"LZIP\x01", "it is packed with lzip: `lzip -dc FILE | oom-agent explain`"),
     (b"BZh91AY&SY", "it is packed with bzip2: `bzip2 -dc FILE | oom-agent explain`"),
+    (b"\xff\xfe", UTF16),
+    (b"\xfe\xff", UTF16),
 ];
+
+/// A byte order mark, as PowerShell 5 writes it before what `>` puts in a file.
+const UTF16: &str = "it is UTF-16: `iconv -f UTF-16 -t UTF-8 FILE | oom-agent explain`";
 
 /// Looks at the first bytes.
 pub(super) fn head(bytes: &[u8]) -> Head {
@@ -104,6 +109,9 @@ mod tests {
             (b"BZh9", Head::Short),
             (b"BZh9 is a name", Head::Plain),
             (b"LPKSHHRH\0\0", Head::Foreign(FOREIGN[0].1)),
+            (b"\xff", Head::Short),
+            (b"\xff\xfe[\0 \0", Head::Foreign(UTF16)),
+            (b"\xfe\xff\0[\0 ", Head::Foreign(UTF16)),
         ] {
             assert_eq!(head(bytes), expected, "{bytes:?}");
         }

@@ -47,6 +47,8 @@ enum Origin {
     CommandLine,
     /// A line of the file, from 1.
     File(usize),
+    /// The variable that its help names.
+    Environment,
     Default,
 }
 
@@ -114,14 +116,14 @@ impl Config {
         effective.config.clone_from(&file);
         let settings = keys(&command).map(|arg| {
             let set = settings.iter().find(|setting| setting.key == name(arg));
+            let id = arg.get_id().as_str();
             set.cloned().unwrap_or_else(|| Setting {
                 key: name(arg).to_owned(),
-                values: matches
-                    .get_raw(arg.get_id().as_str())
-                    .unwrap_or_default()
-                    .map(OsString::from)
-                    .collect(),
-                origin: Origin::Default,
+                values: matches.get_raw(id).unwrap_or_default().map(OsString::from).collect(),
+                origin: match matches.value_source(id) {
+                    Some(ValueSource::EnvVariable) => Origin::Environment,
+                    _ => Origin::Default,
+                },
             })
         });
         Ok(Self { args: effective, settings: settings.collect(), given, file })

@@ -4,12 +4,20 @@ use super::{Config, Origin, Setting, command, keys, name};
 use std::fmt::Write as _;
 
 impl Config {
-    /// TOML, with what each key is for and where its value comes from.
-    pub(crate) fn print(&self) -> String {
+    /// TOML, with what each key is for and where its value comes from. `otel`: names of OpenTelemetry's variables in the
+    /// environment; their values may be secret.
+    pub(crate) fn print(&self, otel: &[String]) -> String {
         let command = command();
         let mut out = String::from(
-            "# What is in effect for `oom-agent run`: its flags, then a file (--config), then defaults.\n",
+            "# What is in effect for `oom-agent run`: its flags, then a file (--config), then the environment, then defaults.\n",
         );
+        if !otel.is_empty() {
+            let names = otel.join(", ");
+            let _ = writeln!(
+                out,
+                "# For what no key below that begins with otlp says, these count as well: {names}."
+            );
+        }
         for (arg, setting) in keys(&command).zip(&self.settings) {
             debug_assert_eq!(name(arg), setting.key);
             out.push('\n');
@@ -26,6 +34,10 @@ impl Config {
                 (Origin::CommandLine, _) => writeln!(out, "# (by a flag)"),
                 (Origin::File(line), Some(file)) => {
                     writeln!(out, "# ({:?}, line {line})", file.display().to_string())
+                }
+                (Origin::Environment, _) => {
+                    let variable = arg.get_env().unwrap_or_default().to_string_lossy();
+                    writeln!(out, "# (by {variable} in the environment)")
                 }
                 (Origin::File(_) | Origin::Default, _) => writeln!(out, "# (default)"),
             };

@@ -44,7 +44,7 @@ fn every_flag_is_a_key_and_has_a_name_a_help_and_one_value() {
             assert!(matches!(arg.get_action(), ArgAction::Set | ArgAction::Append), "{arg:?}");
         }
     }
-    let printed = flags(&[]).print();
+    let printed = flags(&[]).print(&[]);
     for arg in keys(&command) {
         let key = name(arg);
         let line =
@@ -59,7 +59,7 @@ fn what_is_printed_says_the_same_when_it_is_read() {
     let given = ["--state-dir=/a \"b\"\\c", "--keep=12h", "--no-trampolines", "--max-level=tracepoint"];
     for given in [&given[..], &[]] {
         let first = flags(given);
-        let file = Written::new(&format!("again{}", given.len()), &first.print());
+        let file = Written::new(&format!("again{}", given.len()), &first.print(&[]));
         let second = file.with(&[]).unwrap();
         assert_eq!(first.differences(&second), [""; 0]);
         assert_eq!(
@@ -68,7 +68,7 @@ fn what_is_printed_says_the_same_when_it_is_read() {
         );
         let values =
             |text: &str| text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
-        assert_eq!(values(&first.print()), values(&second.print()));
+        assert_eq!(values(&first.print(&[])), values(&second.print(&[])));
     }
 }
 
@@ -82,7 +82,7 @@ fn flags_win_and_the_rest_is_default() {
     assert_eq!((args.keep, args.keep_mib), (Duration::from_hours(1), 7));
     assert_eq!((args.uses.max_level, args.uses.no_trampolines), (MaxLevel::Kmsg, false));
     assert_eq!(args.config.as_deref(), Some(file.0.as_path()));
-    let printed = config.print();
+    let printed = config.print(&[]);
     let origin = |key: &str| {
         let lines: Vec<_> = printed.lines().collect();
         let at = lines.iter().position(|line| line.starts_with(&format!("{key} = "))).unwrap();
@@ -90,6 +90,10 @@ fn flags_win_and_the_rest_is_default() {
     };
     assert_eq!(origin("keep-mib"), "# (by a flag)");
     assert_eq!(origin("bpf-log"), "# (default)");
+    assert!(!printed.contains("OTEL_"));
+    assert!(
+        config.print(&["OTEL_A".into(), "OTEL_B".into()]).contains("these count as well: OTEL_A, OTEL_B.\n")
+    );
     assert!(origin("keep").ends_with(".toml\", line 4)"), "{}", origin("keep"));
 }
 

@@ -123,7 +123,7 @@ impl Metrics {
         );
         text.gauge(
             "oom_agent_kmsg_read",
-            "Whether the kernel's log (/dev/kmsg) is read.",
+            "Whether the kernel's log (/dev/kmsg, or syslog(2)) is read.",
             plain(counts.reads_log),
         );
         text.gauge(
