@@ -261,7 +261,7 @@ pub struct MemoryBack {
     pub scope_id: Option<u64>,
     /// Its `memory.current` then.
     pub usage_bytes: Option<u64>,
-    /// Its `memory.max` then. `None`: no limit, or unknown.
+    /// Its `memory.max` then. From 2^62 on there is none. `None`: unknown.
     pub limit_bytes: Option<u64>,
 }
 
@@ -306,8 +306,10 @@ pub struct End {
     pub names_lost: u64,
     /// [`Level`] and [`Child`] records lost in the kernel.
     pub levels_lost: u64,
-    /// Calls without a killable process since the last one that was told, if this is one.
+    /// Calls in its scope without a killable process since the last one that was told, if this is one.
     pub repeats: u64,
+    /// Such calls in scopes that no longer tell of them.
+    pub repeats_elsewhere: u64,
     /// `oc->totalpages`, if it was computed.
     pub total_pages: Option<u64>,
     /// `oc->constraint`.

@@ -18,13 +18,13 @@ pub struct Level {
     pub root: bool,
     /// `memory.current`.
     pub usage_bytes: Option<u64>,
-    /// `memory.max`. `None`: no limit, or unknown.
+    /// `memory.max`. From 2^62 on there is none. `None`: unknown.
     pub max_bytes: Option<u64>,
     /// `memory.high`. The same.
     pub high_bytes: Option<u64>,
     /// `memory.swap.current`.
     pub swap_usage_bytes: Option<u64>,
-    /// `memory.swap.max`. `None`: no limit, or unknown.
+    /// `memory.swap.max`. From 2^62 on there is none. `None`: unknown.
     pub swap_max_bytes: Option<u64>,
     /// `memory.oom.group`.
     pub oom_group: Option<bool>,
@@ -49,7 +49,7 @@ pub struct Child {
     pub cut: bool,
     /// `memory.current`.
     pub usage_bytes: Option<u64>,
-    /// `memory.max`. `None`: no limit, or unknown.
+    /// `memory.max`. From 2^62 on there is none. `None`: unknown.
     pub max_bytes: Option<u64>,
     /// `memory.swap.current`.
     pub swap_usage_bytes: Option<u64>,
@@ -99,13 +99,13 @@ pub struct FileCgroup {
     pub id: Option<u64>,
     /// `memory.current`; v1: `memory.usage_in_bytes`.
     pub usage_bytes: Option<u64>,
-    /// `memory.max`; v1: `memory.limit_in_bytes`. `None`: no limit, or unknown.
+    /// `memory.max`; v1: `memory.limit_in_bytes`. From 2^62 on there is none. `None`: unknown.
     pub max_bytes: Option<u64>,
     /// `memory.high`. The same.
     pub high_bytes: Option<u64>,
     /// `memory.swap.current`.
     pub swap_usage_bytes: Option<u64>,
-    /// `memory.swap.max`. `None`: no limit, or unknown.
+    /// `memory.swap.max`. From 2^62 on there is none. `None`: unknown.
     pub swap_max_bytes: Option<u64>,
     /// `memory.oom.group`.
     pub oom_group: Option<bool>,

@@ -194,6 +194,9 @@ pub struct Trigger {
     pub oom_score_adj: Option<i32>,
 }
 
+/// From here on a limit in bytes is the kernel's word for "none": `PAGE_COUNTER_MAX`, `LONG_MAX` bytes in whole pages.
+pub const NO_LIMIT: u64 = 1 << 62;
+
 /// Limits of the memory cgroup and what was used of them at the kill.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {

@@ -86,11 +86,6 @@ impl Decoder {
         (pages != wire::UNKNOWN_U64).then(|| pages.saturating_mul(self.page_size))
     }
 
-    /// A limit: `PAGE_COUNTER_MAX` (`LONG_MAX / PAGE_SIZE`) means none.
-    fn limit(self, pages: u64) -> Option<u64> {
-        self.pages(pages).filter(|_| pages < i64::MAX as u64 / self.page_size)
-    }
-
     fn counter(self, pages: i64) -> Option<u64> {
         // Counters that are kept per CPU may be below zero for a moment; the kernel takes that for 0 (`get_mm_counter`).
         (pages != wire::UNKNOWN).then(|| (pages.max(0) as u64).saturating_mul(self.page_size))
@@ -134,16 +129,19 @@ impl Decoder {
     }
 
     fn call(self, call: &wire::Call) -> Call {
+        let is_memcg = call.is_memcg != 0;
+        // Where no cgroup was full these were read from nowhere, which gives 0.
+        let of_it = |pages| self.pages(pages).filter(|_| is_memcg);
         let control = (call.has_control != 0).then(|| Control {
             gfp_mask: call.gfp_mask,
             order: call.order,
-            is_memcg: call.is_memcg != 0,
-            scope_cgroup: (call.is_memcg != 0).then(|| path(&call.scope_path)),
+            is_memcg,
+            scope_cgroup: is_memcg.then(|| path(&call.scope_path)),
             scope_cgroup_id: (call.scope_id != 0).then_some(call.scope_id),
-            usage_bytes: self.pages(call.usage_pages),
-            limit_bytes: self.limit(call.limit_pages),
-            swap_usage_bytes: self.pages(call.swap_usage_pages),
-            swap_limit_bytes: self.limit(call.swap_limit_pages),
+            usage_bytes: of_it(call.usage_pages),
+            limit_bytes: of_it(call.limit_pages),
+            swap_usage_bytes: of_it(call.swap_usage_pages),
+            swap_limit_bytes: of_it(call.swap_limit_pages),
         });
         let wire::Reclaim { rounds, ns, reclaimed_pages, first_ns, scanned_pages, compact_retries } =
             call.reclaim;
@@ -198,7 +196,7 @@ impl Decoder {
             mm: back.mm,
             scope_id: (back.scope_id != 0).then_some(back.scope_id),
             usage_bytes: self.pages(back.usage_pages),
-            limit_bytes: self.limit(back.limit_pages),
+            limit_bytes: self.pages(back.limit_pages),
         }
     }
 
@@ -212,10 +210,10 @@ impl Decoder {
             id: (level.id != 0).then_some(level.id),
             root,
             usage_bytes: own(self.pages(level.usage_pages)),
-            max_bytes: own(self.limit(level.max_pages)),
-            high_bytes: own(self.limit(level.high_pages)),
+            max_bytes: own(self.pages(level.max_pages)),
+            high_bytes: own(self.pages(level.high_pages)),
             swap_usage_bytes: own(self.pages(level.swap_usage_pages)),
-            swap_max_bytes: own(self.limit(level.swap_max_pages)),
+            swap_max_bytes: own(self.pages(level.swap_max_pages)),
             oom_group: known(level.oom_group).map(|set| set != 0).filter(|_| !root),
             children: known(level.children).map(u64::from),
             children_sent: u64::from(level.children_sent),
@@ -230,7 +228,7 @@ impl Decoder {
             name: name(&child.name),
             cut: is_full(&child.name),
             usage_bytes: self.pages(child.usage_pages),
-            max_bytes: self.limit(child.max_pages),
+            max_bytes: self.pages(child.max_pages),
             swap_usage_bytes: self.pages(child.swap_usage_pages),
         }
     }
@@ -299,6 +297,7 @@ fn end(end: &wire::End) -> End {
         names_lost: u64::from(end.names_lost),
         levels_lost: u64::from(end.levels_lost),
         repeats: u64::from(end.repeats),
+        repeats_elsewhere: u64::from(end.repeats_elsewhere),
         total_pages: (end.total_pages != wire::UNKNOWN_U64 && end.total_pages != 0)
             .then_some(end.total_pages),
         constraint: constraint(end.constraint),

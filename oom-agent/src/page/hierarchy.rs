@@ -2,9 +2,9 @@
 
 use super::parts::{bar, bytes, share, unknown};
 use crate::incident::identity::Identity;
-use crate::incident::model::{Incident, ScopeKind};
+use crate::incident::model::{Incident, NO_LIMIT, ScopeKind};
 use crate::incident::state::{CgroupState, State};
-use crate::sink::terminal::{whose, words::NO_LIMIT};
+use crate::sink::terminal::whose;
 use crate::sink::{path, units};
 use maud::{Markup, html};
 

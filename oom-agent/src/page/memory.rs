@@ -1,9 +1,8 @@
 //! What the memory in scope was used for, against the limit.
 
 use super::parts::{bar, share, unknown};
-use crate::incident::model::Incident;
+use crate::incident::model::{Incident, NO_LIMIT};
 use crate::sink::terminal::memory::{self, Breakdown};
-use crate::sink::terminal::words::NO_LIMIT;
 use crate::sink::units;
 use maud::{Markup, html};
 

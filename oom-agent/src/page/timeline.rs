@@ -11,8 +11,7 @@ mod after;
 mod before;
 
 use super::parts::{self, unknown};
-use crate::incident::model::Incident;
-use crate::sink::terminal::words::NO_LIMIT;
+use crate::incident::model::{Incident, NO_LIMIT};
 use crate::sink::units;
 use after::After;
 use before::Before;

@@ -1,6 +1,7 @@
 //! Memory cgroups in files, v1 and v2. Whoever reads them knows that a cgroup may be gone at any moment.
 
 use crate::{
+    incident::model::NO_LIMIT,
     kernel::{
         decode::name,
         host::cgroup::{Cgroups, Memory},
@@ -14,8 +15,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// From here on a limit of v1 is none: `PAGE_COUNTER_MAX` in bytes.
-const NO_LIMIT: u64 = 1 << 62;
 /// A file is not read further than this.
 const LONGEST: u64 = 64 << 10;
 /// Directories that are listed, at most.

@@ -36,6 +36,9 @@ pub(super) fn compare(truth: &Truth, kill: &Kill, incident: &Value, findings: &m
     if scope.kind != "memcg" && scope.kind != "unknown" && incident.pointer("/scope/cgroup").is_some() {
         check.fail("scope.cgroup is there, but no memory cgroup's limit was hit");
     }
+    if scope.kind != "memcg" && scope.kind != "unknown" && incident.pointer("/limits").is_some() {
+        check.fail("there are limits, but no memory cgroup's was hit");
+    }
     if let Some(trigger) = trigger {
         check.known("/trigger/pid", trigger.pid);
         check.equal("/trigger/tid", trigger.tid);

@@ -82,6 +82,16 @@ impl Check<'_> {
         }
     }
 
+    /// A limit of a cgroup. Where there is none, that is told (as the kernel counts it), and only what was not `read` is absent.
+    fn bound(&mut self, pointer: &str, expected: Option<u64>, read: bool) {
+        let none = |limit: u64| limit >= NO_LIMIT;
+        match (expected.filter(|limit| !none(*limit)), self.number(pointer)) {
+            (None, Some(found)) if none(found) => self.findings.filled += 1,
+            (None, None) if !read => self.findings.filled += 1,
+            (expected, _) => self.limit(pointer, expected.or(Some(NO_LIMIT))),
+        }
+    }
+
     /// The incident says that files were not read.
     fn without_files(&self) -> bool {
         says(self.incident, "Too many kills at once")
@@ -97,14 +107,14 @@ fn reported(kill: &Kill, check: &mut Check<'_>) {
             _ => ("swap_usage_bytes", "swap_bytes"),
         };
         check.near(&format!("/limits/{used}"), *usage);
-        check.limit(&format!("/limits/{most}"), Some(*limit).filter(|limit| *limit < NO_LIMIT));
+        check.bound(&format!("/limits/{most}"), Some(*limit), true);
         if check.incident.pointer("/state/cgroups/0").is_some() {
             let (used, most) = match name.as_str() {
                 "memory" => ("usage_bytes", "max_bytes"),
                 _ => ("swap_usage_bytes", "swap_max_bytes"),
             };
             check.near(&format!("/state/cgroups/0/{used}"), *usage);
-            check.limit(&format!("/state/cgroups/0/{most}"), Some(*limit).filter(|limit| *limit < NO_LIMIT));
+            check.bound(&format!("/state/cgroups/0/{most}"), Some(*limit), true);
         }
     }
     for (name, bytes) in &report.stats {
@@ -140,11 +150,11 @@ fn levels(cgroup: &str, full: bool, check: &mut Check<'_>) {
         if full || check.number(&at("cgroup_id")).is_some() {
             check.limit(&at("cgroup_id"), Some(level.id));
         }
-        check.limit(&at("max_bytes"), level.max_bytes);
+        check.bound(&at("max_bytes"), level.max_bytes, full);
         // Of v1 the kernel has no such counters.
         if level.oom_group.is_some() {
-            check.limit(&at("high_bytes"), level.high_bytes);
-            check.limit(&at("swap_max_bytes"), level.swap_max_bytes);
+            check.bound(&at("high_bytes"), level.high_bytes, full);
+            check.bound(&at("swap_max_bytes"), level.swap_max_bytes, full);
             let group = check.incident.pointer(&at("oom_group")).and_then(Value::as_bool);
             // Below the full level it is in a file, and here the directory may be removed before it is read.
             let unread = check.truth.case == "removed" && index == 0 && !full && group.is_none();
@@ -196,7 +206,7 @@ fn children(cgroup: &str, full: bool, check: &mut Check<'_>) {
         };
         let at = |name: &str| format!("/state/children/{index}/{name}");
         check.limit(&at("cgroup_id"), Some(level.id));
-        check.limit(&at("max_bytes"), level.max_bytes);
+        check.bound(&at("max_bytes"), level.max_bytes, full);
         let (before, now) = (level.usage_bytes.unwrap_or(0), check.number(&at("usage_bytes")).unwrap_or(0));
         let slack = points::tolerance_bytes(check.truth);
         if earlier.iter().any(|cgroup| cgroup == path || cgroup.starts_with(&format!("{path}/"))) {

@@ -1,9 +1,9 @@
 //! Limits: too small, at the wrong level, swap.
 
 use super::Found;
-use super::view::{NO_LIMIT, View, at_least, child, share};
+use super::view::{View, at_least, child, share};
 use crate::incident::growth::Shape;
-use crate::incident::model::Incident;
+use crate::incident::model::{Incident, NO_LIMIT};
 use crate::incident::state::MachineState;
 use crate::incident::verdict::{Code, Confidence, page_size};
 use crate::units::{bytes, nanoseconds};

@@ -1,12 +1,10 @@
 //! What several rules ask of an incident.
 
-use crate::incident::model::{Candidate, ExemptReason, Incident, Memory, Role, ScopeKind, Victim};
+use crate::incident::model::{Candidate, ExemptReason, Incident, Memory, NO_LIMIT, Role, ScopeKind, Victim};
 use crate::incident::state::Source;
 use crate::incident::verdict::{Code, Verdict};
 use crate::units::bytes;
 
-/// From here on a limit is the kernel's word for "none" (`PAGE_COUNTER_MAX`, `LONG_MAX` bytes in whole pages).
-pub(super) const NO_LIMIT: u64 = 1 << 62;
 /// So much of the whole is most of it.
 pub(super) const MOST: u64 = 50;
 

@@ -1,6 +1,7 @@
 //! Raw records to facts.
 
 use super::*;
+use crate::incident::model::NO_LIMIT;
 
 const DECODER: Decoder = Decoder { page_size: 4096 };
 
@@ -164,6 +165,7 @@ fn how_full_a_cgroup_is() {
         depth: 1,
         usage_bytes: Some(40_960),
         max_bytes: Some(49_152),
+        high_bytes: Some(none * 4096),
         swap_max_bytes: Some(0),
         oom_group: Some(true),
         ..Level::default()
@@ -187,6 +189,7 @@ fn how_full_a_cgroup_is() {
         id: Some(7),
         name: "a\\xffb".into(),
         usage_bytes: Some(8192),
+        max_bytes: Some(none * 4096),
         swap_usage_bytes: Some(4096),
         ..Child::default()
     };
@@ -196,10 +199,36 @@ fn how_full_a_cgroup_is() {
 }
 
 #[test]
-fn no_limit_is_none() {
-    assert_eq!(DECODER.limit(i64::MAX as u64 / 4096), None);
-    assert_eq!(DECODER.limit(wire::UNKNOWN_U64), None);
-    assert_eq!(DECODER.limit(2), Some(8192));
+fn limits_are_those_of_a_memory_cgroup_and_none_is_not_unknown() {
+    let path = wire::Path { rest: 0, names: [[0; wire::NAME_LEN]; wire::PATH_DEPTH] };
+    let call = |is_memcg, [usage_pages, limit_pages, swap_limit_pages]: [u64; 3]| {
+        let call = DECODER.call(&wire::Call {
+            header: wire::Header::default(),
+            trigger: wire::Task::default(),
+            has_control: 1,
+            gfp_mask: 0,
+            order: 0,
+            is_memcg,
+            reserved: 0,
+            has_reclaim: 0,
+            scope_id: 0,
+            usage_pages,
+            limit_pages,
+            swap_usage_pages: 0,
+            swap_limit_pages,
+            reclaim: wire::Reclaim::default(),
+            trigger_path: path,
+            scope_path: path,
+        });
+        let control = call.control.unwrap();
+        (control.usage_bytes, control.limit_bytes, control.swap_usage_bytes, control.swap_limit_bytes)
+    };
+    // Read from a cgroup that is not there.
+    assert_eq!(call(0, [0, 0, 0]), (None, None, None, None));
+    let none = i64::MAX as u64 / 4096;
+    let (usage, limit, swap_usage, swap_limit) = call(1, [wire::UNKNOWN_U64, 2, none]);
+    assert_eq!((usage, limit, swap_usage), (None, Some(8192), Some(0)));
+    assert!(swap_limit >= Some(NO_LIMIT));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::words::{self, who};
 use super::{PROSE, Page, whose};
-use crate::incident::model::{Incident, Level, Rule, ScopeKind, Victim};
+use crate::incident::model::{Incident, Level, NO_LIMIT, Rule, ScopeKind, Victim};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{escape, path, units};
 
@@ -194,7 +194,7 @@ fn memcg_cause(incident: &Incident, victim: Option<&Victim>) -> String {
     let who = full_cgroup(incident, victim);
     let limits = &incident.limits;
     match limits.memory_bytes {
-        Some(limit) if limit < words::NO_LIMIT => {
+        Some(limit) if limit < NO_LIMIT => {
             if limits.usage_bytes.is_none_or(|usage| usage.saturating_add(limit / 16) >= limit) {
                 format!("{who} had reached the limit of {}", units::bytes(limit))
             } else {

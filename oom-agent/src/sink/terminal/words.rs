@@ -1,7 +1,9 @@
 //! Names and phrases that several sections share.
 
 use crate::incident::escalation::Escalation;
-use crate::incident::model::{ExemptReason, Incident, Level, Memory, Role, ScopeKind, Trigger, Victim};
+use crate::incident::model::{
+    ExemptReason, Incident, Level, Memory, NO_LIMIT, Role, ScopeKind, Trigger, Victim,
+};
 use crate::incident::verdict::Confidence;
 use crate::sink::text::{Prose, Tone};
 use crate::sink::{escape, units};
@@ -72,10 +74,6 @@ pub(super) fn pages(order: i32) -> String {
         _ => format!("memory of order {order}"),
     }
 }
-
-/// From here on a limit is the kernel's word for "none" (`PAGE_COUNTER_MAX`, `LONG_MAX` bytes in whole
-/// pages).
-pub(crate) const NO_LIMIT: u64 = 1 << 62;
 
 /// A limit in bytes.
 pub(crate) fn limit(bytes: Option<u64>) -> String {

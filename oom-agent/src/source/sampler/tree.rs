@@ -5,6 +5,7 @@
 //! removes the cgroup, and fails then. It costs 4 to 5 KiB of the kernel's memory.
 
 use super::number;
+use crate::incident::model::NO_LIMIT;
 use crate::kernel::decode::name;
 use crate::kernel::host::cgroup::Memory;
 use crate::source::cgroupfs::is_whole;
@@ -17,8 +18,6 @@ use std::path::{Path, PathBuf};
 
 /// Directories that are known at most.
 const DIRECTORIES: usize = 16_384;
-/// From here on a limit of v1 is none: `PAGE_COUNTER_MAX` in bytes.
-const NO_LIMIT: u64 = 1 << 62;
 /// Files that stay open at most, and what is left to others of what this process may open.
 const OPEN: u64 = 4096;
 const OTHERS: u64 = 128;

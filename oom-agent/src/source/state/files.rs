@@ -102,7 +102,7 @@ fn file_cgroup(tree: &Tree, cgroup: &str, told: bool) -> Option<FileCgroup> {
     if told {
         return Some(found);
     }
-    let limit = |name: &str| dir.limit(name)?.bytes();
+    let limit = |name: &str| Some(dir.limit(name)?.bytes().unwrap_or_else(unlimited));
     Some(if tree.v2 {
         FileCgroup {
             usage_bytes: dir.number("memory.current"),
@@ -120,6 +120,12 @@ fn file_cgroup(tree: &Tree, cgroup: &str, told: bool) -> Option<FileCgroup> {
             ..found
         }
     })
+}
+
+/// What the kernel counts with where there is no limit (`PAGE_COUNTER_MAX`), in bytes.
+pub(super) fn unlimited() -> u64 {
+    let page = rustix::param::page_size() as u64;
+    i64::MAX as u64 / page * page
 }
 
 /// `memory.stat`. v1 has each counter twice: its own, and with its children's, which is what v2 counts.

@@ -1,6 +1,6 @@
 //! A cgroupfs and a /proc in files.
 
-use super::*;
+use super::{files::unlimited, *};
 use crate::incident::fact::{Call, CgroupPath, Control, Decision, End, Level, MemoryBack, Task};
 use crate::kernel::host::test_root::TestRoot;
 use crate::report::OomKill;
@@ -121,7 +121,7 @@ fn without_the_kernel_files_tell_of_limits_and_children() {
     let first = &files.levels[0];
     assert_eq!(
         (first.usage_bytes, first.max_bytes, first.high_bytes),
-        (Some(30 * MIB), Some(30 * MIB), None)
+        (Some(30 * MIB), Some(30 * MIB), Some(unlimited()))
     );
     assert_eq!(first.oom_group, Some(true));
     assert_eq!(files.children_total, Some(12));
@@ -140,7 +140,7 @@ fn v1_counts_what_is_below_under_another_name() {
     watch.see(&Fact::Log(Event { time_ns: None, what: What::Report(Box::new(report)) }));
     let files = read(&mut watch);
     let first = &files.levels[0];
-    assert_eq!((first.usage_bytes, first.max_bytes), (Some(4096), None));
+    assert_eq!((first.usage_bytes, first.max_bytes), (Some(4096), Some(unlimited())));
     assert_eq!(first.stat, [("cache".to_owned(), 3), ("rss".to_owned(), 4)].into());
 }
 
