@@ -420,6 +420,9 @@ impl Live {
             self.sampler = None;
             return;
         }
+        if let Some(rings) = &mut self.rings {
+            rings.look(clock::boottime_ns());
+        }
         if sampler.cgroups_came() {
             self.namer.cgroups_came(clock::boottime_ns());
         }

@@ -15,7 +15,7 @@ use crate::{
         OC_GFP_MASK, OC_MEMCG, OC_ORDER, OC_TOTALPAGES,
     },
     levels,
-    maps::{State, reserve_event, state, state_in_call},
+    maps::{QUIET_LEN, Quiet, State, reserve_event, state, state_in_call},
     read::{current, field, now, pointer},
     reclaim, task,
     walk::Walk,
@@ -25,6 +25,8 @@ use crate::{
 const PSEUDO_CALL_GAP_NS: u64 = 1_000_000_000;
 /// Loops in one scope without a killable process are told once in this time.
 const QUIET_NS: u64 = 1_000_000_000;
+/// Those that were kept quiet longer ago have nothing to do with the next one.
+const FORGOTTEN_NS: u64 = 60_000_000_000;
 
 /// `out_of_memory` was entered.
 #[inline(always)]
@@ -125,7 +127,7 @@ pub(crate) fn announce<W: Walk>(state: &mut State) {
         (*record).limit_pages = field(memcg, &MEMCG_MAX, UNKNOWN_U64);
         (*record).swap_usage_pages = field(memcg, &MEMCG_SWAP_USAGE, UNKNOWN_U64);
         (*record).swap_limit_pages = field(memcg, &MEMCG_SWAP_MAX, UNKNOWN_U64);
-        (*record).has_reclaim = u32::from(thread.owner == state.owner);
+        (*record).has_reclaim = u32::from(thread.is_of(state));
         (*record).reclaim = thread.total;
     }
     entry.submit(0);
@@ -152,20 +154,28 @@ pub(crate) fn leave<W: Walk>(result: u32) {
         }
         // Nothing to kill: the allocation fails, is retried and comes back at once.
         let scope = pointer(oc, &OC_MEMCG);
-        if state.quiet_scope == scope && now.saturating_sub(state.quiet_ns) < QUIET_NS {
-            state.repeats += 1;
+        let quiet = place_of(&mut state.quiet, scope);
+        let since_ns = now.saturating_sub(quiet.told_ns);
+        if quiet.scope == scope && since_ns < QUIET_NS {
+            quiet.repeats += 1;
             return;
         }
-        state.quiet_scope = scope;
-        state.quiet_ns = now;
-        repeats = state.repeats;
+        repeats = quiet.repeats as u32;
+        if quiet.scope != scope || since_ns > FORGOTTEN_NS {
+            state.repeats_elsewhere += repeats;
+            repeats = 0;
+        }
+        *quiet = Quiet { scope, told_ns: now, repeats: 0 };
         announce::<W>(state);
         levels::send::<W>(state);
     }
     candidates::send(state);
     let total_pages = field(oc, &OC_TOTALPAGES, UNKNOWN_U64);
     let constraint = field(oc, &OC_CONSTRAINT, UNKNOWN_U32);
-    let Some(mut entry) = reserve_event::<End>() else { return };
+    let Some(mut entry) = reserve_event::<End>() else {
+        state.repeats_elsewhere += repeats;
+        return;
+    };
     let record = entry.as_mut_ptr();
     // SAFETY: the record is ours; every field is written.
     unsafe {
@@ -180,7 +190,25 @@ pub(crate) fn leave<W: Walk>(result: u32) {
         (*record).total_pages = total_pages;
         (*record).constraint = constraint;
         (*record).levels_lost = state.levels_lost;
+        (*record).repeats_elsewhere = state.repeats_elsewhere;
+        (*record).reserved = 0;
     }
-    state.repeats -= repeats;
+    state.repeats_elsewhere = 0;
     entry.submit(0);
+}
+
+/// The scope's place, else the one that was told of longest ago.
+#[inline(always)]
+fn place_of(all: &mut [Quiet; QUIET_LEN], scope: u64) -> &mut Quiet {
+    let mut at = 0;
+    for other in 0..QUIET_LEN {
+        if all[other].scope == scope {
+            at = other;
+            break;
+        }
+        if all[other].told_ns < all[at].told_ns {
+            at = other;
+        }
+    }
+    &mut all[at % QUIET_LEN]
 }

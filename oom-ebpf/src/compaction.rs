@@ -6,7 +6,7 @@ use oom_ebpf::{Compaction, PF_KTHREAD};
 use crate::{
     fields::{TASK_COMM, TASK_FLAGS},
     read::{clear, current, field, now},
-    reclaim::{SERIES_NS, add_own, count, total},
+    reclaim::{SERIES_NS, STALE_NS, count},
 };
 
 /// Places for threads. Few compact at a time.
@@ -40,8 +40,10 @@ pub(crate) fn begin() {
     if thread.owner != owner {
         if thread.begin_ns != 0 {
             // SAFETY: a field of a map's value.
-            total(|totals| unsafe { add_own(&raw mut (*totals).compactions_missed, 1) });
-            return;
+            count(|machine, add| unsafe { add(&raw mut (*machine).compactions_missed, 1) });
+            if now.saturating_sub(thread.begin_ns) < STALE_NS {
+                return;
+            }
         }
         thread.owner = owner;
         thread.end_ns = 0;

@@ -84,8 +84,10 @@ pub struct Machine {
     pub compaction: Compacted,
     /// By kcompactd.
     pub kcompactd: Compacted,
-    /// Rounds that found no place to be counted in: the sums are too small.
+    /// Rounds that found no place to be counted in, or lost theirs: the sums are too small.
     pub missed: u64,
+    /// Runs of compaction, likewise.
+    pub compactions_missed: u64,
     /// Rounds for a memory cgroup whose cgroup was not seen.
     pub unnamed: u64,
     /// Cgroups that reclaim was done for: each has an entry of its own for this bucket.
@@ -102,8 +104,6 @@ pub struct Totals {
     pub retry_zones: u64,
     /// Times that an allocation asked whether to compact once more (`compact_retry`).
     pub compact_retries: u64,
-    /// Runs of compaction that found no place to be counted in.
-    pub compactions_missed: u64,
 }
 
 /// What a cgroup's bucket is found by.

@@ -385,7 +385,7 @@ pub struct End {
     pub candidates_lost: u32,
     /// [`CgroupName`] records that could not be sent.
     pub names_lost: u32,
-    /// If this one found nothing to kill: calls that did so too and were not announced since the last one that was.
+    /// If this one found nothing to kill: calls in its scope that did so too and were not announced since the last one that was.
     pub repeats: u32,
     /// `oc->totalpages`.
     pub total_pages: u64,
@@ -393,6 +393,10 @@ pub struct End {
     pub constraint: u32,
     /// [`Level`] and [`Child`] records that could not be sent.
     pub levels_lost: u32,
+    /// As [`End::repeats`], in scopes that no longer tell of them.
+    pub repeats_elsewhere: u32,
+    /// Explicit padding, 0.
+    pub reserved: u32,
 }
 
 #[cfg(test)]

@@ -48,6 +48,20 @@ pub(crate) const BATCH_LEN: usize = 32;
 #[map]
 pub(crate) static NAMES: LruHashMap<u64, u64> = LruHashMap::with_max_entries(4096, 0);
 
+/// Scopes that are in turn without a killable process.
+pub(crate) const QUIET_LEN: usize = 4;
+
+/// A scope without a killable process.
+#[repr(C)]
+pub(crate) struct Quiet {
+    /// `oc->memcg` (0: the machine).
+    pub scope: u64,
+    /// When it was last told of.
+    pub told_ns: u64,
+    /// Such calls that were kept quiet since.
+    pub repeats: u64,
+}
+
 /// The OOM call under way, see [`crate::call`].
 #[repr(C)]
 pub(crate) struct State {
@@ -77,11 +91,10 @@ pub(crate) struct State {
     pub levels_lost: u32,
     /// Children told. In memory, not in a register: there each value would be a path of its own to 5.10's verifier.
     pub children_sent: u32,
-    /// Calls without a killable process that were kept quiet.
-    pub repeats: u32,
-    /// `oc->memcg` (0: the machine) and time of the last such call that was told.
-    pub quiet_scope: u64,
-    pub quiet_ns: u64,
+    /// Calls without a killable process that were kept quiet, and that no call of their scope has told of since.
+    pub repeats_elsewhere: u32,
+    /// Scopes without a killable process.
+    pub quiet: [Quiet; QUIET_LEN],
     /// kprobes only: argument of the function that has not returned yet.
     pub evaluating: u64,
     pub scoring: u64,

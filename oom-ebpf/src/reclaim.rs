@@ -25,6 +25,9 @@ use crate::{
 
 /// A longer pause begins a new series.
 pub(crate) const SERIES_NS: u64 = 10_000_000_000;
+/// A round, or a run of compaction, that began longer ago is taken for over: its end was not seen, since the kernel skipped the
+/// program there (from 7.0 on).
+pub(crate) const STALE_NS: u64 = 60_000_000_000;
 /// Places for threads. Two that share one and are in a round at the same time: the second is not counted, which is.
 const THREADS_LEN: u32 = 8192;
 /// Places for what the page allocator saw of zones.
@@ -90,6 +93,14 @@ pub(crate) struct Thread {
     pub total: Reclaim,
 }
 
+impl Thread {
+    /// It holds the rounds that led to this call: the thread's, which may have done others long before (a kworker).
+    #[inline(always)]
+    pub(crate) fn is_of(&self, state: &State) -> bool {
+        self.owner == state.owner && state.begin_ns.saturating_sub(self.end_ns) <= SERIES_NS
+    }
+}
+
 /// [`add`] or [`add_own`].
 type Add = unsafe fn(*mut u64, u64);
 
@@ -132,13 +143,17 @@ fn thread(owner: u64) -> Option<&'static mut Thread> {
     Some(unsafe { &mut *thread })
 }
 
-/// The running thread's place, taken over from another that is in no round.
+/// The running thread's place, taken over from another that is in no round. What another loses is counted.
 #[inline(always)]
-fn claim(owner: u64) -> Option<&'static mut Thread> {
+fn claim(owner: u64, now: u64) -> Option<&'static mut Thread> {
     let thread = thread(owner)?;
     if thread.owner != owner {
         if thread.round != Round::None as u64 {
-            return None;
+            if now.saturating_sub(thread.begin_ns) < STALE_NS {
+                return None;
+            }
+            thread.round = Round::None as u64;
+            missed();
         }
         thread.owner = owner;
         thread.cgroup = 0;
@@ -148,10 +163,17 @@ fn claim(owner: u64) -> Option<&'static mut Thread> {
     Some(thread)
 }
 
+/// A round is not counted.
+#[inline(always)]
+fn missed() {
+    // SAFETY: a field of a map's value.
+    count(|machine, add| unsafe { add(&raw mut (*machine).missed, 1) });
+}
+
 /// The running thread begins to reclaim for a cgroup.
 #[inline(always)]
 pub(crate) fn for_cgroup(memcg: u64) {
-    if let Some(thread) = claim(bpf_get_current_pid_tgid()) {
+    if let Some(thread) = claim(bpf_get_current_pid_tgid(), now()) {
         thread.cgroup = pointer(cgroup::memcg_css(memcg), &CSS_SERIAL_NR);
     }
 }
@@ -160,11 +182,7 @@ pub(crate) fn for_cgroup(memcg: u64) {
 #[inline(always)]
 pub(crate) fn begin(round: Round) {
     let now = now();
-    let Some(thread) = claim(bpf_get_current_pid_tgid()) else {
-        // SAFETY: a field of a map's value.
-        count(|machine, add| unsafe { add(&raw mut (*machine).missed, 1) });
-        return;
-    };
+    let Some(thread) = claim(bpf_get_current_pid_tgid(), now) else { return missed() };
     if now.saturating_sub(thread.end_ns) > SERIES_NS {
         clear(&raw mut thread.total);
         thread.total.first_ns = now;
@@ -391,7 +409,7 @@ pub(crate) fn announce<W: Walk>(state: &State) {
             (*record).machine_now = state.machine_now;
         }
         (*record).owner = state.owner;
-        (*record).rounds_owner = thread.owner;
+        (*record).rounds_owner = if thread.is_of(state) { state.owner } else { 0 };
         (*record).rounds = thread.total.rounds;
         copy(compaction::place(state.owner), &raw mut (*record).compaction);
         copy(RETRIES.get_ptr(state.owner as u32 % RETRIES_LEN), &raw mut (*record).retry);

@@ -115,6 +115,11 @@ impl Rings {
         self.windows.totals()
     }
 
+    /// See [`Windows::look`].
+    pub fn look(&mut self, now_ns: u64) {
+        self.windows.look(now_ns);
+    }
+
     /// Runs of programs that the kernel has skipped since the start. `None`: it does not count them.
     pub fn skipped(&self) -> Option<Skipped> {
         self.windows.skipped()

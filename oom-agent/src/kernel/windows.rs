@@ -157,6 +157,12 @@ impl Windows {
         Ok(Self { machine, cgroups, totals, view, finished: BTreeMap::new(), skipped })
     }
 
+    /// Has a look at what the kernel has skipped by now. To be called from time to time: what was skipped since a moment is
+    /// known from the last look before it.
+    pub fn look(&mut self, now_ns: u64) {
+        self.skipped.look(now_ns);
+    }
+
     /// Adds the windows to what a record says.
     pub fn add(&mut self, record: &wire::Escalation, fact: &mut Escalation) {
         fact.compaction_seen = self.view.compaction;
@@ -279,6 +285,7 @@ fn window(
     // Sums that are too small are not told.
     let Skipped { rounds, scans, kswapd, throttled, compactions, .. } = *skipped;
     let whole = all.missed == 0 && rounds + scans == 0;
+    let compactions_whole = all.compactions_missed == 0 && compactions == 0;
     let own_whole = whole && view.cgroup && all.unnamed == 0 && all.cgroups <= CROWD;
     Window {
         seconds: (span.to_ns - span.from_ns) as f64 / 1e9,
@@ -288,8 +295,8 @@ fn window(
         kswapd: view.kswapd(&all).filter(|_| kswapd + scans == 0),
         throttled: (view.throttled && throttled == 0).then_some(all.throttled),
         throttled_ns: (view.throttled && throttled == 0).then_some(all.throttled_ns),
-        compaction: view.compacted(&all.compaction).filter(|_| compactions == 0),
-        kcompactd: view.compacted(&all.kcompactd).filter(|_| compactions == 0),
+        compaction: view.compacted(&all.compaction).filter(|_| compactions_whole),
+        kcompactd: view.compacted(&all.kcompactd).filter(|_| compactions_whole),
     }
 }
 
@@ -306,6 +313,7 @@ fn add_machine(sum: &mut wire::Machine, bucket: &wire::Machine) {
         compaction,
         kcompactd,
         missed,
+        compactions_missed,
         unnamed,
         cgroups,
     } = bucket;
@@ -320,6 +328,7 @@ fn add_machine(sum: &mut wire::Machine, bucket: &wire::Machine) {
     add_compacted(&mut sum.compaction, compaction);
     add_compacted(&mut sum.kcompactd, kcompactd);
     sum.missed += missed;
+    sum.compactions_missed += compactions_missed;
     sum.unnamed += unnamed;
     sum.cgroups += cgroups;
 }

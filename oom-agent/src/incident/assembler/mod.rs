@@ -387,6 +387,7 @@ impl Assembler {
             self.told.call(call);
         }
         let end = pending.end.unwrap_or_default();
+        self.totals.none_killable = self.totals.none_killable.saturating_add(end.repeats_elsewhere);
         self.totals.lost_records = self
             .totals
             .lost_records

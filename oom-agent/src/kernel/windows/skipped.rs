@@ -13,8 +13,9 @@ use std::fs::File;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 
-/// Looks that are kept.
+/// Looks that are kept: of the last minute, however many there are.
 const LOOKS: usize = 64;
+const APART_NS: u64 = 1_000_000_000;
 
 /// What a program sees, by the hook that it is for.
 fn seen_by(name: &str) -> Option<fn(&mut Skipped) -> &mut u64> {
@@ -98,9 +99,16 @@ impl Looks {
         look.map_or_else(Skipped::default, |(_, count)| *count)
     }
 
-    /// Reads the counts.
+    /// Reads the counts. Where nobody looks from time to time, what was skipped long ago may have been so since the last look.
     pub(super) fn look(&mut self, now_ns: u64) {
-        if self.looks.len() == LOOKS {
+        // The latest one stays until the next, however close to it.
+        let [.., (before, _), (last, _)] = *self.looks.make_contiguous() else {
+            self.looks.push_back((now_ns, self.now().unwrap_or_default()));
+            return;
+        };
+        if last.saturating_sub(before) < APART_NS {
+            self.looks.pop_back();
+        } else if self.looks.len() == LOOKS {
             self.looks.pop_front();
         }
         self.looks.push_back((now_ns, self.now().unwrap_or_default()));
@@ -135,10 +143,15 @@ mod tests {
         assert_eq!(looks.since(100), count(4));
         assert_eq!(looks.since(99), count(9));
         assert_eq!([99, 100, 299, 300].map(|time| looks.by(time)), [0, 5, 5, 9].map(count));
-        for time in 0..LOOKS as u64 {
-            looks.look(500 + time);
+        for time in 0..10 * LOOKS as u64 {
+            looks.look(500 + time * APART_NS / 4);
         }
-        assert_eq!((looks.looks.len(), looks.since(600)), (LOOKS, count(0)));
+        let times: Vec<u64> = looks.looks.iter().map(|(time, _)| *time).collect();
+        assert_eq!(
+            (times.len(), times.last()),
+            (LOOKS, Some(&(500 + (10 * LOOKS as u64 - 1) * APART_NS / 4)))
+        );
+        assert!(times.windows(2).rev().skip(1).all(|two| two[1] - two[0] >= APART_NS), "{times:?}");
     }
 
     #[test]

@@ -14,11 +14,10 @@ impl Windows {
         let by_cpu = self.totals.get(&0, 0).context("cannot read the BPF totals of reclaim")?;
         let mut all = wire::Totals::default();
         for cpu in by_cpu.iter() {
-            let wire::Totals { machine, retry_zones, compact_retries, compactions_missed } = &cpu.0;
+            let wire::Totals { machine, retry_zones, compact_retries } = &cpu.0;
             add_machine(&mut all.machine, machine);
             all.retry_zones += retry_zones;
             all.compact_retries += compact_retries;
-            all.compactions_missed += compactions_missed;
         }
         self.view.see(std::iter::once(&all.machine));
         Ok(Totals { skipped: self.skipped(), ..told(self.view, &all) })
@@ -31,7 +30,7 @@ impl Windows {
 }
 
 fn told(view: View, all: &wire::Totals) -> Totals {
-    let wire::Totals { machine, retry_zones, compact_retries, compactions_missed } = all;
+    let wire::Totals { machine, retry_zones, compact_retries } = all;
     // Without a round, too, 0 would say that pages are told of.
     let work = |work: &wire::Work| Work {
         scanned_pages: view.tells_scans().then_some(work.scanned_pages),
@@ -49,7 +48,7 @@ fn told(view: View, all: &wire::Totals) -> Totals {
         kcompactd: view.compacted(&machine.kcompactd),
         skipped: None,
         missed_rounds: machine.missed,
-        missed_compactions: *compactions_missed,
+        missed_compactions: machine.compactions_missed,
     }
 }
 
@@ -69,7 +68,7 @@ mod tests {
             compaction,
             ..wire::Machine::default()
         };
-        let all = wire::Totals { machine, retry_zones: 3, compact_retries: 4, ..wire::Totals::default() };
+        let all = wire::Totals { machine, retry_zones: 3, compact_retries: 4 };
         assert_eq!(told(View::default(), &all), Totals::default());
         let mut view = View { direct: true, scans: true, kswapd: true, zones: true, ..View::default() };
         let seen = told(view, &all);
