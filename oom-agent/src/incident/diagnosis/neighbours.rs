@@ -66,10 +66,13 @@ fn by_cgroup(view: &View<'_>, whole: u64, victim: &Victim, died: u64) -> Option<
 
 /// The largest child, its usage, and that of the victim's.
 fn read<'a>(state: Option<&'a State>, home: &str, died: u64) -> Option<(&'a str, u64, u64)> {
-    let children = &state?.children;
+    let state = state?;
+    let children = &state.children;
     let (largest, most) = children.iter().find_map(|child| Some((child, child.usage_bytes?)))?;
     let own = children.iter().find(|child| child.cgroup == home);
-    let usage = own.and_then(|own| own.usage_bytes).unwrap_or(0);
+    // One that is not among the largest is no larger than the least of them.
+    let least = || state.children_total.and(children.last()?.usage_bytes);
+    let usage = own.map_or_else(least, |own| own.usage_bytes)?;
     let at_home = match own.map(|own| own.source) {
         Some(Source::Kernel) => usage.max(died),
         // The victim was gone by then, or not yet.

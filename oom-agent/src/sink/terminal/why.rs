@@ -51,12 +51,13 @@ fn most_points(prose: &mut Prose, incident: &Incident, decision: &Decision) {
     };
     let next = decision.runner_up_pid.and_then(|pid| incident.candidates.iter().find(|it| it.pid == pid));
     let Some(next) = next else {
-        let only = complete(incident) && incident.candidates.iter().filter(|it| it.eligible).count() == 1;
-        let others = incident.candidates.iter().any(|it| it.eligible && Some(it.pid) != decision.pid);
-        let text = match (only, others) {
-            (true, _) => ". It was the only one that could be killed.",
-            (false, true) => ". Which one was next is not known.",
-            (false, false) => ". The next one was not seen.",
+        let others = || incident.candidates.iter().filter(|it| it.eligible && Some(it.pid) != decision.pid);
+        let died = |pid| incident.victims.iter().any(|victim| victim.pid == pid);
+        let text = match (complete(incident), others().count()) {
+            (true, 0) => ". It was the only one that could be killed.",
+            (true, _) if others().all(|it| died(it.pid)) => ". The others that could be killed died with it.",
+            (_, 1..) => ". Which one was next is not known.",
+            (false, 0) => ". The next one was not seen.",
         };
         prose.say(Tone::Plain, text);
         return;

@@ -1,6 +1,6 @@
 //! Whom the kernel looked at.
 
-use super::Parts;
+use super::{Parts, victims};
 use crate::incident::assembler::marked::Process;
 use crate::incident::assembler::names::Names;
 use crate::incident::badness;
@@ -9,7 +9,7 @@ use crate::incident::identity::Identity;
 use crate::incident::model::{Candidate, ExemptReason, PointsSource, Rule, ScopeKind};
 use crate::report::{Report, TaskRow};
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The candidates and how far they can be trusted.
 pub(super) struct Candidates {
@@ -70,6 +70,8 @@ fn seen(
     let nodes_matter = scored && kind.is_some_and(|kind| kind != ScopeKind::Memcg);
     // In swapoff it is chosen without points (`oom_task_origin`).
     let origin = parts.pending.decision.as_ref().filter(|decision| decision.points == i64::MAX);
+    let rows = parts.report().map(|report| &report.tasks[..]).unwrap_or_default();
+    let rows: HashMap<u32, &TaskRow> = rows.iter().map(|row| (row.tgid, row)).collect();
     let mut nameless = 0;
     let mut cut = false;
     let mut known = HashSet::new();
@@ -87,7 +89,8 @@ fn seen(
             nodes_matter && !origin.is_some_and(|it| Process::of(&it.chosen).is(Process::of(task)));
         let (eligible, exempt_reason) = eligible(candidate, other_node);
         let kernel = candidate.points.filter(|&points| points != i64::MIN);
-        let computed = || badness::points(&task.memory, task.oom_score_adj?, total_pages, parts.page_size());
+        let memory = victims::exact(task.memory, rows.get(&pid).map(|row| &row.memory));
+        let computed = || badness::points(&memory, task.oom_score_adj?, total_pages, parts.page_size());
         let points = if eligible { kernel.or_else(computed) } else { None };
         let source = if kernel.is_some() { PointsSource::Kernel } else { PointsSource::Computed };
         told.push(Candidate {
@@ -97,7 +100,7 @@ fn seen(
             uid: task.uid,
             cgroup: path.map(|path| path.path),
             identity: Identity::default(),
-            memory: task.memory,
+            memory,
             oom_score_adj: task.oom_score_adj,
             points,
             points_source: points.map(|_| source),

@@ -6,6 +6,7 @@ use crate::incident::assembler::marked::{Marked, Process};
 use crate::incident::badness;
 use crate::incident::model::{Candidate, Decision, Rule, ScopeKind};
 use crate::report::{Chosen, Outcome};
+use std::collections::HashSet;
 
 /// What `out_of_memory` calls `oom_kill_process` with under `vm.oom_kill_allocating_task`.
 const ALLOCATING_TASK: &str = "oom_kill_allocating_task";
@@ -139,7 +140,12 @@ fn compare(told: &mut Told, parts: &Parts<'_>, candidates: &Candidates, total_pa
     let chosen = candidates.list.iter().find(|candidate| candidate.pid == pid);
     let kernel_points = parts.pending.decision.as_ref().map(|decision| decision.points);
     decision.points = kernel_points.or_else(|| chosen?.points);
-    let others = || candidates.list.iter().filter(|candidate| candidate.eligible && candidate.pid != pid);
+    // Who has the same memory dies with it, and has its oom_score_adj too (`__set_oom_adj`).
+    let scanned = || parts.scan.candidates.iter().map(|it| (Process::of(&it.task).pid(), it.task.mm));
+    let mm = scanned().find(|(of, mm)| *of == pid && *mm != 0).map(|(_, mm)| mm);
+    let sharing: HashSet<u32> = scanned().filter(|(_, of)| Some(*of) == mm).map(|(pid, _)| pid).collect();
+    let is_other = |it: &&Candidate| it.eligible && it.pid != pid && !sharing.contains(&it.pid);
+    let others = || candidates.list.iter().filter(is_other);
     let all_known = others().all(|candidate| candidate.points.is_some());
     let (Some(points), Some(chosen)) = (decision.points, chosen) else { return };
     if !candidates.whole || !all_known {
@@ -160,6 +166,10 @@ fn compare(told: &mut Told, parts: &Parts<'_>, candidates: &Candidates, total_pa
         return;
     }
     decision.margin_points = Some(points.saturating_sub(*next_points));
+    if parts.victims.iter().any(|victim| victim.process().pid() == *next) {
+        // All of the group die, whoever of them is chosen.
+        return;
+    }
     decision.adj_to_spare = chosen
         .oom_score_adj
         .zip(total_pages)

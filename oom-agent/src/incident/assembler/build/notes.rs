@@ -8,6 +8,7 @@ use crate::incident::assembler::pending::Pending;
 use crate::incident::fact::CgroupPath;
 use crate::incident::model::Rule;
 use crate::units;
+use std::collections::BTreeMap;
 
 /// Records known to be lost around this incident.
 pub(super) fn lost_records(parts: &Parts<'_>, candidates_lost: Option<u64>) -> u64 {
@@ -131,6 +132,25 @@ fn records(parts: &Parts<'_>, notes: &mut Vec<String>) {
     }
 }
 
+/// Process ids that are named in one note: of a large group they would fill pages.
+const NAMED: usize = 8;
+
+/// Victims by what is said of them.
+fn by<'a>(
+    victims: impl Iterator<Item = &'a Marked>,
+    words: impl Fn(&Marked) -> &'static str,
+) -> BTreeMap<&'static str, String> {
+    let mut all: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for victim in victims {
+        all.entry(words(victim)).or_default().push(victim.process().pid().to_string());
+    }
+    let named = |pids: Vec<String>| match pids.len().checked_sub(NAMED) {
+        None | Some(0) => pids.join(", "),
+        Some(more) => format!("{} and {more} more", pids.get(..NAMED).unwrap_or_default().join(", ")),
+    };
+    all.into_iter().map(|(words, pids)| (words, named(pids))).collect()
+}
+
 fn exits(parts: &Parts<'_>, notes: &mut Vec<String>) {
     if !parts.config.exits {
         if !parts.victims.is_empty() {
@@ -144,13 +164,15 @@ fn exits(parts: &Parts<'_>, notes: &mut Vec<String>) {
         Ending::Complete | Ending::Late => "in time",
         Ending::Stopped | Ending::Crowded => "yet",
     };
-    for victim in parts.victims.iter().filter(|victim| victim.exit_expected()) {
-        notes.push(format!("exit of {} not seen {}", victim.process().pid(), when(victim)));
+    let inside = |victim: &&Marked| victim.exit_expected();
+    for (when, pids) in by(parts.victims.iter().filter(inside), when) {
+        notes.push(format!("exit of {pids} not seen {when}"));
     }
-    let held = |victim: &&Marked| !victim.exit_expected() && !victim.shares_mm && victim.back_expected();
-    for victim in parts.victims.iter().filter(|victim| parts.config.memory_back && held(victim)) {
-        let pid = victim.process().pid();
-        notes.push(format!("memory of {pid} not seen to be given back {}", when(victim)));
+    let held = |victim: &&Marked| {
+        parts.config.memory_back && !victim.exit_expected() && !victim.shares_mm && victim.back_expected()
+    };
+    for (when, pids) in by(parts.victims.iter().filter(held), when) {
+        notes.push(format!("memory of {pids} not seen to be given back {when}"));
     }
     let skipped = parts.pending.skipped_since().exits;
     if skipped > 0 && notes.len() > before {

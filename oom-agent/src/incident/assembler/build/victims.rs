@@ -114,11 +114,26 @@ fn one(victim: &Marked, selected: bool) -> Victim {
         main_process: task.namespace_init,
         cgroup: cgroup.as_ref().map(|cgroup| cgroup.path.clone()),
         identity: Identity::default(),
-        memory: task.memory,
+        memory: memory(victim),
         oom_score_adj: task.oom_score_adj,
         killed_boottime_ns: *killed_ns,
         exited_boottime_ns: *exited_ns,
         exit_after_ns: exit_after,
+    }
+}
+
+fn memory(victim: &Marked) -> Memory {
+    exact(victim.task.memory, victim.line.as_ref().map(|line| &line.memory))
+}
+
+/// What BPF saw, with what the kernel's log says of it: from 6.2 on BPF sees counters that lag (`percpu_counter`), from 7.2 on the log
+/// has their sums (`get_mm_counter_sum`), and points are made of these.
+pub(super) fn exact(seen: Memory, logged: Option<&Memory>) -> Memory {
+    match logged.map(|it| (it.anon_bytes, it.file_bytes, it.shmem_bytes)) {
+        Some((anon_bytes @ Some(_), file_bytes @ Some(_), shmem_bytes @ Some(_))) => {
+            Memory { anon_bytes, file_bytes, shmem_bytes, ..seen }
+        }
+        _ => seen,
     }
 }
 
@@ -157,7 +172,7 @@ pub(super) fn freed_bytes(parts: &Parts<'_>) -> Option<u64> {
     }
     let mut freed: u64 = 0;
     for victim in owners {
-        let Memory { anon_bytes, swap_bytes, pgtables_bytes, .. } = victim.task.memory;
+        let Memory { anon_bytes, swap_bytes, pgtables_bytes, .. } = memory(victim);
         let held = anon_bytes?.checked_add(swap_bytes?)?.checked_add(pgtables_bytes.unwrap_or(0))?;
         freed = freed.checked_add(held)?;
     }

@@ -93,10 +93,37 @@ fn a_storm_of_calls_with_nothing_to_kill_is_told_once_in_a_while() {
     assert_eq!(run.assembler.totals().none_killable, 8 * 101);
     assert_eq!(run.assembler.totals().incidents, 2);
 
+    // Of another place, which does not tell of them any more.
+    let quiet = End { repeats_elsewhere: 7, ..end_fact(20, 0) };
+    run.push_all([fact(call(20, exempt)), Fact::End(quiet)]).ready();
+    assert_eq!(run.assembler.totals().none_killable, 8 * 101 + 7);
+
     // Another task's call is another story.
     let other = task(20, 10, -1000);
     let end = End { none_killable: true, ..end_fact(9, 0) };
     run.push_all([fact(call(9, other)), Fact::End(end)]).one();
+}
+
+#[test]
+fn who_has_the_same_memory_is_not_next_and_nobody_of_a_group_is_spared() {
+    let [big, same, small] = [(10, 8000, 0xa), (11, 8000, 0xa), (12, 500, 0xb)]
+        .map(|(pid, pages, mm)| Task { mm, ..task(pid, pages, 0) });
+    let mut run = Run::full();
+    let incident =
+        run.push_all(whole_call(1, &small, &[big.clone(), same, small.clone()])).until_deadline().one();
+    let decision = incident.decision.unwrap();
+    assert_eq!((decision.pid, decision.runner_up_pid), (Some(10), Some(12)));
+    assert!(decision.adj_to_spare.is_some());
+
+    let mut run = Run::full();
+    let mut facts = whole_call(1, &small, &[big, small.clone()]);
+    let end = facts.iter().position(|fact| matches!(fact, Fact::End(_))).unwrap();
+    facts.insert(end, killed(1, small.clone()));
+    facts.push(exit(1, &small));
+    let incident = run.push_all(facts).until_deadline().one();
+    assert_eq!(incident.victims.len(), 2);
+    let decision = incident.decision.unwrap();
+    assert_eq!((decision.runner_up_pid, decision.adj_to_spare), (Some(12), None));
 }
 
 #[test]

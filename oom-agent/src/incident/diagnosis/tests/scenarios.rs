@@ -95,6 +95,18 @@ fn a_neighbour() {
     neighbour.victims[0].cgroup = Some("/pod/a".into());
     assert_eq!(sure(&mut neighbour, Code::NoisyNeighbour), None);
 
+    // The victim's is not among the largest that are told.
+    neighbour.victims[0].cgroup = Some("/pod/far".into());
+    assert_eq!(
+        sure(&mut neighbour, Code::NoisyNeighbour),
+        None,
+        "whether these are the largest is not known"
+    );
+    neighbour.state.as_mut().unwrap().children_total = Some(40);
+    assert_eq!(first(&mut neighbour), (Code::NoisyNeighbour, Likely));
+    let because = diagnose(&neighbour)[0].because.join("; ");
+    assert!(because.contains("the victim's used 50 MiB at most"), "{because}");
+
     // By what the processes of each cgroup hold: each of them is smaller than the victim.
     neighbour.state = None;
     neighbour.victims[0].cgroup = Some("/pod/b".into());
