@@ -64,10 +64,18 @@ fn seen(
     let constrained = matches!(kind, Some(ScopeKind::Cpuset | ScopeKind::MemoryPolicy));
     // 5.10 inlines `oom_badness` into `oom_evaluate_task`: then its hook attaches and never fires.
     let scored = parts.config.kernel_points && parts.scan.candidates.iter().any(|it| it.points.is_some());
-    let nodes_unknown = (constrained || kind.is_none()) && !scored;
+    // Of whom it was not called for has no memory there, unless the kernel skipped the program that would have seen it.
+    let skipped = parts.pending.escalation.as_deref().is_some_and(|seen| seen.skipped.kills > 0);
+    let unscored = |it: &fact::Candidate| it.points.is_none() && badness::exempt_reason(&it.task).is_none();
     // `oom_evaluate_task` asks `oom_cpuset_eligible` also where no cpuset or policy limits the allocation: the kernel's
     // own may use nodes that the task's cpuset does not have.
-    let nodes_matter = scored && kind.is_some_and(|kind| kind != ScopeKind::Memcg);
+    let somewhere = kind.is_some_and(|kind| kind != ScopeKind::Memcg);
+    let nodes_matter = scored && somewhere && !skipped;
+    let nodes_unknown = if scored {
+        somewhere && skipped && parts.scan.candidates.iter().any(unscored)
+    } else {
+        constrained || kind.is_none()
+    };
     // In swapoff it is chosen without points (`oom_task_origin`).
     let origin = parts.pending.decision.as_ref().filter(|decision| decision.points == i64::MAX);
     let rows = parts.report().map(|report| &report.tasks[..]).unwrap_or_default();

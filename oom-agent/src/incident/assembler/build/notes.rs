@@ -284,7 +284,7 @@ fn scan(parts: &Parts<'_>, candidates: &Candidates, notes: &mut Vec<String>) {
     }
     if candidates.nodes_unknown && !candidates.list.is_empty() {
         notes.push(
-            "Which candidates have memory on the nodes in question cannot be seen on this kernel: no runner-up is named."
+            "Which candidates have memory on the nodes in question was not seen: no runner-up is named."
                 .to_owned(),
         );
     }

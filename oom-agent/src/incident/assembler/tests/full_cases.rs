@@ -2,7 +2,8 @@
 
 use super::facts::*;
 use crate::incident::assembler::Config;
-use crate::incident::fact::{Call, CgroupPath, Decision, End, Fact, Task, Victim};
+use crate::incident::escalation::Skipped;
+use crate::incident::fact::{Call, CgroupPath, Decision, End, Escalation, Fact, Task, Victim};
 use crate::incident::model::{ExemptReason, Level, PointsSource, Role, Rule, ScopeKind};
 
 #[test]
@@ -248,6 +249,12 @@ fn a_machine_wide_kill_too_passes_over_who_is_on_other_nodes() {
         (far.eligible, far.exempt_reason)
     };
     assert_eq!(far_one(facts.clone()), (false, Some(ExemptReason::OtherNode)));
+    // The program that sees points may not have been run for it.
+    let skipped = Skipped { kills: 1, ..Skipped::default() };
+    let mut unsure = facts.clone();
+    unsure.insert(3, Fact::Escalation(Box::new(Escalation { call: 1, skipped, ..Escalation::default() })));
+    assert_eq!(far_one(unsure.clone()), (true, None));
+    assert_eq!(Run::full().push_all(unsure).one().decision.unwrap().runner_up_pid, None);
 
     let chosen = decision(1, task(12, 9000, 0), ScopeKind::Global);
     facts[3] = Fact::Decision(Box::new(Decision { points: i64::MAX, ..chosen }));
