@@ -197,7 +197,8 @@ pub struct Trigger {
 /// From here on a limit in bytes is the kernel's word for "none": `PAGE_COUNTER_MAX`, `LONG_MAX` bytes in whole pages.
 pub const NO_LIMIT: u64 = 1 << 62;
 
-/// Limits of the memory cgroup and what was used of them at the kill.
+/// Limits of the memory cgroup that was full, and what was used of them at the kill. One from 2^62 on is none; an absent one was not
+/// seen. Absent as a whole where no memory cgroup was full.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {
     /// `memory.max` in bytes.
@@ -343,13 +344,14 @@ pub struct Decision {
     /// Its points.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub points: Option<i64>,
-    /// The eligible process with the next most points.
+    /// The eligible process with the next most points. Not one that shares the chosen one's memory, which dies with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runner_up_pid: Option<u32>,
     /// How many points it had more than that one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub margin_points: Option<i64>,
-    /// The highest `oom_score_adj` with which the runner-up would have been killed instead.
+    /// The highest `oom_score_adj` with which the runner-up would have been killed instead. Absent too where that died of the
+    /// same kill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adj_to_spare: Option<i32>,
 }

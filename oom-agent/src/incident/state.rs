@@ -53,7 +53,8 @@ pub fn upwards(cgroup: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// One memory cgroup. The root has no limits, and on v2 no usage. A limit from 2^63 - 1 less a page on is none, as in [`super::model::Limits`].
+/// One memory cgroup. The root has no limits, and on v2 no usage. A limit from 2^62 on is none; an absent one was
+/// not seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CgroupState {
     /// Its path.
