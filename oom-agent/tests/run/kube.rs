@@ -99,7 +99,9 @@ fn a_kill_has_its_pods_workload_labels_and_limits_and_an_event() {
     let note = event["note"].as_str().expect("text");
     assert!(note.contains("main process of container app in payments/checkout-7c9f8d6b5-x2x7q"), "{note}");
     assert!(note.contains(incident["id"].as_str().expect("an id")), "{note}");
-    assert_eq!(daemon.value("oom_agent_kube_events_written_total{how=\"created\"}"), Some(1.0));
+    // The API server has it before the daemon has the answer.
+    let written = "oom_agent_kube_events_written_total{how=\"created\"}";
+    wait_until("it is counted", || daemon.value(written) == Some(1.0));
 }
 
 #[test]

@@ -125,6 +125,7 @@ pub(super) fn slow(stage: &mut Stage<'_>) -> Result<()> {
 /// Victims that get hardly any processor time to exit (up to 6.17 the kernel holds a task back wherever it is,
 /// `throttle_cfs_rq`, kernel/sched/fair.c; later only on its way to user space). One is late. The other hangs until the reaper takes its memory.
 pub(super) fn slow_exit(stage: &mut Stage<'_>) -> Result<()> {
+    stage.because(&[], &["pod_limit_only"]);
     let agent = stage.machine.agent.is_some().then(|| stage.one_more(&[], Out::Read)).transpose()?;
     let mut pods = Vec::new();
     for (name, time) in [("late", "2000 100000"), ("hangs", "1000 1000000")] {
