@@ -2,6 +2,7 @@
 
 use super::{LISTED, Summary};
 use crate::explain::moment::{Moment, Told};
+use crate::incident::diagnosis::diagnose;
 use crate::incident::model::Incident;
 use crate::logs::Wall;
 use crate::sink::{escape, samples};
@@ -66,13 +67,18 @@ fn a_restart_loop_is_one_place_and_said_first() {
         (node(samples::group()), wall(4100, true, Some(Offset::constant(1)))),
         (node(samples::none_killable()), wall(4200, true, Some(Offset::constant(1)))),
     ];
+    let all = again.chain(others).map(|(mut incident, moment)| {
+        incident.diagnosis = diagnose(&incident);
+        (incident, moment)
+    });
     check(
-        &summary(again.chain(others)),
+        &summary(all),
         &expect![[r"
             8 OOM incidents and 10 victims, 2026-11-20 10:15:03 +01:00 to
             2026-11-20 11:25:03 +01:00, on node-7. In 1 of them nothing could be killed.
             Again and again: 5 in 8 min 40 s from 2026-11-20 10:15:03 on,
             /kubepods.slice/pod1/cri-*.scope.
+            Diagnosis: one large process (7), nobody killable (1).
 
             By cgroup that was full
             COUNT  FIRST                LAST                 WHERE
