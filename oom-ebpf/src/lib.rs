@@ -421,12 +421,12 @@ mod tests {
         assert_eq!(size_of::<Exit>(), HEADER + 16);
         assert_eq!(size_of::<MemoryBack>(), HEADER + 8 + 5 * 8);
         assert_eq!(size_of::<Reaper>(), HEADER + 8);
-        assert_eq!(size_of::<End>(), HEADER + 8 + 8 + 16 + 8 + 8);
+        assert_eq!(size_of::<End>(), HEADER + 8 + 8 + 16 + 8 + 8 + 8);
         assert_eq!((size_of::<Work>(), size_of::<Compacted>()), (4 * 8, 3 * 8));
         assert_eq!((size_of::<Reclaim>(), size_of::<CgroupBucket>()), (6 * 8, 2 * 8));
         assert_eq!(size_of::<Compaction>(), 3 * 8 + 24);
-        assert_eq!(size_of::<Machine>(), 2 * 32 + 2 * 24 + 9 * 8);
-        assert_eq!(size_of::<Totals>(), size_of::<Machine>() + 3 * 8);
+        assert_eq!(size_of::<Machine>(), 2 * 32 + 2 * 24 + 10 * 8);
+        assert_eq!(size_of::<Totals>(), size_of::<Machine>() + 2 * 8);
         assert_eq!(size_of::<RetryZone>(), 5 * 8 + ZONE_NAME_LEN);
         assert_eq!(
             size_of::<Escalation>(),
