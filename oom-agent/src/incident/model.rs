@@ -344,7 +344,7 @@ pub struct Decision {
     /// Its points.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub points: Option<i64>,
-    /// The eligible process with the next most points. Not one that shares the chosen one's memory, which dies with it.
+    /// The eligible process with the next most points. In incidents not one that shares the chosen one's memory, which dies with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runner_up_pid: Option<u32>,
     /// How many points it had more than that one.

@@ -25,6 +25,25 @@ impl Environment<'_> {
         (self.0)(name).filter(|value| !value.trim().is_empty())
     }
 
+    /// The variables that are read and say something.
+    pub fn names(&self) -> Vec<String> {
+        let endings = [
+            "ENDPOINT",
+            "PROTOCOL",
+            "HEADERS",
+            "COMPRESSION",
+            "TIMEOUT",
+            "CERTIFICATE",
+            "CLIENT_CERTIFICATE",
+        ];
+        let endings = endings.into_iter().chain(["CLIENT_KEY"]);
+        let of_exporter =
+            endings.flat_map(|name| ["LOGS_", ""].map(|of| format!("OTEL_EXPORTER_OTLP_{of}{name}")));
+        let others =
+            ["OTEL_SDK_DISABLED", "OTEL_LOGS_EXPORTER", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"];
+        of_exporter.chain(others.map(str::to_owned)).filter(|name| self.get(name).is_some()).collect()
+    }
+
     /// The value of a variable for logs, else of that for everything, with its name.
     fn either(&self, name: &str) -> Option<(String, String)> {
         let names = [format!("OTEL_EXPORTER_OTLP_LOGS_{name}"), format!("OTEL_EXPORTER_OTLP_{name}")];

@@ -133,9 +133,7 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
     let config = Config::new(matches)?;
     if matches.get_flag("print_config") {
         // Whoever reads it may stop early.
-        let otel = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-        let mut otel: Vec<_> = otel.filter(|name| name.starts_with("OTEL_")).collect();
-        otel.sort_unstable();
+        let otel = Environment(&|name| std::env::var(name).ok()).names();
         let _ = print::write(&config.print(&otel))?;
         return Ok(());
     }

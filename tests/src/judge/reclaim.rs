@@ -346,7 +346,7 @@ impl Check<'_> {
         let mut series: Vec<&Round> = Vec::new();
         // It is in none as it asks. One that begins soon after the kill ends soon after, where a machine is fast.
         for round in self.trace.rounds.iter().rev().filter(|r| r.tid == tid && r.begin_us < seen_us) {
-            if series.last().is_some_and(|next| next.begin_us > round.end_us + SERIES_US) {
+            if series.last().map_or(seen_us, |next| next.begin_us) > round.end_us + SERIES_US {
                 break;
             }
             series.push(round);
@@ -396,7 +396,8 @@ impl Check<'_> {
         // It looks at zones after each round but the last.
         let after = before.iter().rev().take_while(|(_, zone)| zone.is_none()).count();
         let mut expected: Vec<&Vec<String>> = Vec::new();
-        if after <= 1 {
+        let end_us = before.iter().rev().find(|(_, zone)| zone.is_none()).map_or(seen_us, |(time, _)| *time);
+        if after <= 1 && seen_us <= end_us + SERIES_US {
             let looked = before.iter().rev().skip(after).map_while(|(_, zone)| zone.as_ref());
             for zone in looked {
                 expected.insert(0, zone);

@@ -14,7 +14,7 @@ pub(super) struct Sum<const N: usize> {
 
 impl<const N: usize> Sum<N> {
     /// `stalled`: so many processors may have stood still between the two looks at the clock, since their host had other
-    /// work, for however long: one thread on each, which was there with one event.
+    /// work, for [`STALL_US`] at most: one thread on each, which was there with one event.
     pub(super) fn of(
         events: impl Iterator<Item = Event<N>>,
         from_us: u64,
@@ -53,6 +53,9 @@ impl<const N: usize> Sum<N> {
     }
 }
 
+/// A processor stands still for no longer, microseconds.
+const STALL_US: u64 = 1_000_000;
+
 /// How far away, whether it is certainly in or certainly out, and what is summed up.
 type Nearest<const N: usize> = (u64, [bool; 2], [u64; N]);
 
@@ -69,6 +72,9 @@ impl<const N: usize> Near<N> {
 
     fn add(&mut self, time: u64, tid: u32, certain: [bool; 2], values: [u64; N]) {
         let away = time.abs_diff(self.edge_us);
+        if away > STALL_US {
+            return;
+        }
         let nearest =
             self.sides[usize::from(time > self.edge_us)].entry(tid).or_insert((away, certain, values));
         if away <= nearest.0 {

@@ -3,7 +3,7 @@
 use super::Found;
 use super::view::{MOST, View, at_least, child, counted, own, share};
 use crate::incident::model::{ExemptReason, Incident, Rule, ScopeKind, Victim};
-use crate::incident::state::{Source, State};
+use crate::incident::state::{CHILDREN, Source, State};
 use crate::incident::verdict::Confidence;
 use crate::units::bytes;
 
@@ -70,8 +70,15 @@ fn read<'a>(state: Option<&'a State>, home: &str, died: u64) -> Option<(&'a str,
     let children = &state.children;
     let (largest, most) = children.iter().find_map(|child| Some((child, child.usage_bytes?)))?;
     let own = children.iter().find(|child| child.cgroup == home);
-    // One that is not among the largest is no larger than the least of them.
-    let least = || state.children_total.and(children.last()?.usage_bytes);
+    // One that is not among the largest is no larger than the least of them, and none is left out of a short list but those that
+    // use nothing.
+    let least = || {
+        if children.len() < CHILDREN {
+            Some(0)
+        } else {
+            state.children_total.and(children.last()?.usage_bytes)
+        }
+    };
     let usage = own.map_or_else(least, |own| own.usage_bytes)?;
     let at_home = match own.map(|own| own.source) {
         Some(Source::Kernel) => usage.max(died),

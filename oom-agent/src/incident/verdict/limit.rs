@@ -2,7 +2,7 @@
 //! would exceed a limit, reclaim in the cgroup did not help, and `mem_cgroup_out_of_memory` was called.
 
 use super::{Code, Confidence, Verdict, page_size, request};
-use crate::incident::model::Incident;
+use crate::incident::model::{Incident, NO_LIMIT};
 use crate::units::bytes;
 
 /// Pages of swap with which the kernel is seen to give up from 6.12 on: 58 of 5120, 62 of 2048.
@@ -38,11 +38,11 @@ fn limit_reached(incident: &Incident) -> Verdict {
             because.push(format!("{} more would exceed it", bytes(charge)));
             (what, Confidence::Certain)
         }
-        (None, Some(usage), Some(limit)) => {
+        (None, Some(usage), Some(limit)) if limit < NO_LIMIT => {
             because.push(format!("{} of {} used when it was printed", bytes(usage), bytes(limit)));
             ("", Confidence::Likely)
         }
-        (None, Some(usage), None) => {
+        (None, Some(usage), _) => {
             because.push(format!("{} used, which limit was reached is not known", bytes(usage)));
             ("", Confidence::Likely)
         }

@@ -1,5 +1,6 @@
 //! Whom the kernel looked at.
 
+use super::crosscheck::Slack;
 use super::{Parts, victims};
 use crate::incident::assembler::marked::Process;
 use crate::incident::assembler::names::Names;
@@ -80,6 +81,7 @@ fn seen(
     let origin = parts.pending.decision.as_ref().filter(|decision| decision.points == i64::MAX);
     let rows = parts.report().map(|report| &report.tasks[..]).unwrap_or_default();
     let rows: HashMap<u32, &TaskRow> = rows.iter().map(|row| (row.tgid, row)).collect();
+    let slack = Slack::new(parts.config.cpus, parts.page_size());
     let mut nameless = 0;
     let mut cut = false;
     let mut known = HashSet::new();
@@ -97,7 +99,9 @@ fn seen(
             nodes_matter && !origin.is_some_and(|it| Process::of(&it.chosen).is(Process::of(task)));
         let (eligible, exempt_reason) = eligible(candidate, other_node);
         let kernel = candidate.points.filter(|&points| points != i64::MIN);
-        let memory = victims::exact(task.memory, rows.get(&pid).map(|row| &row.memory));
+        // The table is printed after the choice: what has changed since is not what was chosen by.
+        let row = rows.get(&pid).map(|row| &row.memory).filter(|row| slack.covers(&task.memory, row));
+        let memory = victims::exact(task.memory, row);
         let computed = || badness::points(&memory, task.oom_score_adj?, total_pages, parts.page_size());
         let points = if eligible { kernel.or_else(computed) } else { None };
         let source = if kernel.is_some() { PointsSource::Kernel } else { PointsSource::Computed };

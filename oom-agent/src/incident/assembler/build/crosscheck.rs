@@ -33,13 +33,19 @@ struct Found {
 
 /// How far two readings of one counter may be apart.
 #[derive(Clone, Copy)]
-struct Slack {
+pub(super) struct Slack {
     memory_bytes: u64,
     tables_bytes: u64,
 }
 
 impl Slack {
-    fn new(cpus: u32, page_size: u64) -> Self {
+    /// Both may be readings of the same moment.
+    pub(super) fn covers(self, one: &Memory, other: &Memory) -> bool {
+        let counters = |it: &Memory| [it.anon_bytes, it.file_bytes, it.shmem_bytes];
+        counters(one).into_iter().zip(counters(other)).all(|(one, other)| !far(one, other, self.memory_bytes))
+    }
+
+    pub(super) fn new(cpus: u32, page_size: u64) -> Self {
         let cpus = u64::from(cpus.max(1));
         // `compute_batch_value` in lib/percpu_counter.c.
         let pages = COUNTERS.saturating_mul(BATCH.max(2 * cpus)).saturating_mul(cpus);

@@ -97,6 +97,9 @@ fn a_neighbour() {
 
     // The victim's is not among the largest that are told.
     neighbour.victims[0].cgroup = Some("/pod/far".into());
+    assert_eq!(first(&mut neighbour), (Code::NoisyNeighbour, Likely), "these are all that use anything");
+    let more = (0..8).map(|at| cgroup(&format!("/pod/{at}"), 30, None));
+    neighbour.state.as_mut().unwrap().children.extend(more);
     assert_eq!(
         sure(&mut neighbour, Code::NoisyNeighbour),
         None,
