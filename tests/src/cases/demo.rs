@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 const LIMIT_MIB: u64 = 64;
 /// How long the agent may take for the incident.
-const TELL: Duration = Duration::from_secs(10);
+const TELL: Duration = Duration::from_secs(15);
 
 /// Provokes one OOM kill in a throwaway memory cgroup and shows the incident.
 #[derive(Debug, Parser)]

@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// How long an agent may take to tell what it knows.
-const TELL: Duration = Duration::from_secs(5);
+const TELL: Duration = Duration::from_secs(15);
 
 /// A victim in namespaces of its own, for processes, users, mounts and cgroups. An agent on the machine, one in namespaces
 /// for processes, mounts and cgroups, and a daemon in such: all name it as the machine does. Where the enclosed ones see a

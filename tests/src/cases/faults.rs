@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// How long an agent may take to tell what it knows.
-const TELL: Duration = Duration::from_secs(10);
+const TELL: Duration = Duration::from_secs(15);
 /// How long agents are stopped.
 const STOPPED: Duration = Duration::from_secs(10);
 /// Between two kills of a storm whose records fit into the rings.

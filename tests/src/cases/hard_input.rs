@@ -13,7 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const TELL: Duration = Duration::from_secs(5);
+const TELL: Duration = Duration::from_secs(15);
 const NOBODY: u32 = 65534;
 /// Numbers in `include/uapi/linux/capability.h`.
 const CAP_SYS_ADMIN: &str = "21";

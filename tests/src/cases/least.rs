@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-const TELL: Duration = Duration::from_secs(10);
+const TELL: Duration = Duration::from_secs(15);
 const NOBODY: u32 = 65534;
 /// What docs/privileges.md names, with the numbers of `include/uapi/linux/capability.h`.
 const NEEDED: [(&str, &str); 4] =

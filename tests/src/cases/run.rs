@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 /// The cases that a directory has to have, in `cases.json` beside them.
 pub(crate) const MANIFEST: &str = "cases.json";
 
-/// How long the agent may take to tell what happened, and for each incident.
-const TELL: Duration = Duration::from_secs(5);
+/// How long the agent may take to tell what happened, and for each incident. It waits 10 s for what is not seen.
+const TELL: Duration = Duration::from_secs(15);
 const TELL_EACH: Duration = Duration::from_millis(20);
 
 fn machine(kprobes: bool, agent: Option<Binary>) -> Result<Machine> {

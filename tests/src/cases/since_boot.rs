@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// A victim, not a candidate.
 const AFTER_DIED: &str = "\"comm\":\"boot-after\",\"uid\":0,\"role\":\"selected\"";
-const TELL: Duration = Duration::from_secs(5);
+const TELL: Duration = Duration::from_secs(15);
 
 /// One kill before agents of all levels start, one after.
 pub(super) fn since_boot(stage: &mut Stage<'_>) -> Result<()> {

@@ -17,7 +17,7 @@ use std::io::Write;
 use std::time::Duration;
 
 /// How long an agent may take to tell what it knows.
-const TELL: Duration = Duration::from_secs(10);
+const TELL: Duration = Duration::from_secs(15);
 /// Begin of the lines that fill the kernel's log.
 const FLOOD: &str = "oom-cases: flood";
 /// More than the log's ring holds, in bytes of text.

@@ -26,7 +26,7 @@ const LIVES_MS: u64 = 400;
 /// More than the storm has.
 const ENDLESS: u64 = 1_000_000;
 /// How long the daemon may take to tell what it knows.
-const TELL: Duration = Duration::from_secs(10);
+const TELL: Duration = Duration::from_secs(15);
 /// So often is looked at what is stored.
 const ROUNDS: u64 = 10;
 

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How long an agent may take to tell what it knows.
-const TELL: Duration = Duration::from_secs(10);
+const TELL: Duration = Duration::from_secs(15);
 const ALARM: &str = "/sys/class/rtc/rtc0/wakealarm";
 const STATE: &str = "/sys/power/state";
 

@@ -14,7 +14,7 @@ const LIMIT_MIB: u64 = 32;
 const TOO_MUCH_MIB: u32 = 64;
 /// How long the agent samples a cgroup before it grows at once. While nothing changes it does so less and less often.
 const QUIET: Duration = Duration::from_secs(9);
-const TELL: Duration = Duration::from_secs(5);
+const TELL: Duration = Duration::from_secs(15);
 /// The kernel prints 10 reports in 5 s (`DEFAULT_RATELIMIT_INTERVAL`): after so long it prints again.
 const PRINTS_AGAIN: Duration = Duration::from_millis(5100);
 
