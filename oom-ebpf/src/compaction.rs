@@ -1,12 +1,12 @@
 //! Sums of compaction, by thread and for the machine.
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::map, maps::Array};
-use oom_ebpf::{Compaction, PF_KTHREAD};
+use oom_ebpf::{Compaction, PF_KTHREAD, SERIES_NS};
 
 use crate::{
     fields::{TASK_COMM, TASK_FLAGS},
     read::{clear, current, field, now},
-    reclaim::{SERIES_NS, STALE_NS, count},
+    reclaim::{STALE_NS, count},
 };
 
 /// Places for threads. Few compact at a time.

@@ -8,6 +8,8 @@ use crate::Header;
 
 /// A bucket is 2^30 ns long: 1.07 s.
 pub const BUCKET_SHIFT: u32 = 30;
+/// A longer pause between two rounds of a thread, or two runs of compaction, begins a new series; nanoseconds.
+pub const SERIES_NS: u64 = 10_000_000_000;
 /// Buckets that are kept.
 pub const BUCKETS: u32 = 64;
 /// Zones that an [`Escalation`] carries. A zonelist that is longer is cut.

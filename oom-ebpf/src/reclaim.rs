@@ -12,7 +12,7 @@ use aya_ebpf::{
 use core::{arch::asm, mem::MaybeUninit};
 use oom_ebpf::{
     BUCKET_SHIFT, BUCKETS, CGROUP_BUCKETS, CgroupBucket, Escalation, Header, Kind, Machine, RETRY_ZONES,
-    Reclaim, Retry, RetryZone, Totals, Work,
+    Reclaim, Retry, RetryZone, SERIES_NS, Totals, Work,
 };
 
 use crate::{
@@ -23,8 +23,6 @@ use crate::{
     walk::{Loop, Walk},
 };
 
-/// A longer pause begins a new series.
-pub(crate) const SERIES_NS: u64 = 10_000_000_000;
 /// A round, or a run of compaction, that began longer ago is taken for over: its end was not seen, since the kernel skipped the
 /// program there (from 7.0 on).
 pub(crate) const STALE_NS: u64 = 60_000_000_000;
@@ -145,11 +143,11 @@ fn thread(owner: u64) -> Option<&'static mut Thread> {
 
 /// The running thread's place, taken over from another that is in no round. What another loses is counted.
 #[inline(always)]
-fn claim(owner: u64, now: u64) -> Option<&'static mut Thread> {
+fn claim(owner: u64) -> Option<&'static mut Thread> {
     let thread = thread(owner)?;
     if thread.owner != owner {
         if thread.round != Round::None as u64 {
-            if now.saturating_sub(thread.begin_ns) < STALE_NS {
+            if now().saturating_sub(thread.begin_ns) < STALE_NS {
                 return None;
             }
             thread.round = Round::None as u64;
@@ -173,7 +171,7 @@ fn missed() {
 /// The running thread begins to reclaim for a cgroup.
 #[inline(always)]
 pub(crate) fn for_cgroup(memcg: u64) {
-    if let Some(thread) = claim(bpf_get_current_pid_tgid(), now()) {
+    if let Some(thread) = claim(bpf_get_current_pid_tgid()) {
         thread.cgroup = pointer(cgroup::memcg_css(memcg), &CSS_SERIAL_NR);
     }
 }
@@ -182,7 +180,7 @@ pub(crate) fn for_cgroup(memcg: u64) {
 #[inline(always)]
 pub(crate) fn begin(round: Round) {
     let now = now();
-    let Some(thread) = claim(bpf_get_current_pid_tgid(), now) else { return missed() };
+    let Some(thread) = claim(bpf_get_current_pid_tgid()) else { return missed() };
     if now.saturating_sub(thread.end_ns) > SERIES_NS {
         clear(&raw mut thread.total);
         thread.total.first_ns = now;

@@ -251,13 +251,11 @@ fn is_full(name: &[u8; wire::NAME_LEN]) -> bool {
 
 /// `None`: another thread has its place.
 fn compaction(record: &wire::Escalation) -> Option<Compacted> {
-    /// As for rounds of reclaim (`SERIES_NS` of the BPF programs).
-    const SERIES_NS: u64 = 10_000_000_000;
     let wire::Compaction { owner, begin_ns: _, end_ns, total } = record.compaction;
     if owner != record.owner && owner != 0 {
         return None;
     }
-    let recent = owner == record.owner && record.header.time_ns.saturating_sub(end_ns) <= SERIES_NS;
+    let recent = owner == record.owner && record.header.time_ns.saturating_sub(end_ns) <= wire::SERIES_NS;
     let wire::Compacted { runs, ns, succeeded } = if recent { total } else { wire::Compacted::default() };
     Some(Compacted { runs, ns, succeeded: Some(succeeded) })
 }
