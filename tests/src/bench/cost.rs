@@ -7,14 +7,13 @@ use super::programs;
 use super::scenarios::Crowd;
 use super::tool::{Tells, Tool};
 use crate::cases::machine::Setting;
+use crate::truth::kmsg::PRINTS_AGAIN;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// The kernel prints 10 reports in so long (`DEFAULT_RATELIMIT_INTERVAL`): a kill without one would not count.
-const REPORTS: Duration = Duration::from_millis(5100);
 const TELL: Duration = Duration::from_mins(1);
 
 /// What to measure.
@@ -60,7 +59,8 @@ fn measure(args: &Args, clock: &Clock, tasks: u32) -> Result<Cost> {
     let mut measured = Cost { tasks, making_ms: begun.elapsed().as_secs_f64() * 1000.0, ..Cost::default() };
     let mut kills = |name: &'static str, dump: &str| -> Result<()> {
         let _dump = Setting::new("/proc/sys/vm/oom_dump_tasks", dump)?;
-        std::thread::sleep(REPORTS);
+        // A kill without a report would not count.
+        std::thread::sleep(PRINTS_AGAIN);
         measured.us.insert(name.to_owned(), time(clock, &crowd, args.kills)?);
         Ok(())
     };

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 /// It says so when its programs are attached.
 pub(super) const ATTACHED: &str = "tracing";
 const START: Duration = Duration::from_mins(1);
+/// How long an agent may take to tell what it knows: an incident waits 10 s for what is not seen.
+pub(crate) const TELL: Duration = Duration::from_secs(15);
 const STOP: Duration = Duration::from_secs(10);
 
 /// `CLOCK_BOOTTIME`, nanoseconds.

@@ -1,7 +1,7 @@
 //! `oom-guest demo`: one OOM kill in a throwaway memory cgroup, told by the agent.
 
 use super::actor::Actor;
-use super::agent::ATTACHED;
+use super::agent::{ATTACHED, TELL};
 use super::group::{Group, Hierarchy};
 use super::machine::may_lower_adj;
 use super::memcg::hog;
@@ -17,8 +17,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const LIMIT_MIB: u64 = 64;
-/// How long the agent may take for the incident.
-const TELL: Duration = Duration::from_secs(15);
 
 /// Provokes one OOM kill in a throwaway memory cgroup and shows the incident.
 #[derive(Debug, Parser)]

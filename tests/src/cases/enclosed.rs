@@ -1,7 +1,7 @@
 //! Victims and agents in namespaces of their own, as those of containers are.
 
 use super::actor::Script;
-use super::agent::{Agent, Out};
+use super::agent::{Agent, Out, TELL};
 use super::daemon::{Daemon, State, scrape};
 use super::faults::{settled, taken};
 use super::stage::Stage;
@@ -10,10 +10,6 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
-
-/// How long an agent may take to tell what it knows.
-const TELL: Duration = Duration::from_secs(15);
 
 /// A victim in namespaces of its own, for processes, users, mounts and cgroups. An agent on the machine, one in namespaces
 /// for processes, mounts and cgroups, and a daemon in such: all name it as the machine does. Where the enclosed ones see a

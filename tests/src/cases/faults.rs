@@ -2,7 +2,7 @@
 //! ids that come again at once, a log that overflows, namespaces.
 
 use super::actor::Script;
-use super::agent::{Agent, Out, boottime_ns};
+use super::agent::{Agent, Out, TELL, boottime_ns};
 use super::daemon::{Daemon, State, scrape};
 use super::hard::unix_seconds;
 use super::machine::Setting;
@@ -17,8 +17,6 @@ use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// How long an agent may take to tell what it knows.
-const TELL: Duration = Duration::from_secs(15);
 /// How long agents are stopped.
 const STOPPED: Duration = Duration::from_secs(10);
 /// Between two kills of a storm whose records fit into the rings.

@@ -1,6 +1,6 @@
 //! How the agent is called: wrong usage, missing privileges, a stdout that does not take what it writes.
 
-use super::agent::Out;
+use super::agent::{Out, TELL};
 use super::machine::Setting;
 use super::memcg::{hog, spawn, spawner};
 use super::stage::Stage;
@@ -11,9 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-const TELL: Duration = Duration::from_secs(15);
 const NOBODY: u32 = 65534;
 /// Numbers in `include/uapi/linux/capability.h`.
 const CAP_SYS_ADMIN: &str = "21";

@@ -1,7 +1,7 @@
 //! The daemon with exactly the privileges that are documented: what it has before, what it has after, and what a kill is
 //! worth then.
 
-use super::agent::{Agent, Out};
+use super::agent::{Agent, Out, TELL};
 use super::hard_input::ends;
 use super::machine::Setting;
 use super::memcg::hog;
@@ -18,7 +18,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-const TELL: Duration = Duration::from_secs(15);
 const NOBODY: u32 = 65534;
 /// What docs/privileges.md names, with the numbers of `include/uapi/linux/capability.h`.
 const NEEDED: [(&str, &str); 4] =

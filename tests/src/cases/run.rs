@@ -1,6 +1,6 @@
 //! Runs cases one after the other and saves what they leave.
 
-use super::agent::{Agent, Binary, Out};
+use super::agent::{Agent, Binary, Out, TELL};
 use super::group::Hierarchy;
 use super::machine::{Swap, is_throwaway, status_kib};
 use super::stage::{Machine, Stage};
@@ -18,8 +18,7 @@ use std::time::{Duration, Instant};
 /// The cases that a directory has to have, in `cases.json` beside them.
 pub(crate) const MANIFEST: &str = "cases.json";
 
-/// How long the agent may take to tell what happened, and for each incident. It waits 10 s for what is not seen.
-const TELL: Duration = Duration::from_secs(15);
+/// And for each incident more.
 const TELL_EACH: Duration = Duration::from_millis(20);
 
 fn machine(kprobes: bool, agent: Option<Binary>) -> Result<Machine> {

@@ -1,6 +1,6 @@
 //! What happened before the agent was started is still in the kernel's log.
 
-use super::agent::{Out, boottime_ns};
+use super::agent::{Out, TELL, boottime_ns};
 use super::hard::unix_seconds;
 use super::memcg::hog;
 use super::stage::Stage;
@@ -8,11 +8,9 @@ use crate::truth::model::Expect;
 use anyhow::{Context, Result};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
-use std::time::Duration;
 
 /// A victim, not a candidate.
 const AFTER_DIED: &str = "\"comm\":\"boot-after\",\"uid\":0,\"role\":\"selected\"";
-const TELL: Duration = Duration::from_secs(15);
 
 /// One kill before agents of all levels start, one after.
 pub(super) fn since_boot(stage: &mut Stage<'_>) -> Result<()> {

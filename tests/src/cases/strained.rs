@@ -1,7 +1,7 @@
 //! Agents that are given too little: of the kernel's log, of processor time.
 
 use super::actor::Script;
-use super::agent::{Out, boottime_ns};
+use super::agent::{Out, TELL, boottime_ns};
 use super::daemon::{Daemon, State, scrape};
 use super::faults::{settled, victims};
 use super::group::{Group, Hierarchy};
@@ -16,8 +16,6 @@ use std::fs;
 use std::io::Write;
 use std::time::Duration;
 
-/// How long an agent may take to tell what it knows.
-const TELL: Duration = Duration::from_secs(15);
 /// Begin of the lines that fill the kernel's log.
 const FLOOD: &str = "oom-cases: flood";
 /// More than the log's ring holds, in bytes of text.

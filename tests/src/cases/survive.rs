@@ -1,7 +1,7 @@
 //! What the daemon has to survive: its own death, again and again, and the whole machine's lack of memory.
 
 use super::actor::{Actor, Script};
-use super::agent::{Binary, boottime_ns};
+use super::agent::{Binary, TELL, boottime_ns};
 use super::daemon::{Daemon, State, Stored, export, scrape};
 use super::faults::settled;
 use super::group::Group;
@@ -25,8 +25,6 @@ const PACE_MS: u32 = 25;
 const LIVES_MS: u64 = 400;
 /// More than the storm has.
 const ENDLESS: u64 = 1_000_000;
-/// How long the daemon may take to tell what it knows.
-const TELL: Duration = Duration::from_secs(15);
 /// So often is looked at what is stored.
 const ROUNDS: u64 = 10;
 

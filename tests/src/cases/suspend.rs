@@ -1,7 +1,7 @@
 //! The machine does not run for a while: it sleeps, or is a VM that its host stops.
 
 use super::actor::Script;
-use super::agent::{Out, boottime_ns};
+use super::agent::{Out, TELL, boottime_ns};
 use super::faults::{check_times, taken};
 use super::machine::Setting;
 use super::memcg::{spawn, spawner, spawner_of};
@@ -14,8 +14,6 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How long an agent may take to tell what it knows.
-const TELL: Duration = Duration::from_secs(15);
 const ALARM: &str = "/sys/class/rtc/rtc0/wakealarm";
 const STATE: &str = "/sys/power/state";
 

@@ -1,10 +1,11 @@
 //! What leads to a kill, one way a case. Each says what a diagnosis has to find.
 
 use super::actor::Script;
-use super::agent::{Agent, Out};
+use super::agent::{Agent, Out, TELL};
 use super::hard::Covered;
 use super::memcg::hog;
 use super::stage::Stage;
+use crate::truth::kmsg::PRINTS_AGAIN;
 use crate::truth::model::Expect;
 use anyhow::{Context, Result};
 use std::time::Duration;
@@ -14,9 +15,6 @@ const LIMIT_MIB: u64 = 32;
 const TOO_MUCH_MIB: u32 = 64;
 /// How long the agent samples a cgroup before it grows at once. While nothing changes it does so less and less often.
 const QUIET: Duration = Duration::from_secs(9);
-const TELL: Duration = Duration::from_secs(15);
-/// The kernel prints 10 reports in 5 s (`DEFAULT_RATELIMIT_INTERVAL`): after so long it prints again.
-const PRINTS_AGAIN: Duration = Duration::from_millis(5100);
 
 /// An agent that looks at every cgroup with a limit once a second, and at those that are there at once: it looks for new
 /// ones less often while nothing changes.

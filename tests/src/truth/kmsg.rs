@@ -8,6 +8,9 @@ use rustix::time::Timespec;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+/// The kernel prints 10 reports in 5 s (`oom_rs` in `oom_kill_process`, `mm/oom_kill.c`): after so long it prints again.
+pub(crate) const PRINTS_AGAIN: Duration = Duration::from_millis(5100);
+
 const PATH: &str = "/dev/kmsg";
 
 /// Follows the kernel's log from where it was opened.
