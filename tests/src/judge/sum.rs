@@ -36,8 +36,7 @@ impl<const N: usize> Sum<N> {
             }
         }
         for near in near {
-            let [before, after] = near.sides.map(|side| side.into_values().collect::<Vec<_>>());
-            let events: Vec<_> = before.into_iter().chain(after).collect();
+            let events: Vec<_> = near.sides.into_iter().flat_map(BTreeMap::into_values).collect();
             for (at, (least, most)) in sum.least.iter_mut().zip(&mut sum.most).enumerate() {
                 let largest = |in_or_out: usize| {
                     let of_them = events.iter().filter(|(_, certain, _)| certain[in_or_out]);

@@ -15,6 +15,7 @@ use std::os::unix::fs::FileExt as _;
 
 /// Looks that are kept: of the last minute, however many there are.
 const LOOKS: usize = 64;
+/// Two that are kept are so far apart.
 const APART_NS: u64 = 1_000_000_000;
 
 /// What a program sees, by the hook that it is for.
@@ -102,11 +103,9 @@ impl Looks {
     /// Reads the counts. Where nobody looks from time to time, what was skipped long ago may have been so since the last look.
     pub(super) fn look(&mut self, now_ns: u64) {
         // The latest one stays until the next, however close to it.
-        let [.., (before, _), (last, _)] = *self.looks.make_contiguous() else {
-            self.looks.push_back((now_ns, self.now().unwrap_or_default()));
-            return;
-        };
-        if last.saturating_sub(before) < APART_NS {
+        let mut latest = self.looks.iter().rev().map(|(time, _)| *time);
+        let last = latest.next().zip(latest.next());
+        if last.is_some_and(|(last, before)| last.saturating_sub(before) < APART_NS) {
             self.looks.pop_back();
         } else if self.looks.len() == LOOKS {
             self.looks.pop_front();

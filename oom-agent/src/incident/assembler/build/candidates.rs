@@ -88,7 +88,7 @@ fn seen(
     let mut told = Vec::with_capacity(parts.scan.candidates.len());
     for candidate in &parts.scan.candidates {
         let task = &candidate.task;
-        let pid = if task.pid == 0 { task.tid } else { task.pid };
+        let pid = Process::of(task).pid();
         if !known.insert(pid) {
             continue;
         }
