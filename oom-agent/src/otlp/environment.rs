@@ -11,6 +11,21 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Ends of the names of variables that are read, after `OTEL_EXPORTER_OTLP_LOGS_` or `OTEL_EXPORTER_OTLP_`.
+const EXPORTER: [&str; 8] = [
+    "ENDPOINT",
+    "PROTOCOL",
+    "HEADERS",
+    "COMPRESSION",
+    "TIMEOUT",
+    "CERTIFICATE",
+    "CLIENT_CERTIFICATE",
+    "CLIENT_KEY",
+];
+/// The others. A test checks that these are all.
+const OTHERS: [&str; 4] =
+    ["OTEL_SDK_DISABLED", "OTEL_LOGS_EXPORTER", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"];
+
 /// What a variable is, by its name; empty ones are not set.
 pub struct Environment<'a>(pub &'a dyn Fn(&str) -> Option<String>);
 
@@ -27,21 +42,10 @@ impl Environment<'_> {
 
     /// The variables that are read and say something.
     pub fn names(&self) -> Vec<String> {
-        let endings = [
-            "ENDPOINT",
-            "PROTOCOL",
-            "HEADERS",
-            "COMPRESSION",
-            "TIMEOUT",
-            "CERTIFICATE",
-            "CLIENT_CERTIFICATE",
-        ];
-        let endings = endings.into_iter().chain(["CLIENT_KEY"]);
-        let of_exporter =
-            endings.flat_map(|name| ["LOGS_", ""].map(|of| format!("OTEL_EXPORTER_OTLP_{of}{name}")));
-        let others =
-            ["OTEL_SDK_DISABLED", "OTEL_LOGS_EXPORTER", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"];
-        of_exporter.chain(others.map(str::to_owned)).filter(|name| self.get(name).is_some()).collect()
+        let of_exporter = EXPORTER
+            .into_iter()
+            .flat_map(|name| ["LOGS_", ""].map(|of| format!("OTEL_EXPORTER_OTLP_{of}{name}")));
+        of_exporter.chain(OTHERS.map(str::to_owned)).filter(|name| self.get(name).is_some()).collect()
     }
 
     /// The value of a variable for logs, else of that for everything, with its name.

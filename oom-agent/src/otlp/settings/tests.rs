@@ -2,6 +2,7 @@
 
 use super::*;
 use clap::Parser;
+use std::{cell::RefCell, collections::BTreeSet};
 
 #[derive(Parser)]
 struct Cli {
@@ -29,6 +30,19 @@ fn nothing_is_sent_unless_somebody_says_where_to() {
     for off in [("OTEL_SDK_DISABLED", "true"), ("OTEL_LOGS_EXPORTER", "none")] {
         assert!(settings(&[], &[endpoint, off]).unwrap().is_none(), "{off:?}");
     }
+}
+
+#[test]
+fn every_variable_that_is_read_is_named() {
+    let asked = RefCell::new(BTreeSet::new());
+    let record = |name: &str| {
+        asked.borrow_mut().insert(name.to_owned());
+        (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| "http://collector:4317".to_owned())
+    };
+    assert!(Settings::new(&Cli::parse_from(["x"]).otlp, &Environment(&record)).unwrap().is_some());
+    let named = Environment(&|_| Some("x".to_owned())).names();
+    assert_eq!(named.into_iter().collect::<BTreeSet<_>>(), asked.into_inner());
+    assert_eq!(Environment(&|_| Some(" ".to_owned())).names(), [""; 0], "says nothing");
 }
 
 #[test]
