@@ -197,6 +197,11 @@ pub struct Trigger {
 /// From here on a limit in bytes is the kernel's word for "none": `PAGE_COUNTER_MAX`, `LONG_MAX` bytes in whole pages.
 pub const NO_LIMIT: u64 = 1 << 62;
 
+/// A limit in bytes, if it is one.
+pub fn limited(bytes: Option<u64>) -> Option<u64> {
+    bytes.filter(|bytes| *bytes < NO_LIMIT)
+}
+
 /// Limits of the memory cgroup that was full, and what was used of them at the kill. One from 2^62 on is none; an absent one was not
 /// seen. Absent as a whole where no memory cgroup was full.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -10,7 +10,7 @@ use super::messages::{
 };
 use crate::incident::id;
 use crate::incident::identity::{Identity, Runtime, Workload};
-use crate::incident::model::{Incident, NO_LIMIT, Rule, Victim};
+use crate::incident::model::{Incident, Rule, Victim, limited};
 use crate::sink::{escape, json, terminal};
 use serde::Serialize;
 
@@ -98,7 +98,7 @@ fn attributes(incident: &Incident, whole: String) -> Vec<KeyValue> {
     all.name("oom.boot_id", boot_id.as_deref());
     all.add("oom.scope", scope.kind.and_then(word));
     all.name("oom.cgroup", scope.cgroup.as_deref());
-    all.add("oom.limit_bytes", limits.memory_bytes.filter(|limit| *limit < NO_LIMIT));
+    all.add("oom.limit_bytes", limited(limits.memory_bytes));
     all.add("oom.usage_bytes", limits.usage_bytes);
     all.add("oom.rule", decision.as_ref().and_then(|decision| word(decision.rule)));
     all.add("oom.victims", Some(victims.len() as u64));

@@ -2,7 +2,7 @@
 
 use super::parts::{bar, bytes, share, unknown};
 use crate::incident::identity::Identity;
-use crate::incident::model::{Incident, NO_LIMIT, ScopeKind};
+use crate::incident::model::{Incident, ScopeKind, limited};
 use crate::incident::state::{CgroupState, State};
 use crate::sink::terminal::whose;
 use crate::sink::{path, units};
@@ -44,7 +44,7 @@ fn levels(state: &State) -> Markup {
 
 fn row(level: &CgroupState, depth: usize, full: bool) -> Markup {
     let depth = format!("d{}", depth.min(DEPTH));
-    let max = level.max_bytes.filter(|max| *max < NO_LIMIT);
+    let max = limited(level.max_bytes);
     let root = level.cgroup == "/";
     html! {
         li class=(depth) {
@@ -89,7 +89,7 @@ fn children(state: &State, full: Option<&CgroupState>) -> Markup {
                         span.name { code.path title=(path::shown(&child.cgroup)) { (name(child)) } }
                         span.of {
                             (bytes(child.usage_bytes))
-                            @if let Some(max) = child.max_bytes.filter(|max| *max < NO_LIMIT) { " of its own " (units::bytes(max)) }
+                            @if let Some(max) = limited(child.max_bytes) { " of its own " (units::bytes(max)) }
                             @if let Some(swap @ 1..) = child.swap_usage_bytes { ", swap " (units::bytes(swap)) }
                         }
                         @match child.usage_bytes {

@@ -1,7 +1,7 @@
 //! What the memory in scope was used for, against the limit.
 
 use super::parts::{bar, share, unknown};
-use crate::incident::model::{Incident, NO_LIMIT};
+use crate::incident::model::{Incident, limited};
 use crate::sink::terminal::memory::{self, Breakdown};
 use crate::sink::units;
 use maud::{Markup, html};
@@ -21,7 +21,7 @@ pub(super) fn section(incident: &Incident) -> Markup {
         };
     }
     let sum: u64 = counters.iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes));
-    let limit = incident.limits.memory_bytes.filter(|limit| !machine && *limit < NO_LIMIT);
+    let limit = limited(incident.limits.memory_bytes).filter(|_| !machine);
     let scale = limit.or(whole).unwrap_or(0).max(sum);
     let named = |at: usize| if at < COLOURS { format!("c{at}") } else { "c7".to_owned() };
     let classes: Vec<String> = (0..counters.len()).map(named).collect();

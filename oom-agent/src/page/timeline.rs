@@ -11,7 +11,7 @@ mod after;
 mod before;
 
 use super::parts::{self, unknown};
-use crate::incident::model::{Incident, NO_LIMIT};
+use crate::incident::model::{Incident, limited};
 use crate::sink::units;
 use after::After;
 use before::Before;
@@ -33,7 +33,7 @@ pub(super) fn section(incident: &Incident) -> Markup {
     if before.is_none() && after.is_none() {
         return html! {};
     }
-    let limit = incident.limits.memory_bytes.filter(|limit| *limit < NO_LIMIT);
+    let limit = limited(incident.limits.memory_bytes);
     let most = before.iter().flat_map(|it| &it.samples).map(|(_, bytes)| *bytes).max();
     let top = most.max(limit).max(incident.limits.usage_bytes).unwrap_or(0);
     // A little air above the limit.

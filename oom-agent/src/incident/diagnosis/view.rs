@@ -1,6 +1,6 @@
 //! What several rules ask of an incident.
 
-use crate::incident::model::{Candidate, ExemptReason, Incident, Memory, NO_LIMIT, Role, ScopeKind, Victim};
+use crate::incident::model::{Candidate, ExemptReason, Incident, Memory, Role, ScopeKind, Victim, limited};
 use crate::incident::state::Source;
 use crate::incident::verdict::{Code, Verdict};
 use crate::units::bytes;
@@ -52,7 +52,7 @@ impl<'a> View<'a> {
 
     /// The limit that was full.
     pub(super) fn limit(&self) -> Option<u64> {
-        self.incident.limits.memory_bytes.filter(|&limit| limit < NO_LIMIT && self.is_memcg())
+        limited(self.incident.limits.memory_bytes).filter(|_| self.is_memcg())
     }
 
     pub(super) fn verdict(&self, code: Code) -> Option<&'a Verdict> {
@@ -104,7 +104,7 @@ impl<'a> View<'a> {
 fn whole(incident: &Incident) -> Option<u64> {
     match incident.scope.kind? {
         ScopeKind::Memcg => {
-            let limit = incident.limits.memory_bytes.filter(|&limit| limit < NO_LIMIT);
+            let limit = limited(incident.limits.memory_bytes);
             incident.limits.usage_bytes.or(limit)
         }
         ScopeKind::Global => {

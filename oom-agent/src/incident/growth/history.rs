@@ -5,7 +5,7 @@
 
 use super::Growth;
 use super::curve::{Curve, slope, thousandths};
-use crate::incident::model::{Incident, NO_LIMIT, ScopeKind};
+use crate::incident::model::{Incident, ScopeKind, limited};
 use std::collections::HashMap;
 
 /// Bytes of a unit: usage is kept as a number of them in 32 bits, up to 16 TiB.
@@ -217,7 +217,7 @@ impl History {
                 let full = incident.state.as_ref().and_then(|state| state.cgroups.first());
                 let usage = incident.limits.usage_bytes.or(full.and_then(|full| full.usage_bytes));
                 let limit = incident.limits.memory_bytes.or(full.and_then(|full| full.max_bytes));
-                let limit = limit.filter(|limit| *limit < NO_LIMIT);
+                let limit = limited(limit);
                 self.curve(row, at_ns, Curve { limit, at_kill: usage, full: true, ..Curve::default() })
             }
             // Of the machine nothing tells what was available at the kill. Much free memory is memory that could not be

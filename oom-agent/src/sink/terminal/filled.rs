@@ -2,7 +2,7 @@
 
 use super::{Page, whose};
 use crate::incident::identity::Identity;
-use crate::incident::model::{Incident, NO_LIMIT, ScopeKind};
+use crate::incident::model::{Incident, ScopeKind, limited};
 use crate::incident::state::{CgroupState, MachineState, State};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::sink::{path, units};
@@ -60,9 +60,11 @@ fn filled(state: &State, scope: &Identity, page: &Page, begin: &str) -> Vec<Line
 
 /// Those above it that have a limit.
 fn above(state: &State, page: &Page) -> Vec<Line> {
-    let limited = state.cgroups.iter().skip(1).filter_map(|level| {
-        Some((level, level.usage_bytes?, level.max_bytes.filter(|max| *max < NO_LIMIT)?))
-    });
+    let limited = state
+        .cgroups
+        .iter()
+        .skip(1)
+        .filter_map(|level| Some((level, level.usage_bytes?, limited(level.max_bytes)?)));
     let lines = limited.map(|(level, usage, max)| {
         let full = max.saturating_sub(usage) <= max / 100 * FULL;
         let begin = if full { "full too:" } else { "not full:" };

@@ -2,7 +2,7 @@
 
 use super::Page;
 use crate::incident::growth::{Growth, Shape};
-use crate::incident::model::{Incident, NO_LIMIT};
+use crate::incident::model::{Incident, limited};
 use crate::sink::text::{Line, Prose, Tone};
 use crate::units;
 
@@ -55,7 +55,7 @@ fn seconds(seconds: f64) -> String {
 
 /// What the top of the curve stands for, if it is known.
 fn limit(incident: &Incident) -> Option<u64> {
-    incident.limits.memory_bytes.filter(|limit| (1..NO_LIMIT).contains(limit))
+    limited(incident.limits.memory_bytes).filter(|limit| *limit > 0)
 }
 
 /// One character for each part of the time, which are equally long: the most that was in use in it.

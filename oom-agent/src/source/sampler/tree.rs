@@ -5,7 +5,7 @@
 //! removes the cgroup, and fails then. It costs 4 to 5 KiB of the kernel's memory.
 
 use super::number;
-use crate::incident::model::NO_LIMIT;
+use crate::incident::model::limited;
 use crate::kernel::decode::name;
 use crate::kernel::host::cgroup::Memory;
 use crate::source::cgroupfs::is_whole;
@@ -150,8 +150,7 @@ impl Tree {
     fn limit(&self, path: &Path) -> Option<u64> {
         let name = if self.v2 { "memory.max" } else { "memory.limit_in_bytes" };
         let mut buffer = [0; 32];
-        let bytes = figure(&File::open(path.join(name)).ok()?, &mut buffer)?;
-        (bytes < NO_LIMIT).then_some(bytes)
+        limited(figure(&File::open(path.join(name)).ok()?, &mut buffer))
     }
 
     /// Limits that are new since the last time. `None`: it has none any more.
