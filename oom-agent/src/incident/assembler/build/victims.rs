@@ -126,8 +126,8 @@ fn memory(victim: &Marked) -> Memory {
     exact(victim.task.memory, victim.line.as_ref().map(|line| &line.memory))
 }
 
-/// What BPF saw, with what the kernel's log says of it: from 6.2 on BPF sees counters that lag (`percpu_counter`), from 7.2 on the log
-/// has their sums (`get_mm_counter_sum`), and points are made of these.
+/// What BPF saw, with what the kernel's log says of it: from 6.2 on BPF sees counters that lag (`mm->rss_stat` is `percpu_counter`s,
+/// `include/linux/mm_types.h`); by 7.2 `oom_badness` and `__oom_kill_process` (`mm/oom_kill.c`) use and print their exact sums.
 pub(super) fn exact(seen: Memory, logged: Option<&Memory>) -> Memory {
     match logged.map(|it| (it.anon_bytes, it.file_bytes, it.shmem_bytes)) {
         Some((anon_bytes @ Some(_), file_bytes @ Some(_), shmem_bytes @ Some(_))) => {
