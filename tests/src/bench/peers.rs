@@ -139,9 +139,12 @@ fn alone(tool: &Tool, clock: Option<&Clock>) -> Result<Costs> {
         return Ok(costs);
     };
 
-    let before = running.cpu_ns()?;
+    let used = |running: &Running<'_>, before: Duration| -> Result<f64> {
+        Ok(running.processor_time()?.saturating_sub(before).as_secs_f64() * 1e6)
+    };
+    let before = running.processor_time()?;
     std::thread::sleep(IDLE);
-    costs.idle_us_per_s = (running.cpu_ns()? - before) as f64 / 1000.0 / IDLE.as_secs_f64();
+    costs.idle_us_per_s = used(&running, before)? / IDLE.as_secs_f64();
 
     clock.take()?;
     burst(TIMED, Some(PACE_MS))?;
@@ -158,10 +161,10 @@ fn alone(tool: &Tool, clock: Option<&Clock>) -> Result<Costs> {
     costs.wait_us = spread(1).map(|[median, _]| median);
     costs.after_wait_us = spread(2);
 
-    let before = running.cpu_ns()?;
+    let before = running.processor_time()?;
     burst(COSTED, None)?;
     quiet(std::slice::from_ref(&running));
-    costs.us_per_kill = (running.cpu_ns()? - before) as f64 / 1000.0 / f64::from(COSTED);
+    costs.us_per_kill = used(&running, before)? / f64::from(COSTED);
     costs.end_kib = running.resident_kib()?;
     costs.peak_kib = running.peak_kib()?.max(costs.end_kib);
     running.stop()?;

@@ -2,6 +2,7 @@
 
 use crate::cases::agent::boottime_ns;
 use crate::cases::machine::status_kib;
+use crate::workload::sys;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -176,15 +177,10 @@ impl Running<'_> {
         line.and_then(|kib| kib.trim().parse().ok()).with_context(|| format!("{path} has no Rss"))
     }
 
-    /// Nanoseconds on a processor, of all its threads that live.
-    pub(super) fn cpu_ns(&self) -> Result<u64> {
-        let mut sum = 0;
-        let path = format!("/proc/{}/task", self.child.id());
-        for task in fs::read_dir(&path).with_context(|| format!("reading {path}"))? {
-            let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-            sum += text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
-        }
-        Ok(sum)
+    /// On a processor, since its start.
+    pub(super) fn processor_time(&self) -> Result<Duration> {
+        sys::processor_time(self.child.id())
+            .with_context(|| format!("asking for the time of {}", self.tool.name))
     }
 
     /// Ends it as a user would.

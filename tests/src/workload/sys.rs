@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::{NonNull, null_mut};
+use std::time::Duration;
 
 /// Ends the calling thread only, as `pthread_exit` in `main` does: as leader it stays as a zombie while others live.
 pub(crate) fn exit_thread() -> ! {
@@ -99,6 +100,20 @@ pub(crate) fn swap_off(device: &Path) -> Result<()> {
     let device: &CStr = &CString::new(device.as_os_str().as_bytes())?;
     // SAFETY: a C string.
     succeeded(unsafe { libc::swapoff(device.as_ptr()) }.into())
+}
+
+/// What a process has had of the processors, also of its threads that have ended.
+pub(crate) fn processor_time(pid: u32) -> Result<Duration> {
+    let mut clock: libc::clockid_t = 0;
+    // SAFETY: writes one clock id.
+    let error = unsafe { libc::clock_getcpuclockid(pid.cast_signed(), &raw mut clock) };
+    if error != 0 {
+        return Err(Error::from_raw_os_error(error));
+    }
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes one time.
+    succeeded(unsafe { libc::clock_gettime(clock, &raw mut time) }.into())?;
+    Ok(Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32))
 }
 
 /// A BPF array with one element of 4 bytes.
@@ -193,4 +208,19 @@ pub(crate) fn bpf_program(id: u32) -> Result<BpfProgram> {
 
 fn succeeded(result: libc::c_long) -> Result<()> {
     if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::time::{ClockId, clock_gettime};
+
+    #[test]
+    fn threads_that_have_ended_count() {
+        let before = processor_time(std::process::id()).unwrap();
+        let work = || while clock_gettime(ClockId::ThreadCPUTime).tv_nsec < 5_000_000 {};
+        std::thread::spawn(work).join().unwrap();
+        let after = processor_time(std::process::id()).unwrap();
+        assert!(after >= before + Duration::from_millis(5), "{before:?}, {after:?}");
+    }
 }
