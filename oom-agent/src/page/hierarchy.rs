@@ -57,7 +57,7 @@ fn row(level: &CgroupState, depth: usize, full: bool) -> Markup {
                 @if !root {
                     span.of {
                         (bytes(level.usage_bytes)) " of "
-                        @match (max, level.max_bytes) { (Some(max), _) => (units::bytes(max)), (None, Some(_)) => "no limit", (None, None) => { "no limit " span.faint { "or " (unknown()) } } }
+                        @match (max, level.max_bytes) { (Some(max), _) => (units::bytes(max)), (None, Some(_)) => "no limit", (None, None) => (unknown()) }
                         @if let Some(swap @ 1..) = level.swap_usage_bytes { ", swap " (units::bytes(swap)) }
                     }
                     @if let (Some(usage), Some(max)) = (level.usage_bytes, max) {
