@@ -39,7 +39,11 @@ pub struct Span {
 
 /// One line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Line(Vec<Span>);
+pub struct Line {
+    spans: Vec<Span>,
+    /// Its columns: prose asks for them at each word.
+    width: usize,
+}
 
 impl Line {
     /// A line of one span.
@@ -52,9 +56,10 @@ impl Line {
     /// Appends.
     pub fn push(&mut self, tone: Tone, text: impl Into<String>) {
         let text = text.into();
-        match self.0.last_mut() {
+        self.width += escape::width(&text);
+        match self.spans.last_mut() {
             Some(last) if last.tone == tone => last.text.push_str(&text),
-            _ => self.0.push(Span { text, tone }),
+            _ => self.spans.push(Span { text, tone }),
         }
     }
 
@@ -68,17 +73,17 @@ impl Line {
 
     /// What it is made of.
     pub fn spans(&self) -> &[Span] {
-        &self.0
+        &self.spans
     }
 
     /// Columns.
-    pub fn width(&self) -> usize {
-        self.0.iter().map(|span| escape::width(&span.text)).sum()
+    pub const fn width(&self) -> usize {
+        self.width
     }
 
     /// Appends all of another line.
     pub fn append(&mut self, other: Self) {
-        for span in other.0 {
+        for span in other.spans {
             self.push(span.tone, span.text);
         }
     }
@@ -86,8 +91,8 @@ impl Line {
     /// Writes it with a line feed, without blanks at its end.
     pub fn write(&self, out: &mut String, color: bool) {
         let blank = |span: &Span| span.text.bytes().all(|b| b == b' ');
-        let end = self.0.iter().rposition(|span| !blank(span)).map_or(0, |at| at + 1);
-        for (index, span) in self.0[..end].iter().enumerate() {
+        let end = self.spans.iter().rposition(|span| !blank(span)).map_or(0, |at| at + 1);
+        for (index, span) in self.spans[..end].iter().enumerate() {
             let text = if index + 1 == end { span.text.trim_end_matches(' ') } else { &span.text };
             if color && span.tone != Tone::Plain {
                 out.push_str(span.tone.sgr());
@@ -167,7 +172,7 @@ impl Prose {
 
 /// The tone of a blank between two words: theirs, if they agree, so that a bold sentence is one span.
 fn shared_tone(before: &Line, after: &Line) -> Tone {
-    match (before.0.last(), after.0.first()) {
+    match (before.spans.last(), after.spans.first()) {
         (Some(a), Some(b)) if a.tone == b.tone => a.tone,
         _ => Tone::Plain,
     }
@@ -175,7 +180,7 @@ fn shared_tone(before: &Line, after: &Line) -> Tone {
 
 /// Breaks a word that is wider than a line.
 fn break_word(word: &Line, width: usize, line: &mut Line, lines: &mut Vec<Line>) {
-    for span in &word.0 {
+    for span in &word.spans {
         let mut rest = span.text.as_str();
         while !rest.is_empty() {
             let (head, tail) = escape::split(rest, width.saturating_sub(line.width()));
@@ -197,7 +202,7 @@ mod tests {
     use super::*;
 
     fn plain(lines: &[Line]) -> Vec<String> {
-        lines.iter().map(|line| line.0.iter().map(|span| span.text.as_str()).collect()).collect()
+        lines.iter().map(|line| line.spans().iter().map(|span| span.text.as_str()).collect()).collect()
     }
 
     #[test]
