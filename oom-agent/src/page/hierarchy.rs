@@ -2,7 +2,7 @@
 
 use super::parts::{bar, bytes, share, unknown};
 use crate::incident::identity::Identity;
-use crate::incident::model::{Incident, ScopeKind, limited};
+use crate::incident::model::{Incident, NO_LIMIT, ScopeKind, limited};
 use crate::incident::state::{CgroupState, State};
 use crate::sink::terminal::whose;
 use crate::sink::{path, units};
@@ -57,7 +57,7 @@ fn row(level: &CgroupState, depth: usize, full: bool) -> Markup {
                 @if !root {
                     span.of {
                         (bytes(level.usage_bytes)) " of "
-                        @match (max, level.max_bytes) { (Some(max), _) => (units::bytes(max)), (None, Some(_)) => "no limit", (None, None) => (unknown()) }
+                        @match level.max_bytes { Some(NO_LIMIT..) => "no limit", max => (bytes(max)) }
                         @if let Some(swap @ 1..) = level.swap_usage_bytes { ", swap " (units::bytes(swap)) }
                     }
                     @if let (Some(usage), Some(max)) = (level.usage_bytes, max) {

@@ -18,6 +18,8 @@ mod scenarios;
 mod tool;
 mod tools;
 
+pub use crate::workload::sys::processor_time;
+
 use anyhow::{Context, Result};
 use clap::Parser;
 use std::ffi::OsString;

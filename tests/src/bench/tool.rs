@@ -1,8 +1,8 @@
 //! A tool that runs: when it was ready, what it said and when, and what it costs.
 
+use super::processor_time;
 use crate::cases::agent::boottime_ns;
 use crate::cases::machine::status_kib;
-use crate::workload::sys;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -179,8 +179,7 @@ impl Running<'_> {
 
     /// On a processor, since its start.
     pub(super) fn processor_time(&self) -> Result<Duration> {
-        sys::processor_time(self.child.id())
-            .with_context(|| format!("asking for the time of {}", self.tool.name))
+        processor_time(self.child.id()).with_context(|| format!("asking for the time of {}", self.tool.name))
     }
 
     /// Ends it as a user would.

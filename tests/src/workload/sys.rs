@@ -103,7 +103,10 @@ pub(crate) fn swap_off(device: &Path) -> Result<()> {
 }
 
 /// What a process has had of the processors, also of its threads that have ended.
-pub(crate) fn processor_time(pid: u32) -> Result<Duration> {
+///
+/// # Errors
+/// There is no such process.
+pub fn processor_time(pid: u32) -> Result<Duration> {
     let mut clock: libc::clockid_t = 0;
     // SAFETY: writes one clock id.
     let error = unsafe { libc::clock_getcpuclockid(pid.cast_signed(), &raw mut clock) };

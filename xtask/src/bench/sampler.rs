@@ -2,6 +2,7 @@
 
 use crate::process;
 use anyhow::{Context as _, Result, bail, ensure};
+use oom_tests::bench::processor_time;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -137,16 +138,13 @@ impl Agent {
         Ok(Self { child, _stderr: stderr })
     }
 
-    /// Nanoseconds on a processor and voluntary context switches, of all threads.
-    fn used(&self) -> Result<(u64, u64)> {
-        let (mut time, mut switches) = (0, 0);
+    /// Time on a processor, and voluntary context switches of all threads that live.
+    fn used(&self) -> Result<(Duration, u64)> {
+        let mut switches = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let task = task?.path();
-            let text = fs::read_to_string(task.join("schedstat"))?;
-            time += text.split(' ').next().and_then(|it| it.parse::<u64>().ok()).context("no schedstat")?;
-            switches += status(&task.join("status"), "voluntary_ctxt_switches:")?;
+            switches += status(&task?.path().join("status"), "voluntary_ctxt_switches:")?;
         }
-        Ok((time, switches))
+        Ok((processor_time(self.child.id()).context("asking for its time")?, switches))
     }
 
     fn status(&self, name: &str) -> Result<u64> {
@@ -180,7 +178,7 @@ fn measure(agent: &Path, every: &str, cgroups: &Cgroups, time: Duration) -> Resu
     let after = agent.used()?;
     let _ = fs::remove_file(&file);
     Ok(Cost {
-        share: (after.0 - before.0) as f64 / 1e9 / seconds,
+        share: after.0.saturating_sub(before.0).as_secs_f64() / seconds,
         wakes: (after.1 - before.1) as f64 / seconds,
         rss: [rss, agent.status("VmRSS:")?],
         peak: agent.status("VmHWM:")?,
