@@ -41,9 +41,13 @@ impl<'a> View<'a> {
         self.incident.memory.get(name).copied()
     }
 
-    /// The counters are the kernel's own of the moment of the kill.
+    /// The counters are the kernel's own of the moment of the kill. The report reads them when it is printed
+    /// (`mem_cgroup_print_oom_meminfo`, mm/memcontrol.c), after the wait for `oom_lock`: where most of the limit is free by then,
+    /// who filled it has left, and they say nothing certain of it.
     pub(super) fn counted_by_kernel(&self) -> bool {
+        let left = |(usage, limit)| !at_least(usage, MOST, limit);
         matches!(self.incident.memory_source, Some(Source::Kernel | Source::Report))
+            && !self.incident.limits.usage_bytes.zip(self.limit()).is_some_and(left)
     }
 
     pub(super) fn is_memcg(&self) -> bool {
