@@ -23,7 +23,7 @@ use crate::{
     },
     kernel::{
         host::{self, Host},
-        load::{self, HookStatus, Logger, Options},
+        load::{self, Ahead, HookStatus, Logger, Options},
         rings::{Dropped, Rings},
     },
     kube::{Pods, stats::Watched},
@@ -85,7 +85,7 @@ pub struct Start {
 }
 
 impl Live {
-    /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `before`: what the
+    /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `ahead`: what is begun already. `before`: what the
     /// kernel's log holds from before is told too, first. `sample_every`: how often the use of memory is sampled. `asked`: the
     /// container runtime, where it may be asked, and the pods of this node, where Kubernetes' API is watched.
     ///
@@ -94,6 +94,7 @@ impl Live {
     pub fn start(
         host: &Host,
         options: &Options,
+        ahead: Ahead,
         before: Option<Before<'_>>,
         sample_every: Option<Duration>,
         asked: (Option<Cri>, Option<Pods>),
@@ -133,8 +134,11 @@ impl Live {
             }
         }
         let loaded = match options.max_level {
-            Level::Full | Level::Tracepoint => load::load(host.memory_cgroup_is_v2(), options),
-            Level::Kmsg | Level::Log => Err(anyhow::anyhow!("not wanted (--max-level kmsg)")),
+            Level::Full | Level::Tracepoint => load::load(host.memory_cgroup_is_v2(), options, ahead),
+            Level::Kmsg | Level::Log => {
+                ahead.end();
+                Err(anyhow::anyhow!("not wanted (--max-level kmsg)"))
+            }
         };
         let mut loaded = match loaded {
             Ok(loaded) => Some(loaded),

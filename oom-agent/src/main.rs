@@ -10,8 +10,10 @@ use oom_agent::{
     doctor::{self, DoctorArgs},
     explain::{self, ExplainArgs, Usage},
     incidents::{self, IncidentsArgs},
+    kernel::load::Ahead,
     note::{fail, listen},
     rank::{self, RankArgs},
+    resident,
     run::{self, RunArgs},
     startup::NotPermitted,
     trace::{self, TraceArgs},
@@ -44,6 +46,9 @@ enum Command {
 
 fn main() -> ExitCode {
     listen();
+    // What takes long is begun before anything else, by those who need it.
+    let attaches = std::env::args_os().nth(1).is_some_and(|command| command == "trace" || command == "run");
+    let ahead = attaches.then(begin);
     let parsed = Cli::command().try_get_matches();
     let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
@@ -51,9 +56,11 @@ fn main() -> ExitCode {
         Err(answer) => return show(&answer),
     };
     let done = match cli.command {
-        Command::Trace(args) => trace::run(&args),
+        Command::Trace(args) => trace::run(&args, ahead.unwrap_or_else(begin)),
         // It puts them together with a file.
-        Command::Run(_) => run::run(matches.subcommand_matches("run").unwrap_or(&matches)),
+        Command::Run(_) => {
+            run::run(matches.subcommand_matches("run").unwrap_or(&matches), ahead.unwrap_or_else(begin))
+        }
         Command::Explain(args) => explain::run(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Rank(args) => rank::run(&args),
@@ -70,6 +77,12 @@ fn main() -> ExitCode {
             })
         }
     }
+}
+
+/// Begins a start.
+fn begin() -> Ahead {
+    resident::begin();
+    Ahead::begin()
 }
 
 /// Help and version go to stdout, what is wrong with the arguments to stderr.

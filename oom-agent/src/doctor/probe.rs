@@ -5,7 +5,7 @@ use crate::{
     kernel::{
         btf, fields,
         host::{Host, Known, privilege::Need},
-        load::{self, HookStatus, Options},
+        load::{self, Ahead, HookStatus, Options},
         probes::HOOKS,
     },
     sandbox,
@@ -42,7 +42,7 @@ fn bpf(host: &Host, cgroup_v2: bool) -> (Bpf, Vec<HookStatus>) {
     if !missing.is_empty() {
         return (Bpf::NotTried(missing), no_hooks());
     }
-    match load::load(cgroup_v2, &Options::default()) {
+    match load::load(cgroup_v2, &Options::default(), Ahead::begin()) {
         // Dropped here: all is detached again.
         Ok(loaded) => (Bpf::Attached(loaded.level), in_table_order(loaded.hooks)),
         Err(error) => (Bpf::Refused(format!("{error:#}")), no_hooks()),

@@ -1,9 +1,10 @@
 //! Loading and attaching: every hook in the best way that this kernel allows, chosen by trying.
 //!
-//! The verifier is most of it, and what is not waits for the kernel's code to be patched. Two threads share it. A third puts the
-//! first trampoline somewhere, which may take longer than everything else.
+//! The kernel's types are read while the command line is. The verifier is most of the rest, and what is not waits for the kernel's
+//! code to be patched. Two threads share it. A third puts the first trampoline somewhere, which may take longer than everything else.
 //!
 //! # Layout
+//! - [`Ahead`]: what can be begun before anything is known.
 //! - [`load()`]: what is done in which order.
 //! - `attach`: one hook.
 
@@ -121,6 +122,38 @@ pub struct Loaded {
 /// What keeps a program attached.
 pub type Link = Box<dyn Any + Send>;
 
+/// What a start can begin with before it knows what is wanted.
+pub struct Ahead {
+    builder: EbpfLoader<'static>,
+    builder_of_first: EbpfLoader<'static>,
+    /// `None`: there was no thread to be had.
+    types: Option<JoinHandle<Result<Answers>>>,
+}
+
+impl Ahead {
+    /// Begins to read the kernel's types, in a thread of its own. Called before there is any other thread.
+    pub fn begin() -> Self {
+        let (builder, builder_of_first) = (loader_without_btf(), loader_without_btf());
+        let types = thread::Builder::new().name("types".into()).stack_size(STACK);
+        Self { builder, builder_of_first, types: types.spawn(read_types).ok() }
+    }
+
+    /// Nothing of it is wanted. No thread is left.
+    pub fn end(self) {
+        self.types.map(JoinHandle::join);
+    }
+}
+
+fn read_types() -> Result<Answers> {
+    let types = btf::Vmlinux::open().with_context(|| {
+        format!("cannot read {}: the kernel's type data (CONFIG_DEBUG_INFO_BTF) are needed", btf::VMLINUX)
+    })?;
+    let functions = functions();
+    let paths = fields::paths();
+    let wanted = fields::wanted(&paths, &functions, &["mark_victim", "mm_compaction_end"]);
+    btf::read(&types, &wanted).with_context(|| format!("cannot make sense of {}", btf::VMLINUX))
+}
+
 /// What BTF says about this kernel.
 struct Kernel {
     answers: Answers,
@@ -133,24 +166,25 @@ struct Kernel {
 ///
 /// # Errors
 /// BPF cannot be used at all: the message names the hook or field, the errno and what to do.
-pub fn load(cgroup_v2: bool, options: &Options) -> Result<Loaded> {
+pub fn load(cgroup_v2: bool, options: &Options, ahead: Ahead) -> Result<Loaded> {
     // Since 5.11 BPF memory is accounted to the memory cgroup; before, RLIMIT_MEMLOCK counts. A refusal shows up as EPERM at the maps.
     let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
     let goes_first = options.trampolines && options.max_level >= Level::Full;
-    let (builder, builder_of_first) = (loader_without_btf(), goes_first.then(loader_without_btf));
+    let Ahead { builder, mut builder_of_first, types } = ahead;
     // What aya wants to know of the kernel is asked for here rather than at the first load.
-    let known = || {
-        aya::features();
-        builder_of_first?.load(super::first_object().ok()?).ok()
+    aya::features();
+    let first = if goes_first { builder_of_first.load(super::first_object()?).ok() } else { None };
+    let answers = match types.map(JoinHandle::join) {
+        Some(Ok(answers)) => answers?,
+        Some(Err(_)) | None => read_types()?,
     };
-    let (kernel, first) = beside(|| Kernel::read(cgroup_v2), known);
-    let kernel = Arc::new(kernel?);
+    let kernel = Arc::new(Kernel::new(answers, cgroup_v2));
     if let [first, ..] = kernel.offsets.missing_required[..] {
         bail!("this kernel's BTF has no {first}, without which no BPF program of the agent makes sense");
     }
     let mut refused = Vec::new();
     if options.max_level >= Level::Full {
-        let first = first.flatten().and_then(|object| go_first(object, Arc::clone(&kernel)).ok());
+        let first = first.and_then(|object| go_first(object, Arc::clone(&kernel)).ok());
         let attached = Attempt::new(builder, &kernel, options, true).map(|it| it.attach(HOOKS.iter()));
         let first = first.map(|first| kept(first, options.alone));
         match attached? {
@@ -183,17 +217,9 @@ pub fn load(cgroup_v2: bool, options: &Options) -> Result<Loaded> {
 }
 
 impl Kernel {
-    fn read(cgroup_v2: bool) -> Result<Self> {
-        let types = btf::Vmlinux::open().with_context(|| {
-            format!("cannot read {}: the kernel's type data (CONFIG_DEBUG_INFO_BTF) are needed", btf::VMLINUX)
-        })?;
-        let functions = functions();
-        let paths = fields::paths();
-        let wanted = fields::wanted(&paths, &functions, &["mark_victim", "mm_compaction_end"]);
-        let answers =
-            btf::read(&types, &wanted).with_context(|| format!("cannot make sense of {}", btf::VMLINUX))?;
+    fn new(answers: Answers, cgroup_v2: bool) -> Self {
         let offsets = fields::resolve(&answers, cgroup_v2);
-        Ok(Self { answers, offsets, ids: OnceLock::new() })
+        Self { answers, offsets, ids: OnceLock::new() }
     }
 
     /// The ids of functions that trampolines are put on.
@@ -380,7 +406,7 @@ fn no_maps() -> String {
 ///
 /// `EbpfLoader::new` always does, and throws it away at `.btf(None)`: 20 MB and a good part of the start for
 /// relocations that these programs do not have. It takes a failure to open the file for "no BTF", so for that moment
-/// no file can be opened. Called before any other thread is started.
+/// no file can be opened: other threads must not want to.
 fn loader_without_btf<'a>() -> EbpfLoader<'a> {
     let limit = getrlimit(Resource::Nofile);
     let closed = setrlimit(Resource::Nofile, Rlimit { current: Some(0), maximum: limit.maximum }).is_ok();

@@ -29,7 +29,10 @@ mod reload;
 mod texts;
 
 use crate::{
-    kernel::{host::Host, load::Options},
+    kernel::{
+        host::Host,
+        load::{Ahead, Options},
+    },
     live::{Before, Live},
     note::{self, LogFormat, LogLevel, log_to_stderr, note, warn},
     otlp::{Environment, OtlpArgs, Settings, Target},
@@ -125,11 +128,11 @@ pub struct RunArgs {
     pub no_sandbox: bool,
 }
 
-/// Runs the command until its end. `matches`: those of [`RunArgs`].
+/// Runs the command until its end. `matches`: those of [`RunArgs`]. `ahead`: what is begun already.
 ///
 /// # Errors
 /// [`Usage`](crate::explain::Usage) for a configuration that cannot be used, [`NotPermitted`] where privileges are missing or neither BPF nor the kernel's log can be used; anything else failed.
-pub fn run(matches: &ArgMatches) -> Result<()> {
+pub fn run(matches: &ArgMatches, ahead: Ahead) -> Result<()> {
     let config = Config::new(matches)?;
     if matches.get_flag("print_config") {
         // Whoever reads it may stop early.
@@ -137,7 +140,6 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
         let _ = print::write(&config.print(&otel))?;
         return Ok(());
     }
-    resident::begin();
     let args = &config.args;
     note::set(args.log_format, args.log_level);
     let otlp = Settings::new(&args.otlp, &Environment(&|name| std::env::var(name).ok()))?;
@@ -145,13 +147,13 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
     args.uses.permitted(&host, "run")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let done = runtime.block_on(start(config, otlp, &host));
+    let done = runtime.block_on(start(config, otlp, &host, ahead));
     // Without waiting for whoever is still connected.
     runtime.shutdown_background();
     done
 }
 
-async fn start(config: Config, otlp: Option<Settings>, host: &Host) -> Result<()> {
+async fn start(config: Config, otlp: Option<Settings>, host: &Host, ahead: Ahead) -> Result<()> {
     let began = Instant::now();
     let mut reload = Reload::new(config, host)?;
     let args = &reload.config.args;
@@ -185,7 +187,7 @@ async fn start(config: Config, otlp: Option<Settings>, host: &Host) -> Result<()
     let names = (args.uses.cri(), kube.pods(args));
     // Threads would keep their privileges.
     let options = Options { alone: true, ..args.uses.options() };
-    let (mut live, start) = Live::start(host, &options, before, args.uses.sample_every.0, names)
+    let (mut live, start) = Live::start(host, &options, ahead, before, args.uses.sample_every.0, names)
         .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     let found = recovery.map(|recovery| recovery.finish(start.read));
     let mut daemon = Daemon::new(&start, host, store, kube.events(args))?;

@@ -11,7 +11,7 @@ use crate::{
     clock,
     filter::Filter,
     incident::model::Incident,
-    kernel::host::Host,
+    kernel::{host::Host, load::Ahead},
     live::{Before, Live, Read},
     note::{log_to_stderr, note},
     print::Printer,
@@ -29,23 +29,22 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Runs the command until its end.
+/// Runs the command until its end. `ahead`: what is begun already.
 ///
 /// # Errors
 /// [`NotPermitted`] where privileges are missing or neither BPF nor the kernel's log can be used; anything else failed.
-pub fn run(args: &TraceArgs) -> Result<()> {
-    resident::begin();
+pub fn run(args: &TraceArgs, ahead: Ahead) -> Result<()> {
     let host = args.uses.host();
     args.uses.permitted(&host, "trace")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
     // Dropped first, without waiting: the output thread may be stuck in a pipe that nobody reads.
-    let done = runtime.block_on(trace(args, &host));
+    let done = runtime.block_on(trace(args, &host, ahead));
     runtime.shutdown_background();
     done
 }
 
-async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
+async fn trace(args: &TraceArgs, host: &Host, ahead: Ahead) -> Result<()> {
     let began = Instant::now();
     if args.uses.bpf_log {
         log_to_stderr();
@@ -56,8 +55,9 @@ async fn trace(args: &TraceArgs, host: &Host) -> Result<()> {
     let mut past = Vec::new();
     let mut tell = |incident| past.push(incident);
     let before = args.since_boot.then_some(Before { since: None, tell: &mut tell });
+    let names = (args.uses.cri(), None);
     let (mut live, mut start) =
-        Live::start(host, &args.uses.options(), before, args.uses.sample_every.0, (args.uses.cri(), None))
+        Live::start(host, &args.uses.options(), ahead, before, args.uses.sample_every.0, names)
             .map_err(|error| NotPermitted(format!("not supported here: {error:#}")))?;
     start.warnings.extend(start.read.filter(|read| read.first_seq > 0).map(|Read { first_seq, .. }| {
         format!(
