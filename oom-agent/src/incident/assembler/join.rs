@@ -115,6 +115,19 @@ impl Assembler {
         }
     }
 
+    /// What the log said of the chosen one, of whose mark BPF has not told by the end of the call.
+    pub(super) fn earlier_line(&mut self, call: u64) {
+        let Some(pending) = self.calls.get_mut(&call) else { return };
+        let Some(decision) = pending.decision.as_ref() else { return };
+        let chosen = Process::of(&decision.chosen);
+        if pending.victims.iter().any(|victim| victim.process().is(chosen)) {
+            return;
+        }
+        if let Some(logged) = self.journal.take(|pid| chosen.logged_as(pid)) {
+            pending.logged.absorb(logged);
+        }
+    }
+
     /// What the log said of this call before BPF did: the rings are read first, so it was printed in between.
     pub(super) fn earlier_report(&mut self, now_ns: u64, call: u64) {
         let Some(pending) = self.calls.get_mut(&call).filter(|pending| pending.logged.report.is_none())
@@ -137,7 +150,9 @@ impl Assembler {
 
     fn killed(&mut self, now_ns: u64, time_ns: Option<u64>, killed: Killed) {
         let found = spoken_of(&mut self.calls, killed.pid, &killed.comm, |pending| {
-            pending.victim_logged_as(killed.pid).map(|victim| &victim.task)
+            let victim = pending.victim_logged_as(killed.pid).map(|victim| &victim.task);
+            // Its mark may come yet, or be lost.
+            victim.or_else(|| pending.chosen_logged_as(killed.pid))
         });
         if let Some(pending) = found {
             let before = self.journal.before_line(time_ns);
@@ -188,12 +203,14 @@ pub(super) fn asked(logged: &Logged) -> Option<u32> {
     logged.report.as_ref()?.invocation.as_ref()?.tid
 }
 
-/// Gives a line of the log to the victim that it names.
+/// Gives a line of the log to the victim that it names, or keeps it for that one.
 pub(super) fn line(pending: &mut Pending, time_ns: Option<u64>, killed: Killed) {
     let Logged { last_line_ns, .. } = &mut pending.logged;
     *last_line_ns = time_ns.or(*last_line_ns).or(Some(0));
     let named = |victim: &&mut Marked| victim.process().logged_as(killed.pid);
     if let Some(victim) = pending.victims.iter_mut().find(named) {
         victim.line.get_or_insert(Box::new(killed));
+    } else if pending.logged.lines.iter().all(|(_, known)| known.pid != killed.pid) {
+        pending.logged.lines.push((time_ns, killed));
     }
 }

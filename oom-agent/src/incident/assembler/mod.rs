@@ -113,6 +113,7 @@ impl Assembler {
                 if let Some(pending) = self.open(now_ns, end.call) {
                     pending.end.get_or_insert(end);
                     self.earlier_report(now_ns, end.call);
+                    self.earlier_line(end.call);
                 }
             }
             Fact::Victim(victim) => self.victim(now_ns, *victim),
@@ -347,11 +348,13 @@ impl Assembler {
         pending.again |= again;
         pending.left |= again;
         pending.add(victim);
+        let mut lines = pending.take_lines(process);
         if let Some(mut logged) = logged {
-            for (time_ns, killed) in std::mem::take(&mut logged.lines) {
-                join::line(pending, time_ns, killed);
-            }
+            lines.append(&mut logged.lines);
             pending.logged.absorb(logged);
+        }
+        for (time_ns, killed) in lines {
+            join::line(pending, time_ns, killed);
         }
     }
 

@@ -267,6 +267,18 @@ impl Pending {
         chosen.filter(|chosen| Process::of(chosen).logged_as(pid))
     }
 
+    /// What the log says of this process, of which BPF has told only now.
+    pub(super) fn take_lines(&mut self, process: Process) -> Vec<(Option<u64>, Killed)> {
+        self.logged.lines.extract_if(.., |(_, line)| process.logged_as(line.pid)).collect()
+    }
+
+    /// Records are lost, and that of the chosen one's mark among them: the log will say whether it was killed.
+    fn awaits_chosen(&self, config: &Config) -> bool {
+        let Logged { lines, exiting, .. } = &self.logged;
+        let unmarked = self.decision.is_some() && self.victims.is_empty();
+        config.log && self.lost > 0 && unmarked && lines.is_empty() && !exiting
+    }
+
     /// The log's number names one of its first victims.
     pub(super) fn killed(&self, pid: u32) -> bool {
         self.victims.iter().take(FIRST).any(|victim| victim.process().logged_as(pid))
@@ -359,7 +371,7 @@ impl Pending {
             return due(match &self.end {
                 Some(end) => {
                     let scanned = received.saturating_add(end.candidates_lost) >= end.evaluated;
-                    (!scanned).then_some(wait_ns)
+                    (!scanned || self.awaits_chosen(config)).then_some(wait_ns)
                 }
                 None if self.left => Some(wait_ns),
                 None => Some(OPEN_CALL_NS.max(wait_ns)),

@@ -3,7 +3,7 @@
 use super::facts::*;
 use crate::incident::assembler::Config;
 use crate::incident::fact::{Call, End, Fact};
-use crate::incident::model::{Incident, Level, PointsSource, Rule};
+use crate::incident::model::{Incident, Level, PointsSource, Role, Rule};
 use crate::report::{Outcome, Report, What};
 
 /// What the log says of a kill.
@@ -73,6 +73,58 @@ fn a_report_that_is_read_before_bpf_has_told_anything_is_joined_all_the_same() {
     assert_eq!(incident.decision.as_ref().unwrap().rule, Rule::AlreadyDying);
     assert!(incident.kernel_log.is_some());
     assert_eq!(run.wait(1000).ready(), vec![], "not told again from the log");
+}
+
+#[test]
+fn a_victim_whose_record_is_lost_is_told_once_by_its_line() {
+    let (big, small) = (task(10, 8000, 0), task(11, 500, 0));
+    let tasks = [big.clone(), small.clone()];
+    let mut facts = whole_call(1, &small, &tasks);
+    facts.retain(|fact| !matches!(fact, Fact::Victim(_) | Fact::Exit(_)));
+    let end = facts.iter().position(|fact| matches!(fact, Fact::End(_))).unwrap();
+    let line = logged(1004, &big);
+    // Wherever the line comes: before BPF tells of anything, of the end, or after it.
+    for at in [0, end, end + 1] {
+        let mut run = Run::full();
+        run.push(Fact::Lost { records: 1 });
+        let mut told = Vec::new();
+        for fact in facts[..at].iter().chain([&line]).chain(&facts[at..]) {
+            told.extend(run.push(fact.clone()).ready());
+        }
+        assert_eq!(told.len(), 1, "line at {at} of {end}");
+        let incident = &told[0];
+        let victims: Vec<_> = incident.victims.iter().map(|victim| (victim.pid, victim.role)).collect();
+        assert_eq!(victims, [(10, Role::Selected)]);
+        assert_eq!(incident.decision.as_ref().unwrap().rule, Rule::HighestPoints);
+        assert_eq!(incident.evidence.lost_records, 1);
+        assert_eq!(run.wait(1000).ready(), vec![]);
+        assert_eq!(run.assembler.deadline(), None);
+    }
+
+    // The log says nothing in time, and no second incident later.
+    let mut run = Run::full();
+    run.push(Fact::Lost { records: 1 }).push_all(facts).nothing();
+    let incident = run.until_deadline().one();
+    assert_eq!((incident.victims.len(), incident.decision), (0, None));
+    run.push(line);
+    assert_eq!(run.wait(1000).ready(), vec![]);
+}
+
+#[test]
+fn a_line_that_is_read_before_the_record_of_its_victim_is_that_ones() {
+    let (big, small) = (task(10, 8000, 0), task(11, 500, 0));
+    let mut facts = whole_call(1, &small, &[big.clone(), small.clone()]);
+    let mark = facts.iter().position(|fact| matches!(fact, Fact::Victim(_))).unwrap();
+    let last = facts.len() - 1;
+    facts.insert(mark, logged(1004, &big));
+    // A group's first victim is named twice.
+    facts.insert(mark, logged(1004, &big));
+    let mut run = Run::full();
+    run.push_all(facts[..=last + 1].to_vec()).nothing();
+    let incident = run.push_all(facts[last + 2..].to_vec()).until_deadline().one();
+    assert_eq!(incident.victims.len(), 1);
+    assert!(incident.victims[0].exited_boottime_ns.is_some(), "BPF's own record");
+    assert_eq!(run.wait(1000).ready(), vec![]);
 }
 
 #[test]
