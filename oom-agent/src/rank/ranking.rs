@@ -71,8 +71,14 @@ pub fn rank(facts: &Facts) -> Ranking {
     let candidates = candidates(facts, level, total_pages);
     let unknown_points = candidates.iter().filter(|it| it.eligible && it.points.is_none()).count() as u64;
     let whole = unknown_points == 0 && facts.all_seen();
-    let decision = decision(facts, level, &candidates, total_pages, whole);
+    let mut decision = decision(facts, level, &candidates, total_pages, whole);
     let group = decision.as_ref().and_then(|decision| group(facts, level, decision.pid?));
+    if let (Some(decision), Some(Group { pids, .. })) = (&mut decision, &group)
+        && decision.runner_up_pid.is_some_and(|next| pids.contains(&next))
+    {
+        // Whoever of a group is chosen, all of it dies.
+        decision.adj_to_spare = None;
+    }
     Ranking {
         scope,
         total_pages,

@@ -212,13 +212,19 @@ fn a_group_dies_up_to_the_level_that_is_full() {
     zombie.task.has_mm = Some(false);
     facts.processes.push(zombie);
     let group = |facts: &Facts| rank(facts).group.map(|group| (group.cgroup, group.pids));
-    assert_eq!(group(&facts), None);
+    let spares = |facts: &Facts| rank(facts).decision.unwrap().adj_to_spare.is_some();
+    assert_eq!((group(&facts), spares(&facts)), (None, true));
     facts.oom_groups = ["/pod/app".to_owned()].into();
     assert_eq!(group(&facts), Some(("/pod/app".into(), vec![11])), "machine-wide too");
     facts.oom_groups.insert("/pod".into());
     assert_eq!(group(&facts), Some(("/pod".into(), vec![11, 13])), "the highest one");
+    assert!(!spares(&facts), "whoever is chosen then, all of them die");
     facts.levels = vec![level("/pod/app", Some(GIB), MIB)];
     assert_eq!(group(&facts), Some(("/pod/app".into(), vec![11])), "none above the level that is full");
+    facts.levels.clear();
+    facts.oom_groups.remove("/pod");
+    facts.processes.push(process(15, "elsewhere", 400, 0));
+    assert!(spares(&facts), "the next one is none of the group");
 }
 
 #[test]
