@@ -85,9 +85,10 @@ pub struct Start {
 }
 
 impl Live {
-    /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `ahead`: what is begun already. `before`: what the
-    /// kernel's log holds from before is told too, first. `sample_every`: how often the use of memory is sampled. `asked`: the
-    /// container runtime, where it may be asked, and the pods of this node, where Kubernetes' API is watched.
+    /// Attaches to everything that this kernel and these privileges allow, within a tokio runtime. `ahead`: what is begun
+    /// already. `before`: what the kernel's log holds from before is told too, first. `sample_every`: how often the use of
+    /// memory is sampled. `asked`: the container runtime, where it may be asked, and the pods of this node, where Kubernetes'
+    /// API is watched.
     ///
     /// # Errors
     /// If neither BPF nor the kernel's log can be used.

@@ -124,8 +124,8 @@ pub type Link = Box<dyn Any + Send>;
 
 /// What a start can begin with before it knows what is wanted.
 pub struct Ahead {
-    builder: EbpfLoader<'static>,
-    builder_of_first: EbpfLoader<'static>,
+    /// One for each attempt.
+    builders: [EbpfLoader<'static>; 2],
     /// `None`: there was no thread to be had.
     types: Option<JoinHandle<Result<Answers>>>,
 }
@@ -133,9 +133,9 @@ pub struct Ahead {
 impl Ahead {
     /// Begins to read the kernel's types, in a thread of its own. Called before there is any other thread.
     pub fn begin() -> Self {
-        let (builder, builder_of_first) = (loader_without_btf(), loader_without_btf());
+        let builders = [loader_without_btf(), loader_without_btf()];
         let types = thread::Builder::new().name("types".into()).stack_size(STACK);
-        Self { builder, builder_of_first, types: types.spawn(read_types).ok() }
+        Self { builders, types: types.spawn(read_types).ok() }
     }
 
     /// Nothing of it is wanted. No thread is left.
@@ -170,10 +170,10 @@ pub fn load(cgroup_v2: bool, options: &Options, ahead: Ahead) -> Result<Loaded> 
     // Since 5.11 BPF memory is accounted to the memory cgroup; before, RLIMIT_MEMLOCK counts. A refusal shows up as EPERM at the maps.
     let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
     let goes_first = options.trampolines && options.max_level >= Level::Full;
-    let Ahead { builder, mut builder_of_first, types } = ahead;
+    let Ahead { builders: [mut builder, another], types } = ahead;
     // What aya wants to know of the kernel is asked for here rather than at the first load.
     aya::features();
-    let first = if goes_first { builder_of_first.load(super::first_object()?).ok() } else { None };
+    let first = if goes_first { builder.load(super::first_object()?).ok() } else { None };
     let answers = match types.map(JoinHandle::join) {
         Some(Ok(answers)) => answers?,
         Some(Err(_)) | None => read_types()?,
@@ -198,7 +198,7 @@ pub fn load(cgroup_v2: bool, options: &Options, ahead: Ahead) -> Result<Loaded> 
     // Calls cannot be seen, so the programs must tell them apart in another way: they are loaded anew.
     let within_calls = ["oom_badness", "exit_mmap"];
     let others = HOOKS.iter().filter(|hook| hook.need != Need::Full && !within_calls.contains(&hook.target));
-    let attempt = Attempt::new(loader_without_btf(), &kernel, options, false)?;
+    let attempt = Attempt::new(another, &kernel, options, false)?;
     let mut loaded = attempt.attach(others).map_err(|hooks| {
         let optional = |target| HOOKS.iter().any(|hook| hook.target == target && hook.need == Need::Optional);
         let failed = hooks.iter().find(|hook| hook.used.is_none() && !optional(hook.target));
@@ -406,7 +406,7 @@ fn no_maps() -> String {
 ///
 /// `EbpfLoader::new` always does, and throws it away at `.btf(None)`: 20 MB and a good part of the start for
 /// relocations that these programs do not have. It takes a failure to open the file for "no BTF", so for that moment
-/// no file can be opened: other threads must not want to.
+/// no file can be opened. Called before any other thread is started.
 fn loader_without_btf<'a>() -> EbpfLoader<'a> {
     let limit = getrlimit(Resource::Nofile);
     let closed = setrlimit(Resource::Nofile, Rlimit { current: Some(0), maximum: limit.maximum }).is_ok();

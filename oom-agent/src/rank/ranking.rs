@@ -76,7 +76,7 @@ pub fn rank(facts: &Facts) -> Ranking {
     if let (Some(decision), Some(Group { pids, .. })) = (&mut decision, &group)
         && decision.runner_up_pid.is_some_and(|next| pids.contains(&next))
     {
-        // Whoever of a group is chosen, all of it dies.
+        // Whoever of a group is chosen, all of it dies (`mem_cgroup_scan_tasks` of it in `oom_kill_process`, mm/oom_kill.c).
         decision.adj_to_spare = None;
     }
     Ranking {

@@ -348,12 +348,10 @@ impl Assembler {
         pending.again |= again;
         pending.left |= again;
         pending.add(victim);
-        let mut lines = pending.take_lines(process);
-        if let Some(mut logged) = logged {
-            lines.append(&mut logged.lines);
+        if let Some(logged) = logged {
             pending.logged.absorb(logged);
         }
-        for (time_ns, killed) in lines {
+        for (time_ns, killed) in pending.take_lines(process) {
             join::line(pending, time_ns, killed);
         }
     }

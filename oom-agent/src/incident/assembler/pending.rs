@@ -272,7 +272,7 @@ impl Pending {
         self.logged.lines.extract_if(.., |(_, line)| process.logged_as(line.pid)).collect()
     }
 
-    /// Records are lost, and that of the chosen one's mark among them: the log will say whether it was killed.
+    /// Records are lost, that of the chosen one's mark may be among them: the log says whether it was killed.
     fn awaits_chosen(&self, config: &Config) -> bool {
         let Logged { lines, exiting, .. } = &self.logged;
         let unmarked = self.decision.is_some() && self.victims.is_empty();
