@@ -6,7 +6,7 @@
 //! next OOM call of the same task. (Who lowers `memory.max` does not reclaim between: `memory_max_write`.)
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use oom_ebpf::{CHOSEN_ABORTED, CHOSEN_NONE, CHOSEN_TASK, Call, End, Header, Kind, UNKNOWN_U32, UNKNOWN_U64};
+use oom_ebpf::{CHOSEN_ABORTED, CHOSEN_NONE, CHOSEN_TASK, Call, End, Header, Kind, UNKNOWN_U64};
 
 use crate::{
     candidates, cgroup,
@@ -16,7 +16,7 @@ use crate::{
     },
     levels,
     maps::{QUIET_LEN, Quiet, State, reserve_event, state, state_in_call},
-    read::{current, field, now, pointer},
+    read::{current, field, field_or, get, now, put},
     reclaim, task,
     walk::Walk,
 };
@@ -105,7 +105,7 @@ pub(crate) fn announce<W: Walk>(state: &mut State) {
     }
     state.announced = 1;
     let oc = state.oc;
-    let memcg = pointer(oc, &OC_MEMCG);
+    let memcg = field(oc, &OC_MEMCG);
     let own = cgroup::memory_css(current());
     let Some(mut entry) = reserve_event::<Call>() else { return };
     let record = entry.as_mut_ptr();
@@ -117,16 +117,16 @@ pub(crate) fn announce<W: Walk>(state: &mut State) {
         task::fill(current(), task::own_mm(current()), &raw mut (*record).trigger);
         cgroup::path::<W>(own, &raw mut (*record).trigger_path);
         (*record).has_control = u32::from(oc != 0);
-        (*record).gfp_mask = field(oc, &OC_GFP_MASK, 0);
-        (*record).order = field(oc, &OC_ORDER, 0);
+        (*record).gfp_mask = field(oc, &OC_GFP_MASK);
+        (*record).order = field(oc, &OC_ORDER);
         (*record).is_memcg = u32::from(memcg != 0);
         (*record).reserved = 0;
         (*record).scope_id = cgroup::id(cgroup::memcg_css(memcg));
         cgroup::path::<W>(cgroup::memcg_css(memcg), &raw mut (*record).scope_path);
-        (*record).usage_pages = field(memcg, &MEMCG_USAGE, UNKNOWN_U64);
-        (*record).limit_pages = field(memcg, &MEMCG_MAX, UNKNOWN_U64);
-        (*record).swap_usage_pages = field(memcg, &MEMCG_SWAP_USAGE, UNKNOWN_U64);
-        (*record).swap_limit_pages = field(memcg, &MEMCG_SWAP_MAX, UNKNOWN_U64);
+        (*record).usage_pages = field_or(memcg, &MEMCG_USAGE, UNKNOWN_U64);
+        (*record).limit_pages = field_or(memcg, &MEMCG_MAX, UNKNOWN_U64);
+        (*record).swap_usage_pages = field_or(memcg, &MEMCG_SWAP_USAGE, UNKNOWN_U64);
+        (*record).swap_limit_pages = field_or(memcg, &MEMCG_SWAP_MAX, UNKNOWN_U64);
         (*record).has_reclaim = u32::from(thread.is_of(state));
         (*record).reclaim = thread.total;
     }
@@ -140,7 +140,7 @@ pub(crate) fn leave<W: Walk>(result: u32) {
     let Some(state) = inside() else { return };
     state.active = 0;
     let oc = state.oc;
-    let chosen = match pointer(oc, &OC_CHOSEN) {
+    let chosen = match field(oc, &OC_CHOSEN) {
         0 => CHOSEN_NONE,
         u64::MAX => CHOSEN_ABORTED,
         _ => CHOSEN_TASK,
@@ -149,12 +149,12 @@ pub(crate) fn leave<W: Walk>(result: u32) {
     let mut repeats = 0;
     if state.announced == 0 {
         // Without `totalpages` it did not get as far as looking: `oom_killer_disabled`, while the machine is suspended.
-        if result != 0 || chosen != CHOSEN_NONE || field(oc, &OC_TOTALPAGES, 0u64) == 0 {
+        if result != 0 || chosen != CHOSEN_NONE || field::<u64>(oc, &OC_TOTALPAGES) == 0 {
             return;
         }
         // Nothing to kill: the allocation fails, is retried and comes back at once.
-        let scope = pointer(oc, &OC_MEMCG);
-        let quiet = place_of(&mut state.quiet, scope);
+        let scope = field(oc, &OC_MEMCG);
+        let quiet = place_of(&mut state.quiet, &mut state.quiet_at, scope);
         let since_ns = now.saturating_sub(quiet.told_ns);
         if quiet.scope == scope && since_ns < QUIET_NS {
             quiet.repeats += 1;
@@ -170,8 +170,8 @@ pub(crate) fn leave<W: Walk>(result: u32) {
         levels::send::<W>(state);
     }
     candidates::send(state);
-    let total_pages = field(oc, &OC_TOTALPAGES, UNKNOWN_U64);
-    let constraint = field(oc, &OC_CONSTRAINT, UNKNOWN_U32);
+    let total_pages = field(oc, &OC_TOTALPAGES);
+    let constraint = field(oc, &OC_CONSTRAINT);
     let Some(mut entry) = reserve_event::<End>() else {
         state.repeats_elsewhere += repeats;
         return;
@@ -199,16 +199,16 @@ pub(crate) fn leave<W: Walk>(result: u32) {
 
 /// The scope's place, else the one that was told of longest ago.
 #[inline(always)]
-fn place_of(all: &mut [Quiet; QUIET_LEN], scope: u64) -> &mut Quiet {
-    let mut at = 0;
+fn place_of<'a>(all: &'a mut [Quiet; QUIET_LEN], at: &mut u32, scope: u64) -> &'a mut Quiet {
+    put(at, 0);
     for other in 0..QUIET_LEN {
         if all[other].scope == scope {
-            at = other;
+            put(at, other as u32);
             break;
         }
-        if all[other].told_ns < all[at].told_ns {
-            at = other;
+        if all[other].told_ns < all[get(at) as usize % QUIET_LEN].told_ns {
+            put(at, other as u32);
         }
     }
-    &mut all[at % QUIET_LEN]
+    &mut all[get(at) as usize % QUIET_LEN]
 }

@@ -1,15 +1,15 @@
 //! Offsets of kernel fields and what else differs between kernels.
 //!
 //! Rust cannot emit CO-RE relocations, so the loader resolves these names from `/sys/kernel/btf/vmlinux` (its field
-//! table has one row for each) before the verifier sees the programs: to it they are constants, and what an absent
-//! field guards is dead code.
+//! table has one row for each) before the verifier sees the programs: to it they are constants. What an absent field
+//! guards is dead code, which costs it time: most guard nothing, and read as 0 if they are absent ([`ABSENT`]).
 
 use aya_ebpf::Global;
 use oom_ebpf::ABSENT;
 
 macro_rules! fields {
     ($($name:ident)*) => {
-        $(#[unsafe(no_mangle)] pub(crate) static $name: Global<u32> = Global::new(ABSENT);)*
+        $(#[unsafe(no_mangle)] pub(crate) static $name: Global<u64> = Global::new(ABSENT);)*
     };
 }
 
@@ -27,26 +27,22 @@ fields! {
 
 /// Bytes between two counters of `mm_struct.rss_stat`: an `atomic_long_t` up to 6.1, a `percpu_counter` later.
 #[unsafe(no_mangle)]
-pub(crate) static MM_RSS_STRIDE: Global<u32> = Global::new(ABSENT);
+pub(crate) static MM_RSS_STRIDE: Global<u64> = Global::new(ABSENT);
 
 /// Bytes between two numbers of a `struct pid`.
 #[unsafe(no_mangle)]
-pub(crate) static PID_NUMBERS_STRIDE: Global<u32> = Global::new(ABSENT);
+pub(crate) static PID_NUMBERS_STRIDE: Global<u64> = Global::new(ABSENT);
 
 /// 1 if entry and return of `out_of_memory` are hooked, so calls have a true begin and end.
 #[unsafe(no_mangle)]
-pub(crate) static CALLS_SEEN: Global<u32> = Global::new(0);
+pub(crate) static CALLS_SEEN: Global<u64> = Global::new(0);
 
 /// 1 if `mark_victim` hands over the task (from 6.9, backported to 5.10.262 and others), 0 if only its pid.
 #[unsafe(no_mangle)]
-pub(crate) static MARK_HAS_TASK: Global<u32> = Global::new(0);
+pub(crate) static MARK_HAS_TASK: Global<u64> = Global::new(0);
 
 /// `COMPACT_SUCCESS`, and the argument of `mm_compaction_end` that is compared with it; [`ABSENT`] if it is not known.
 #[unsafe(no_mangle)]
-pub(crate) static COMPACT_SUCCESS: Global<u32> = Global::new(ABSENT);
+pub(crate) static COMPACT_SUCCESS: Global<u64> = Global::new(ABSENT);
 #[unsafe(no_mangle)]
-pub(crate) static COMPACT_STATUS_ARG: Global<u32> = Global::new(ABSENT);
-
-/// 1 to write what cannot be seen otherwise to the log ring (`--bpf-log`).
-#[unsafe(no_mangle)]
-pub(crate) static BPF_LOG: Global<u32> = Global::new(0);
+pub(crate) static COMPACT_STATUS_ARG: Global<u64> = Global::new(ABSENT);

@@ -89,12 +89,18 @@ pub(crate) struct State {
     pub names_lost: u32,
     /// Records of [`crate::levels`] lost, in this call.
     pub levels_lost: u32,
-    /// Children told. In memory, not in a register: there each value would be a path of its own to 5.10's verifier.
+    /// Children of the full cgroup that were looked at, told, and left. In memory, not in a register: there each value would be
+    /// a path of its own to the verifier.
+    pub children_looked: u32,
     pub children_sent: u32,
+    pub children_rest: u32,
     /// Calls without a killable process that were kept quiet, and that no call of their scope has told of since.
     pub repeats_elsewhere: u32,
-    /// Scopes without a killable process.
+    /// Scopes without a killable process, and the place of the one under way.
+    pub quiet_at: u32,
     pub quiet: [Quiet; QUIET_LEN],
+    /// The cgroup to tell of next: its `cgroup_subsys_state`.
+    pub level: u64,
     /// kprobes only: argument of the function that has not returned yet.
     pub evaluating: u64,
     pub scoring: u64,

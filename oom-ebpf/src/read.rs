@@ -25,17 +25,16 @@ pub(crate) trait Reader {
     /// The value at an address, 0 if it cannot be read.
     fn at<T: Word>(address: u64) -> T;
 
-    /// The value of a field, `absent` if this kernel has no such field.
+    /// The value of a field.
     #[inline(always)]
-    fn field<T: Word>(base: u64, offset: &Global<u32>, absent: T) -> T {
-        let offset = offset.load();
-        if offset == ABSENT { absent } else { Self::at(base + u64::from(offset)) }
+    fn field<T: Word>(base: u64, offset: &Global<u64>) -> T {
+        Self::at(base.wrapping_add(offset.load()))
     }
 
-    /// A pointer field; 0 if it is absent.
+    /// The value of a field, `absent` if this kernel has no such field.
     #[inline(always)]
-    fn pointer(base: u64, offset: &Global<u32>) -> u64 {
-        Self::field(base, offset, 0)
+    fn field_or<T: Word>(base: u64, offset: &Global<u64>, absent: T) -> T {
+        if is_absent(offset) { absent } else { Self::field(base, offset) }
     }
 
     /// Reads bytes.
@@ -86,8 +85,9 @@ impl Reader for Typed {
 /// The value at an address, 0 if it cannot be read.
 #[inline(always)]
 pub(crate) fn at<T: Word>(address: u64) -> T {
-    let mut value = MaybeUninit::<T>::zeroed();
-    // SAFETY: the helper checks the address and writes as many bytes as `value` has; any bytes are a `Word`.
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper checks the address and writes as many bytes as `value` has, whatever comes of it; any bytes are a
+    // `Word`.
     unsafe {
         generated::bpf_probe_read_kernel(
             value.as_mut_ptr().cast(),
@@ -98,17 +98,22 @@ pub(crate) fn at<T: Word>(address: u64) -> T {
     }
 }
 
-/// The value of a field, `absent` if this kernel has no such field.
+/// Whether this kernel has no such field.
 #[inline(always)]
-pub(crate) fn field<T: Word>(base: u64, offset: &Global<u32>, absent: T) -> T {
-    let offset = offset.load();
-    if offset == ABSENT { absent } else { at(base + u64::from(offset)) }
+pub(crate) fn is_absent(offset: &Global<u64>) -> bool {
+    offset.load() == ABSENT
 }
 
-/// A pointer field; 0 if it is absent.
+/// The value of a field, 0 if it cannot be read or this kernel has no such field.
 #[inline(always)]
-pub(crate) fn pointer(base: u64, offset: &Global<u32>) -> u64 {
-    field(base, offset, 0)
+pub(crate) fn field<T: Word>(base: u64, offset: &Global<u64>) -> T {
+    Probe::field(base, offset)
+}
+
+/// The value of a field, 0 if it cannot be read, `absent` if this kernel has no such field.
+#[inline(always)]
+pub(crate) fn field_or<T: Word>(base: u64, offset: &Global<u64>, absent: T) -> T {
+    Probe::field_or(base, offset, absent)
 }
 
 /// Reads integers side by side; zeroes if they cannot be read.
@@ -144,16 +149,26 @@ pub(crate) fn clear<T>(to: *mut T) {
     }
 }
 
-/// The value, through memory: in a register each way to it would be a path of its own to the verifier, through all that
-/// follows.
+/// The value, through memory of a map: in a register or on the stack each way to it, and each value, would be a path of its own
+/// to the verifier, through all that follows.
 #[inline(always)]
-pub(crate) fn through(place: &mut u64, value: u64) -> u64 {
-    let place = core::ptr::from_mut(place);
+pub(crate) fn through<T: Word>(place: &mut T, value: T) -> T {
+    put(place, value);
+    get(place)
+}
+
+/// Writes to memory of a map, at once.
+#[inline(always)]
+pub(crate) fn put<T: Word>(place: &mut T, value: T) {
     // SAFETY: it is a reference's.
-    unsafe {
-        place.write_volatile(value);
-        place.read_volatile()
-    }
+    unsafe { core::ptr::from_mut(place).write_volatile(value) }
+}
+
+/// Reads what is there in a map.
+#[inline(always)]
+pub(crate) fn get<T: Word>(place: &T) -> T {
+    // SAFETY: it is a reference's.
+    unsafe { core::ptr::from_ref(place).read_volatile() }
 }
 
 /// Nanoseconds since boot, suspended time included. It may go back a little (`ktime_get_boot_fast_ns` while the clock is

@@ -19,7 +19,7 @@ use crate::{
     cgroup, compaction,
     fields::{CSS_SERIAL_NR, OC_MEMCG},
     maps::{State, reserve_event},
-    read::{clear, now, pointer},
+    read::{clear, field, now, through},
     walk::{Loop, Walk},
 };
 
@@ -172,7 +172,9 @@ fn missed() {
 #[inline(always)]
 pub(crate) fn for_cgroup(memcg: u64) {
     if let Some(thread) = claim(bpf_get_current_pid_tgid()) {
-        thread.cgroup = pointer(cgroup::memcg_css(memcg), &CSS_SERIAL_NR);
+        // Not the typed argument itself: the verifier adds no absent offset to that.
+        let memcg = through(&mut thread.cgroup, memcg);
+        thread.cgroup = field(cgroup::memcg_css(memcg), &CSS_SERIAL_NR);
     }
 }
 
@@ -379,7 +381,7 @@ unsafe fn copy<T>(from: Option<*const T>, to: *mut T) {
 #[inline(always)]
 pub(crate) fn enter(state: &mut State) {
     let bucket = state.begin_ns >> BUCKET_SHIFT;
-    state.cgroup = pointer(cgroup::memcg_css(pointer(state.oc, &OC_MEMCG)), &CSS_SERIAL_NR);
+    state.cgroup = field(cgroup::memcg_css(field(state.oc, &OC_MEMCG)), &CSS_SERIAL_NR);
     let key = CgroupBucket { cgroup: state.cgroup, bucket };
     // SAFETY: the values may change under us, their parts may not, and any bytes are one.
     unsafe {

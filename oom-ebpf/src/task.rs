@@ -1,6 +1,6 @@
 //! `task_struct` to a wire record.
 
-use oom_ebpf::{ABSENT, Namespace, PF_KTHREAD, Task, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
+use oom_ebpf::{Namespace, PF_KTHREAD, Task, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
 
 use crate::{
     cgroup,
@@ -11,7 +11,7 @@ use crate::{
         TASK_REAL_PARENT, TASK_SIGNAL, TASK_START_BOOTTIME, TASK_TGID, TASK_THREAD_NODE, TASK_THREAD_PID,
         TASK_VFORK_DONE, UPID_NS,
     },
-    read::{Probe, Reader, at, field, pointer, words},
+    read::{Probe, Reader, at, field, field_or, is_absent, words},
     walk::{Round, Walk},
 };
 
@@ -24,31 +24,31 @@ const MM_COUNTERS: usize = 4;
 /// The process id, 0 if unreadable.
 #[inline(always)]
 pub(crate) fn tgid(task: u64) -> u32 {
-    field(task, &TASK_TGID, 0)
+    field(task, &TASK_TGID)
 }
 
 /// The thread id, 0 if unreadable.
 #[inline(always)]
 pub(crate) fn tid(task: u64) -> u32 {
-    field(task, &TASK_PID, 0)
+    field(task, &TASK_PID)
 }
 
 /// Start of the process (of its leader), nanoseconds since boot.
 #[inline(always)]
 pub(crate) fn start_ns(task: u64) -> u64 {
-    pointer(pointer(task, &TASK_GROUP_LEADER), &TASK_START_BOOTTIME)
+    field(field(task, &TASK_GROUP_LEADER), &TASK_START_BOOTTIME)
 }
 
 /// Threads of the process that have not exited.
 #[inline(always)]
 pub(crate) fn live_threads(task: u64) -> u32 {
-    field(pointer(task, &TASK_SIGNAL), &SIGNAL_LIVE, 0)
+    field(field(task, &TASK_SIGNAL), &SIGNAL_LIVE)
 }
 
 /// The mm of the task itself: of a marked one, which has its own, and of the trigger, of which it does not matter.
 #[inline(always)]
 pub(crate) fn own_mm(task: u64) -> u64 {
-    pointer(task, &TASK_MM)
+    field(task, &TASK_MM)
 }
 
 /// The mm of the task or of the first of its threads that still has one (`find_lock_task_mm`): a leader may have exited.
@@ -61,12 +61,11 @@ pub(crate) fn mm<W: Walk>(task: u64) -> u64 {
 /// The mm of the first of its threads that has one, of a task that has none.
 #[inline(always)]
 fn threads_mm<W: Walk>(task: u64) -> u64 {
-    if field::<u32>(task, &TASK_FLAGS, 0) & PF_KTHREAD != 0 {
+    if field::<u32>(task, &TASK_FLAGS) & PF_KTHREAD != 0 {
         return 0;
     }
-    let head = SIGNAL_THREAD_HEAD.load();
-    let head = pointer(task, &TASK_SIGNAL).wrapping_add(u64::from(head));
-    // `list_head.next` is its first word. An absent offset makes an address that cannot be read.
+    let head = field::<u64>(task, &TASK_SIGNAL).wrapping_add(SIGNAL_THREAD_HEAD.load());
+    // `list_head.next` is its first word.
     let mut threads = Threads { head, node: at(head), mm: 0 };
     W::rounds::<_, MAX_THREADS>(&mut threads);
     threads.mm
@@ -86,7 +85,7 @@ impl Round for Threads {
         if self.node == 0 || self.node == self.head {
             return false;
         }
-        self.mm = pointer(self.node.wrapping_sub(u64::from(TASK_THREAD_NODE.load())), &TASK_MM);
+        self.mm = field(self.node.wrapping_sub(TASK_THREAD_NODE.load()), &TASK_MM);
         if self.mm != 0 {
             return false;
         }
@@ -98,18 +97,17 @@ impl Round for Threads {
 /// `mm->rss_stat`, in the kernel's order.
 #[inline(always)]
 fn counters<R: Reader>(mm: u64) -> [i64; MM_COUNTERS] {
-    let (offset, stride) = (MM_RSS_STAT.load(), MM_RSS_STRIDE.load());
     let mut counters = [UNKNOWN; MM_COUNTERS];
-    if offset == ABSENT {
+    if is_absent(&MM_RSS_STAT) {
         return counters;
     }
-    let first = mm + u64::from(offset);
-    if stride == size_of::<i64>() as u32 {
+    let (first, stride) = (mm.wrapping_add(MM_RSS_STAT.load()), MM_RSS_STRIDE.load());
+    if stride == size_of::<i64>() as u64 {
         // Side by side: one read. (The verifier of 6.1 knows no array of `atomic_long_t`.)
         words(first, &mut counters);
     } else {
         for (index, counter) in counters.iter_mut().enumerate() {
-            *counter = R::at(first + index as u64 * u64::from(stride));
+            *counter = R::at(first.wrapping_add(index as u64 * stride));
         }
     }
     counters
@@ -137,7 +135,7 @@ pub(crate) unsafe fn fill_by<R: Reader, W: Walk>(task: u64, cgroup_id: u64, out:
     // SAFETY: as here.
     unsafe {
         fill_but_mm::<R>(task, cgroup_id, out);
-        let own = R::pointer(task, &TASK_MM);
+        let own = R::field(task, &TASK_MM);
         if own != 0 {
             fill_mm::<R>(own, out);
         } else {
@@ -148,21 +146,21 @@ pub(crate) unsafe fn fill_by<R: Reader, W: Walk>(task: u64, cgroup_id: u64, out:
 
 #[inline(always)]
 unsafe fn fill_but_mm<R: Reader>(task: u64, cgroup_id: u64, out: *mut Task) {
-    let signal = R::pointer(task, &TASK_SIGNAL);
+    let signal = R::field(task, &TASK_SIGNAL);
     // SAFETY: the record is ours; every field but those of the mm is written.
     unsafe {
-        (*out).pid = R::field(task, &TASK_TGID, 0);
-        (*out).tid = R::field(task, &TASK_PID, 0);
-        (*out).uid = R::field(R::pointer(task, &TASK_REAL_CRED), &CRED_UID, UNKNOWN_U32);
-        (*out).adj = R::field(signal, &SIGNAL_OOM_SCORE_ADJ, 0);
+        (*out).pid = R::field(task, &TASK_TGID);
+        (*out).tid = R::field(task, &TASK_PID);
+        (*out).uid = R::field_or(R::field(task, &TASK_REAL_CRED), &CRED_UID, UNKNOWN_U32);
+        (*out).adj = R::field(signal, &SIGNAL_OOM_SCORE_ADJ);
         (*out).has_task = 1;
-        R::bytes(task + u64::from(TASK_COMM.load()), &raw mut (*out).comm);
-        (*out).start_ns = R::pointer(R::pointer(task, &TASK_GROUP_LEADER), &TASK_START_BOOTTIME);
+        R::bytes(task.wrapping_add(TASK_COMM.load()), &raw mut (*out).comm);
+        (*out).start_ns = R::field(R::field(task, &TASK_GROUP_LEADER), &TASK_START_BOOTTIME);
         (*out).cgroup_id = cgroup_id;
-        (*out).vfork_done = R::field(task, &TASK_VFORK_DONE, UNKNOWN_U64);
-        (*out).parent_mm = R::pointer(R::pointer(task, &TASK_REAL_PARENT), &TASK_MM);
-        (*out).flags = R::field(task, &TASK_FLAGS, 0);
-        (*out).live = R::field(signal, &SIGNAL_LIVE, 0);
+        (*out).vfork_done = R::field_or(task, &TASK_VFORK_DONE, UNKNOWN_U64);
+        (*out).parent_mm = R::field(R::field(task, &TASK_REAL_PARENT), &TASK_MM);
+        (*out).flags = R::field(task, &TASK_FLAGS);
+        (*out).live = R::field(signal, &SIGNAL_LIVE);
         (*out).oom_group = 0;
     }
 }
@@ -173,14 +171,14 @@ unsafe fn fill_mm<R: Reader>(mm: u64, out: *mut Task) {
     // SAFETY: the record is ours; every field of the mm is written.
     unsafe {
         (*out).mm = mm;
-        (*out).mm_flags = R::field(mm, &MM_FLAGS, UNKNOWN_U64);
-        (*out).mm_users = R::field(mm, &MM_USERS, 0);
+        (*out).mm_flags = R::field_or(mm, &MM_FLAGS, UNKNOWN_U64);
+        (*out).mm_users = R::field(mm, &MM_USERS);
         (*out).file_pages = file;
         (*out).anon_pages = anon;
         (*out).swap_pages = swap;
         (*out).shmem_pages = shmem;
-        (*out).pgtables_bytes = R::field(mm, &MM_PGTABLES_BYTES, UNKNOWN);
-        (*out).total_vm_pages = R::field(mm, &MM_TOTAL_VM, UNKNOWN);
+        (*out).pgtables_bytes = R::field_or(mm, &MM_PGTABLES_BYTES, UNKNOWN);
+        (*out).total_vm_pages = R::field_or(mm, &MM_TOTAL_VM, UNKNOWN);
     }
 }
 
@@ -208,17 +206,16 @@ pub(crate) unsafe fn fill_victim<W: Walk>(task: u64, tid: u32, mm: u64, out: *mu
 /// `out` points into a reserved ring record.
 #[inline(always)]
 pub(crate) unsafe fn fill_namespace(task: u64, out: *mut Namespace) {
-    let pid = pointer(pointer(task, &TASK_GROUP_LEADER), &TASK_THREAD_PID);
-    let level = field(pid, &PID_LEVEL, UNKNOWN_U32);
-    // An unknown level makes an address that cannot be read.
-    let number = pid.wrapping_add(u64::from(level).wrapping_mul(u64::from(PID_NUMBERS_STRIDE.load())));
-    let namespace = pointer(number.wrapping_add(u64::from(PID_NUMBERS.load())), &UPID_NS);
-    let parent = pointer(task, &TASK_REAL_PARENT);
+    let pid = field(field(task, &TASK_GROUP_LEADER), &TASK_THREAD_PID);
+    let level = field_or(pid, &PID_LEVEL, UNKNOWN_U32);
+    let number = pid.wrapping_add(u64::from(level).wrapping_mul(PID_NUMBERS_STRIDE.load()));
+    let namespace = field(number.wrapping_add(PID_NUMBERS.load()), &UPID_NS);
+    let parent = field(task, &TASK_REAL_PARENT);
     // SAFETY: the record is ours; every field is written.
     unsafe {
         (*out).level = level;
-        (*out).pid = field(number, &PID_NUMBERS, 0);
-        (*out).reaper_cgroup_id = cgroup::id(cgroup::memory_css(pointer(namespace, &PID_NS_CHILD_REAPER)));
+        (*out).pid = field(number, &PID_NUMBERS);
+        (*out).reaper_cgroup_id = cgroup::id(cgroup::memory_css(field(namespace, &PID_NS_CHILD_REAPER)));
         (*out).parent_cgroup_id = cgroup::id(cgroup::memory_css(parent));
     }
 }

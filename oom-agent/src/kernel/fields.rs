@@ -32,7 +32,7 @@ const FIELDS: &[(&str, &str, Need)] = &[
     ("TASK_VFORK_DONE", "task_struct.vfork_done", Optional),
     ("TASK_REAL_PARENT", "task_struct.real_parent", Optional),
     ("TASK_THREAD_PID", "task_struct.thread_pid", Optional),
-    ("PID_LEVEL", "pid.level", Optional),
+    ("PID_LEVEL", PID_LEVEL, Optional),
     ("UPID_NS", "upid.ns", Optional),
     ("PID_NS_CHILD_REAPER", "pid_namespace.child_reaper", Optional),
     ("SIGNAL_OOM_SCORE_ADJ", "signal_struct.oom_score_adj", Required),
@@ -73,6 +73,7 @@ const FIELDS: &[(&str, &str, Need)] = &[
 const SWAP_FIELDS: &[(&str, &str)] =
     &[("MEMCG_SWAP_USAGE", "mem_cgroup.swap.usage"), ("MEMCG_SWAP_MAX", "mem_cgroup.swap.max")];
 
+const PID_LEVEL: &str = "pid.level";
 const RSS_STAT: &str = "mm_struct.rss_stat";
 /// One number for each PID namespace, from the machine's to the process' own.
 const PID_NUMBERS: &str = "pid.numbers";
@@ -88,7 +89,7 @@ const RSS_COUNTERS: u32 = 4;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offsets {
     /// Global of the BPF object -> its value.
-    pub values: BTreeMap<&'static str, u32>,
+    pub values: BTreeMap<&'static str, u64>,
     /// Required fields that this kernel does not have.
     pub missing_required: Vec<&'static str>,
     /// Optional fields that it does not have.
@@ -115,18 +116,19 @@ pub fn resolve(answers: &Answers, cgroup_v2: bool) -> Offsets {
     }
     for (global, path) in SWAP_FIELDS {
         let found = answers.field(path).map(|field| field.offset).filter(|_| cgroup_v2);
-        offsets.values.insert(global, found.unwrap_or(ABSENT));
+        offsets.values.insert(global, found.map_or(ABSENT, u64::from));
     }
     let css = answers.field(CSS_SET_SUBSYS).zip(answers.enumerator(MEMORY_CGRP_ID.0, MEMORY_CGRP_ID.1));
     let css = css.and_then(|(subsys, id)| u32::try_from(id).ok()?.checked_mul(8)?.checked_add(subsys.offset));
     offsets.put("CSS_SET_MEMORY", "css_set.subsys[memory_cgrp_id]", css, Optional);
     let rss = rss_stat(answers);
     offsets.put("MM_RSS_STAT", RSS_STAT, rss.map(|(first, _)| first), Optional);
-    offsets.values.insert("MM_RSS_STRIDE", rss.map_or(ABSENT, |(_, stride)| stride));
-    let numbers = answers.field(PID_NUMBERS);
+    offsets.values.insert("MM_RSS_STRIDE", rss.map_or(ABSENT, |(_, stride)| stride.into()));
+    // Without a level none of them is the process' own.
+    let numbers = answers.field(PID_LEVEL).and_then(|_| answers.field(PID_NUMBERS));
     let numbers = numbers.and_then(|field| Some((field.offset, field.elem.as_ref()?.size)));
     offsets.put("PID_NUMBERS", PID_NUMBERS, numbers.map(|(first, _)| first), Optional);
-    offsets.values.insert("PID_NUMBERS_STRIDE", numbers.map_or(ABSENT, |(_, stride)| stride));
+    offsets.values.insert("PID_NUMBERS_STRIDE", numbers.map_or(ABSENT, |(_, stride)| stride.into()));
     offsets
 }
 
@@ -142,7 +144,7 @@ fn rss_stat(answers: &Answers) -> Option<(u32, u32)> {
 
 impl Offsets {
     fn put(&mut self, global: &'static str, path: &'static str, offset: Option<u32>, need: Need) {
-        self.values.insert(global, offset.unwrap_or(ABSENT));
+        self.values.insert(global, offset.map_or(ABSENT, u64::from));
         match (offset, need) {
             (Some(_), _) => {}
             (None, Required) => self.missing_required.push(path),
@@ -180,6 +182,34 @@ mod tests {
         let answers = btf::read(btf, &wanted(&paths, &[], &[])).unwrap();
         assert_ne!(resolve(&answers, true).values["MEMCG_SWAP_MAX"], ABSENT);
         assert_eq!(resolve(&answers, false).values["MEMCG_SWAP_MAX"], ABSENT);
+    }
+
+    /// Whether something could be at an address in a half of the address space, all ones above `bits` or all zeroes. `ignored`:
+    /// bits that arm64 may not look at (top byte ignore).
+    fn is_in_a_half(address: u64, bits: u32, ignored: u64) -> bool {
+        (address | ignored) as i64 >> bits == -1 || (address & !ignored) >> bits == 0
+    }
+
+    #[test]
+    fn nothing_is_at_an_absent_offset() {
+        // x86_64 with 4 and with 5 levels of page tables; arm64 with 48 and with 52 bits.
+        for (bits, is_arm) in [(47, false), (56, false), (48, true), (52, true)] {
+            let lowest = u64::MAX << bits;
+            let within = [0, 1, 1 << 20, 1 << (bits - 2), 1 << (bits - 1), (1 << bits) - 1];
+            let bases = within.map(|offset| lowest + offset).into_iter().chain([0, 64, 4096]);
+            for base in bases {
+                for address in [base.wrapping_add(ABSENT), base.wrapping_sub(ABSENT)] {
+                    let is_there = if is_arm {
+                        is_in_a_half(address, bits, 0) || is_in_a_half(address, bits, 0xff << 56)
+                    } else {
+                        // What is the user's is refused.
+                        address as i64 >> bits == -1
+                    };
+                    assert!(!is_there, "{base:#x} with {bits} bits: {address:#x}");
+                }
+            }
+        }
+        assert!(is_in_a_half(u64::MAX << 48, 48, 0) && is_in_a_half(1 << 47, 48, 0));
     }
 
     #[test]

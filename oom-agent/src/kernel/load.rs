@@ -24,7 +24,7 @@ use attach::Attaching;
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{MapData, PerCpuArray},
-    programs::FEntry,
+    programs::{FEntry, RawTracePoint},
 };
 use oom_ebpf::ABSENT;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -231,11 +231,11 @@ impl Kernel {
     }
 
     /// `COMPACT_SUCCESS`, and which argument of `mm_compaction_end` is the result: the last one, `int status`.
-    fn compact_success(&self) -> Option<(u32, u32)> {
+    fn compact_success(&self) -> Option<(u64, u64)> {
         let (enumeration, name) = fields::COMPACT_SUCCESS;
         let value = u32::try_from(self.answers.enumerator(enumeration, name)?).ok()?;
         let args = self.answers.tracepoint("mm_compaction_end")?.args.len();
-        Some((value, u32::try_from(args).ok()?.checked_sub(1).filter(|last| matches!(last, 4 | 5))?))
+        Some((value.into(), u64::try_from(args).ok()?.checked_sub(1).filter(|last| matches!(last, 4 | 5))?))
     }
 
     /// Whether `mark_victim` hands over the task: `(void *, struct task_struct *, uid_t)` instead of `(void *, int)`.
@@ -255,13 +255,12 @@ struct Attempt<'a> {
 
 impl<'a> Attempt<'a> {
     fn new(loader: EbpfLoader<'_>, kernel: &'a Kernel, options: &'a Options, calls: bool) -> Result<Self> {
-        let mut values: BTreeMap<&str, u32> = kernel.offsets.values.clone();
-        values.insert("CALLS_SEEN", u32::from(calls));
-        values.insert("MARK_HAS_TASK", u32::from(kernel.mark_has_task()));
+        let mut values: BTreeMap<&str, u64> = kernel.offsets.values.clone();
+        values.insert("CALLS_SEEN", u64::from(calls));
+        values.insert("MARK_HAS_TASK", u64::from(kernel.mark_has_task()));
         let (success, arg) = kernel.compact_success().unwrap_or((ABSENT, ABSENT));
         values.insert("COMPACT_SUCCESS", success);
         values.insert("COMPACT_STATUS_ARG", arg);
-        values.insert("BPF_LOG", u32::from(options.bpf_log));
         // It borrows the values from here on.
         let mut loader = loader;
         for (global, value) in &values {
@@ -323,9 +322,17 @@ impl<'a> Attempt<'a> {
         })
     }
 
-    fn finish(mut self, level: Level, hooks: Vec<HookStatus>, links: Vec<Link>) -> Result<Loaded> {
-        let logger =
-            if self.options.bpf_log { Some(aya_log::EbpfLogger::init(&mut self.object)?) } else { None };
+    fn finish(mut self, level: Level, hooks: Vec<HookStatus>, mut links: Vec<Link>) -> Result<Loaded> {
+        let logger = if self.options.bpf_log {
+            let program = self.object.program_mut(LOG).with_context(|| format!("there is no {LOG}"))?;
+            let program: &mut RawTracePoint = program.try_into()?;
+            program.load()?;
+            let id = program.attach("mark_victim")?;
+            links.push(Box::new(program.take_link(id)?));
+            Some(aya_log::EbpfLogger::init(&mut self.object)?)
+        } else {
+            None
+        };
         let windows = Windows::new(&mut self.object, &hooks, self.kernel.compact_success().is_some())?;
         let mut map = |name: &str| {
             self.object.take_map(name).with_context(|| format!("the BPF object has no map {name}"))
@@ -351,6 +358,9 @@ enum Next {
     Front,
     Back,
 }
+
+/// The program that writes the log.
+const LOG: &str = "log_mark_victim";
 
 /// The function of the program that does nothing.
 const FIRST: &str = "oom_killer_disable";

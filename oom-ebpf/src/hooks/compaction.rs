@@ -19,7 +19,7 @@ fn compaction_begin(_ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "mm_compaction_end")]
 fn compaction_end(ctx: RawTracePointContext) -> i32 {
     // Read by the helper: the verifier follows no pointer into the arguments to which something was added.
-    let status: u32 = at(ctx.as_ptr() as u64 + 8 * u64::from(COMPACT_STATUS_ARG.load()));
-    compaction::end(status == COMPACT_SUCCESS.load());
+    let status: u32 = at(ctx.as_ptr() as u64 + 8 * COMPACT_STATUS_ARG.load());
+    compaction::end(u64::from(status) == COMPACT_SUCCESS.load());
     0
 }

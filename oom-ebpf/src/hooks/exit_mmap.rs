@@ -16,7 +16,7 @@ use crate::{
     cgroup,
     fields::{MEMCG_MAX, MEMCG_USAGE, OC_MEMCG},
     maps::{LEAVING, MMS, MmState, State, reserve_event},
-    read::{field, pointer},
+    read::{field, field_or},
 };
 
 #[fexit(function = "exit_mmap")]
@@ -52,7 +52,7 @@ pub(crate) fn watch(state: &State, mm: u64, pid: u32, start_ns: u64) {
     if mm == 0 {
         return;
     }
-    let memcg = pointer(state.oc, &OC_MEMCG);
+    let memcg = field(state.oc, &OC_MEMCG);
     let scope_id = cgroup::id(cgroup::memcg_css(memcg));
     // An LRU map makes room. One that is there is the same mm, marked again, or that of a process whose end was missed.
     let _ = MMS.insert(mm, MmState { start_ns, call: state.call, memcg, scope_id, pid, reserved: 0 }, 0);
@@ -78,8 +78,9 @@ fn given_back(mm: u64) {
         (*record).mm = mm;
         (*record).scope_id = if memcg == 0 { 0 } else { id };
         (*record).usage_pages =
-            if memcg == 0 { UNKNOWN_U64 } else { field(memcg, &MEMCG_USAGE, UNKNOWN_U64) };
-        (*record).limit_pages = if memcg == 0 { UNKNOWN_U64 } else { field(memcg, &MEMCG_MAX, UNKNOWN_U64) };
+            if memcg == 0 { UNKNOWN_U64 } else { field_or(memcg, &MEMCG_USAGE, UNKNOWN_U64) };
+        (*record).limit_pages =
+            if memcg == 0 { UNKNOWN_U64 } else { field_or(memcg, &MEMCG_MAX, UNKNOWN_U64) };
     }
     entry.submit(0);
 }

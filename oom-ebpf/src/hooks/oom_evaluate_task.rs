@@ -8,7 +8,7 @@ use aya_ebpf::{
 use crate::{
     call::under_way,
     candidates::evaluated,
-    read::{Probe, Typed},
+    read::{Probe, Typed, through},
     walk::{Loop, Rounds},
 };
 
@@ -29,11 +29,13 @@ fn t_leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
     0
 }
 
-/// Where the verifier does not know the types of all fields, or wants to see checks for NULL (kernels built by Clang).
+/// Where the verifier does not know the types of all fields, or wants to see checks for NULL (kernels built by Clang), or where
+/// a field is absent: it adds no such offset to a typed argument.
 #[fexit(function = "oom_evaluate_task")]
 fn leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
     if let Some(state) = under_way() {
-        evaluated::<Probe, Rounds>(state, ctx.arg(0));
+        let task = through(&mut state.evaluating, ctx.arg(0));
+        evaluated::<Probe, Rounds>(state, task);
     }
     0
 }

@@ -42,7 +42,7 @@ fn memcg_reclaim_end(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "mm_vmscan_lru_shrink_inactive")]
 fn lru_shrink_inactive(ctx: RawTracePointContext) -> i32 {
     let pages: u64 = ctx.arg(1);
-    if !reclaim::scanned(pages) && field::<u32>(current(), &TASK_FLAGS, 0) & PF_KSWAPD != 0 {
+    if !reclaim::scanned(pages) && field::<u32>(current(), &TASK_FLAGS) & PF_KSWAPD != 0 {
         let reclaimed: u64 = ctx.arg(2);
         // SAFETY: fields of a map's value.
         reclaim::count(|machine, add| unsafe {

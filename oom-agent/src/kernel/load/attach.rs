@@ -151,18 +151,10 @@ fn attach(hook: &Hook, program: &Program, entry: &mut aya_programs::Program) -> 
 /// The verifier's log stays out of the message: its last line says what matters.
 fn plain(error: ProgramError) -> anyhow::Error {
     match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string();
-            // Figures stand at the end of it (`print_verification_stats`).
-            let figures = ["processed ", "stack depth ", "verification time "];
-            let last = log.lines().rev().find(|line| {
-                !line.trim().is_empty() && figures.iter().all(|figure| !line.starts_with(figure))
-            });
-            match last {
-                Some(line) => anyhow!("the kernel refused the program: {io_error}: {line}"),
-                None => anyhow!("the kernel refused the program: {io_error}"),
-            }
-        }
+        ProgramError::LoadError { io_error, verifier_log } => match reason(&verifier_log.to_string()) {
+            Some(line) => anyhow!("the kernel refused the program: {io_error}: {line}"),
+            None => anyhow!("the kernel refused the program: {io_error}"),
+        },
         ProgramError::SyscallError(error) if error.io_error.raw_os_error() == Some(ENOTSUPP) => {
             anyhow!("`{}` failed: {NO_TRAMPOLINES}", error.call)
         }
@@ -170,8 +162,34 @@ fn plain(error: ProgramError) -> anyhow::Error {
     }
 }
 
+/// The last line of the verifier's log that is not a figure: these stand at its end (`print_verification_stats`,
+/// kernel/bpf/verifier.c; one for each function from 7.x on).
+fn reason(log: &str) -> Option<&str> {
+    let figures = ["processed ", "stack depth ", "verification time ", "subprog "];
+    log.lines()
+        .rev()
+        .find(|line| !line.trim().is_empty() && figures.iter().all(|figure| !line.starts_with(figure)))
+}
+
 /// The kernel's own error number, which reaches user space though it should not (include/linux/errno.h).
 const ENOTSUPP: i32 = 524;
 /// `register_ftrace_direct` where the architecture has no direct calls.
 const NO_TRAMPOLINES: &str =
     "this kernel cannot call a program from a function (ENOTSUPP, 524; on arm64 it can from 6.4 on)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_no_reason() {
+        let refused = "12: (0f) r1 += r2\nmath between ptr_ pointer and 108086391056891904 is not allowed\n";
+        let old = "verification time 90 usec\nstack depth 40\nprocessed 17 insns (limit 1000000) max_states_per_insn 0\n\n";
+        let new = "subprog 0 (t_leave_oom_evaluate_task) main insns_self 19 insns_total 19 stack 40\n";
+        let reason = |figures: &[&str]| reason(&[&[refused], figures].concat().concat()).map(str::to_owned);
+        let expected = Some("math between ptr_ pointer and 108086391056891904 is not allowed".into());
+        assert_eq!(reason(&[old]), expected);
+        assert_eq!(reason(&[old, new]), expected);
+        assert_eq!(super::reason("\n"), None);
+    }
+}
