@@ -8,7 +8,7 @@ use crate::{
     call::header,
     cgroup,
     maps::{BATCH, BATCH_LEN, BULK, NAMES, State, dropped, reserve_bulk},
-    read::Reader,
+    read::{Reader, get, put},
     task,
     walk::Walk,
 };
@@ -18,7 +18,12 @@ use crate::{
 pub(crate) fn evaluated<R: Reader, W: Walk>(state: &mut State, task: u64) {
     state.evaluated += 1;
     let css = cgroup::memory_css_by::<R>(task);
-    let cgroup_id = cgroup::id_by::<R>(css);
+    // Most follow another one of their cgroup, which cannot be gone within the call.
+    if css != state.css {
+        put(&mut state.css, css);
+        put(&mut state.css_id, cgroup::id_by::<R>(css));
+    }
+    let cgroup_id = get(&state.css_id);
     name::<W>(state, css, cgroup_id);
     let Some(batch) = BATCH.get_ptr_mut(0) else { return };
     let slot = state.batched as usize % BATCH_LEN;
@@ -70,7 +75,6 @@ fn wake() -> u64 {
 /// Sends the path of a memory cgroup, once a call.
 #[inline(always)]
 fn name<W: Walk>(state: &mut State, css: u64, id: u64) {
-    // Most follow another one of their cgroup.
     if id == 0 || id == state.named {
         return;
     }

@@ -131,7 +131,7 @@ pub struct Task {
     pub mm_flags: u64,
     /// `vfork_done`, or [`UNKNOWN_U64`].
     pub vfork_done: u64,
-    /// `real_parent->mm`.
+    /// `real_parent->mm`; 0 where `vfork_done` is NULL, since it matters nowhere then (`in_vfork`, include/linux/sched/mm.h).
     pub parent_mm: u64,
     /// `PF_*`.
     pub flags: u32,

@@ -120,6 +120,9 @@ pub(crate) struct State {
     pub marked_tgid: u64,
     /// Id of the cgroup whose path was sent, or known to be, for the last candidate of this call.
     pub named: u64,
+    /// The last candidate's `cgroup_subsys_state`, and its cgroup's id.
+    pub css: u64,
+    pub css_id: u64,
     /// Candidates of this call in [`BATCH`].
     pub batched: u64,
     /// Reclaim at the entry: `css.serial_nr` of `oc->memcg`, and the entry's buckets of it and of the machine.

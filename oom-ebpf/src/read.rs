@@ -34,7 +34,8 @@ pub(crate) trait Reader {
     /// The value of a field, `absent` if this kernel has no such field.
     #[inline(always)]
     fn field_or<T: Word>(base: u64, offset: &Global<u64>, absent: T) -> T {
-        if is_absent(offset) { absent } else { Self::field(base, offset) }
+        let offset = offset.load();
+        if offset == ABSENT { absent } else { Self::at(base.wrapping_add(offset)) }
     }
 
     /// Reads bytes.

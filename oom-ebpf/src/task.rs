@@ -121,12 +121,13 @@ fn counters<R: Reader>(mm: u64) -> [i64; MM_COUNTERS] {
 pub(crate) unsafe fn fill(task: u64, mm: u64, out: *mut Task) {
     // SAFETY: as here.
     unsafe {
-        fill_but_mm::<Probe>(task, cgroup::id(cgroup::memory_css(task)), out);
+        let leader = field(task, &TASK_GROUP_LEADER);
+        fill_but_mm::<Probe>(task, leader, cgroup::id(cgroup::memory_css(task)), out);
         fill_mm::<Probe>(mm, out);
     }
 }
 
-/// The same of a task that is not NULL and that this reader may read, with the id of its memory cgroup.
+/// The same of a candidate, which is not NULL and a leader (`select_bad_process`, mm/oom_kill.c, asks about processes), and that this reader may read, with the id of its memory cgroup.
 ///
 /// # Safety
 /// `out` points into a reserved ring record.
@@ -134,7 +135,7 @@ pub(crate) unsafe fn fill(task: u64, mm: u64, out: *mut Task) {
 pub(crate) unsafe fn fill_by<R: Reader, W: Walk>(task: u64, cgroup_id: u64, out: *mut Task) {
     // SAFETY: as here.
     unsafe {
-        fill_but_mm::<R>(task, cgroup_id, out);
+        fill_but_mm::<R>(task, task, cgroup_id, out);
         let own = R::field(task, &TASK_MM);
         if own != 0 {
             fill_mm::<R>(own, out);
@@ -145,8 +146,9 @@ pub(crate) unsafe fn fill_by<R: Reader, W: Walk>(task: u64, cgroup_id: u64, out:
 }
 
 #[inline(always)]
-unsafe fn fill_but_mm<R: Reader>(task: u64, cgroup_id: u64, out: *mut Task) {
+unsafe fn fill_but_mm<R: Reader>(task: u64, leader: u64, cgroup_id: u64, out: *mut Task) {
     let signal = R::field(task, &TASK_SIGNAL);
+    let vfork_done = R::field_or(task, &TASK_VFORK_DONE, UNKNOWN_U64);
     // SAFETY: the record is ours; every field but those of the mm is written.
     unsafe {
         (*out).pid = R::field(task, &TASK_TGID);
@@ -155,10 +157,13 @@ unsafe fn fill_but_mm<R: Reader>(task: u64, cgroup_id: u64, out: *mut Task) {
         (*out).adj = R::field(signal, &SIGNAL_OOM_SCORE_ADJ);
         (*out).has_task = 1;
         R::bytes(task.wrapping_add(TASK_COMM.load()), &raw mut (*out).comm);
-        (*out).start_ns = R::field(R::field(task, &TASK_GROUP_LEADER), &TASK_START_BOOTTIME);
+        (*out).start_ns = R::field(leader, &TASK_START_BOOTTIME);
         (*out).cgroup_id = cgroup_id;
-        (*out).vfork_done = R::field_or(task, &TASK_VFORK_DONE, UNKNOWN_U64);
-        (*out).parent_mm = R::field(R::field(task, &TASK_REAL_PARENT), &TASK_MM);
+        (*out).vfork_done = vfork_done;
+        (*out).parent_mm = 0;
+        if vfork_done != 0 {
+            (*out).parent_mm = R::field(R::field(task, &TASK_REAL_PARENT), &TASK_MM);
+        }
         (*out).flags = R::field(task, &TASK_FLAGS);
         (*out).live = R::field(signal, &SIGNAL_LIVE);
         (*out).oom_group = 0;
