@@ -18,7 +18,8 @@ use crate::{
 pub(crate) fn evaluated<R: Reader, W: Walk>(state: &mut State, task: u64) {
     state.evaluated += 1;
     let css = cgroup::memory_css_by::<R>(task);
-    // Most follow another one of their cgroup, which cannot be gone within the call.
+    // Most follow another one of their cgroup. None goes, and leaves its address to another one, from one candidate to the next:
+    // that takes an RCU grace period.
     if css != state.css {
         put(&mut state.css, css);
         put(&mut state.css_id, cgroup::id_by::<R>(css));
