@@ -47,7 +47,6 @@ fn begin(state: &mut State, oc: u64, now: u64) {
     state.evaluated = 0;
     state.candidates_lost = 0;
     state.names_lost = 0;
-    state.named = 0;
     state.css = 0;
     state.css_id = 0;
     state.batched = 0;

@@ -13,19 +13,23 @@ use crate::{
     walk::Walk,
 };
 
+/// In place of a cgroup's address: none is there.
+const NOT_NAMED: u64 = u64::MAX;
+
 /// The kernel looked at this task.
 #[inline(always)]
 pub(crate) fn evaluated<R: Reader, W: Walk>(state: &mut State, task: u64) {
     state.evaluated += 1;
     let css = cgroup::memory_css_by::<R>(task);
-    // Most follow another one of their cgroup. None goes, and leaves its address to another one, from one candidate to the next:
-    // that takes an RCU grace period.
+    // Most follow another one of their cgroup. None leaves its address to another one from one candidate to the next: it is freed
+    // after an RCU grace period (`css_release_work_fn`, kernel/cgroup/cgroup.c).
     if css != state.css {
+        let id = cgroup::id_by::<R>(css);
         put(&mut state.css, css);
-        put(&mut state.css_id, cgroup::id_by::<R>(css));
+        put(&mut state.css_id, id);
+        name::<W>(state, css, id);
     }
     let cgroup_id = get(&state.css_id);
-    name::<W>(state, css, cgroup_id);
     let Some(batch) = BATCH.get_ptr_mut(0) else { return };
     let slot = state.batched as usize % BATCH_LEN;
     // SAFETY: the map lives as long as the program, `oom_lock` serialises the writers; every field is written.
@@ -76,17 +80,16 @@ fn wake() -> u64 {
 /// Sends the path of a memory cgroup, once a call.
 #[inline(always)]
 fn name<W: Walk>(state: &mut State, css: u64, id: u64) {
-    if id == 0 || id == state.named {
+    if id == 0 {
         return;
     }
-    state.named = id;
     // SAFETY: the value may change under us, it is one word.
     if unsafe { NAMES.get(id) }.is_some_and(|call| *call == state.call) {
         return;
     }
     let Some(mut entry) = reserve_bulk::<CgroupName>() else {
         // The next one may have room.
-        state.named = 0;
+        put(&mut state.css, NOT_NAMED);
         state.names_lost += 1;
         return;
     };

@@ -72,13 +72,10 @@ pub(crate) struct Children<'a> {
 /// Tells of every child that uses anything (`css_for_each_child`).
 #[inline(always)]
 fn children<W: Walk>(state: &mut State, css: u64) {
-    put(&mut state.children_sent, 0);
-    put(&mut state.children_rest, 0);
     if is_absent(&CSS_CHILDREN) || is_absent(&CSS_SIBLING) {
-        put(&mut state.children_looked, UNKNOWN_U32);
-        return;
+        return begin_children(state, UNKNOWN_U32);
     }
-    put(&mut state.children_looked, 0);
+    begin_children(state, 0);
     let head = css.wrapping_add(CSS_CHILDREN.load());
     // `list_head.next` is its first word.
     let mut walk = Children { state, head, node: at(head) };
@@ -86,6 +83,14 @@ fn children<W: Walk>(state: &mut State, css: u64) {
     let Children { state, node, .. } = walk;
     // One that went away meanwhile may point to nothing.
     put(&mut state.children_rest, u32::from(node != head && node != 0));
+}
+
+/// Nothing is known of children but how many were looked at.
+#[inline(always)]
+fn begin_children(state: &mut State, looked: u32) {
+    put(&mut state.children_looked, looked);
+    put(&mut state.children_sent, 0);
+    put(&mut state.children_rest, 0);
 }
 
 impl Round for Children<'_> {
@@ -167,9 +172,7 @@ impl Round for Upwards<'_> {
         }
         put(&mut state.level, parent);
         // They are the first one's.
-        put(&mut state.children_looked, UNKNOWN_U32);
-        put(&mut state.children_sent, 0);
-        put(&mut state.children_rest, 0);
+        begin_children(state, UNKNOWN_U32);
         parent != 0
     }
 }

@@ -28,7 +28,7 @@ pub const UNKNOWN_U32: u32 = u32::MAX;
 /// Offset of a field that this kernel does not have: added to NULL or to an address of the kernel (or subtracted) it makes one
 /// that cannot be read. On `x86_64` that is not canonical or the user's, with 4 and with 5 levels of page tables
 /// (`copy_from_kernel_nofault_allowed`, arch/x86/mm/maccess.c). On arm64 it is in neither half of the address space, with 48 and
-/// with 52 bits, where the top byte is ignored too.
+/// with 52 bits, and where the top byte is ignored (`TCR_TBI0`, `TCR_TBI1`, arch/arm64/mm/proc.S).
 pub const ABSENT: u64 = 0x0180 << 48;
 
 /// `PF_KTHREAD` of [`Task::flags`], include/linux/sched.h.

@@ -101,7 +101,7 @@ pub(crate) struct State {
     pub quiet: [Quiet; QUIET_LEN],
     /// The cgroup to tell of next: its `cgroup_subsys_state`.
     pub level: u64,
-    /// kprobes only: argument of the function that has not returned yet.
+    /// Argument of the function that has not returned yet, for kprobes; and on its way through memory (`read::through`).
     pub evaluating: u64,
     pub scoring: u64,
     /// What `oom_badness` returned last, and for whom.
@@ -118,9 +118,7 @@ pub(crate) struct State {
     pub marked_mm: u64,
     pub marked_killed_ns: u64,
     pub marked_tgid: u64,
-    /// Id of the cgroup whose path was sent, or known to be, for the last candidate of this call.
-    pub named: u64,
-    /// The last candidate's `cgroup_subsys_state`, and its cgroup's id.
+    /// The last candidate's `cgroup_subsys_state`, and its cgroup's id. Its path was sent in this call.
     pub css: u64,
     pub css_id: u64,
     /// Candidates of this call in [`BATCH`].

@@ -172,7 +172,8 @@ fn missed() {
 #[inline(always)]
 pub(crate) fn for_cgroup(memcg: u64) {
     if let Some(thread) = claim(bpf_get_current_pid_tgid()) {
-        // Not the typed argument itself: the verifier adds no absent offset to that.
+        // Not the typed argument itself: the verifier adds no absent offset to that (`check_reg_sane_offset`,
+        // kernel/bpf/verifier.c).
         let memcg = through(&mut thread.cgroup, memcg);
         thread.cgroup = field(cgroup::memcg_css(memcg), &CSS_SERIAL_NR);
     }

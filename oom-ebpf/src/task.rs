@@ -1,6 +1,6 @@
 //! `task_struct` to a wire record.
 
-use oom_ebpf::{Namespace, PF_KTHREAD, Task, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
+use oom_ebpf::{ABSENT, Namespace, PF_KTHREAD, Task, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
 
 use crate::{
     cgroup,
@@ -11,7 +11,7 @@ use crate::{
         TASK_REAL_PARENT, TASK_SIGNAL, TASK_START_BOOTTIME, TASK_TGID, TASK_THREAD_NODE, TASK_THREAD_PID,
         TASK_VFORK_DONE, UPID_NS,
     },
-    read::{Probe, Reader, at, field, field_or, is_absent, words},
+    read::{Probe, Reader, at, field, field_or, words},
     walk::{Round, Walk},
 };
 
@@ -97,11 +97,12 @@ impl Round for Threads {
 /// `mm->rss_stat`, in the kernel's order.
 #[inline(always)]
 fn counters<R: Reader>(mm: u64) -> [i64; MM_COUNTERS] {
+    let (offset, stride) = (MM_RSS_STAT.load(), MM_RSS_STRIDE.load());
     let mut counters = [UNKNOWN; MM_COUNTERS];
-    if is_absent(&MM_RSS_STAT) {
+    if offset == ABSENT {
         return counters;
     }
-    let (first, stride) = (mm.wrapping_add(MM_RSS_STAT.load()), MM_RSS_STRIDE.load());
+    let first = mm.wrapping_add(offset);
     if stride == size_of::<i64>() as u64 {
         // Side by side: one read. (The verifier of 6.1 knows no array of `atomic_long_t`.)
         words(first, &mut counters);
@@ -121,13 +122,13 @@ fn counters<R: Reader>(mm: u64) -> [i64; MM_COUNTERS] {
 pub(crate) unsafe fn fill(task: u64, mm: u64, out: *mut Task) {
     // SAFETY: as here.
     unsafe {
-        let leader = field(task, &TASK_GROUP_LEADER);
-        fill_but_mm::<Probe>(task, leader, cgroup::id(cgroup::memory_css(task)), out);
+        fill_but_mm::<Probe>(task, start_ns(task), cgroup::id(cgroup::memory_css(task)), out);
         fill_mm::<Probe>(mm, out);
     }
 }
 
-/// The same of a candidate, which is not NULL and a leader (`select_bad_process`, mm/oom_kill.c, asks about processes), and that this reader may read, with the id of its memory cgroup.
+/// The same of a candidate, which is not NULL and that this reader may read, with the id of its memory cgroup. It is a leader:
+/// `select_bad_process` (mm/oom_kill.c) looks at processes, by `for_each_process` or `mem_cgroup_scan_tasks` (mm/memcontrol.c).
 ///
 /// # Safety
 /// `out` points into a reserved ring record.
@@ -135,7 +136,7 @@ pub(crate) unsafe fn fill(task: u64, mm: u64, out: *mut Task) {
 pub(crate) unsafe fn fill_by<R: Reader, W: Walk>(task: u64, cgroup_id: u64, out: *mut Task) {
     // SAFETY: as here.
     unsafe {
-        fill_but_mm::<R>(task, task, cgroup_id, out);
+        fill_but_mm::<R>(task, R::field(task, &TASK_START_BOOTTIME), cgroup_id, out);
         let own = R::field(task, &TASK_MM);
         if own != 0 {
             fill_mm::<R>(own, out);
@@ -146,7 +147,7 @@ pub(crate) unsafe fn fill_by<R: Reader, W: Walk>(task: u64, cgroup_id: u64, out:
 }
 
 #[inline(always)]
-unsafe fn fill_but_mm<R: Reader>(task: u64, leader: u64, cgroup_id: u64, out: *mut Task) {
+unsafe fn fill_but_mm<R: Reader>(task: u64, start_ns: u64, cgroup_id: u64, out: *mut Task) {
     let signal = R::field(task, &TASK_SIGNAL);
     let vfork_done = R::field_or(task, &TASK_VFORK_DONE, UNKNOWN_U64);
     // SAFETY: the record is ours; every field but those of the mm is written.
@@ -157,7 +158,7 @@ unsafe fn fill_but_mm<R: Reader>(task: u64, leader: u64, cgroup_id: u64, out: *m
         (*out).adj = R::field(signal, &SIGNAL_OOM_SCORE_ADJ);
         (*out).has_task = 1;
         R::bytes(task.wrapping_add(TASK_COMM.load()), &raw mut (*out).comm);
-        (*out).start_ns = R::field(leader, &TASK_START_BOOTTIME);
+        (*out).start_ns = start_ns;
         (*out).cgroup_id = cgroup_id;
         (*out).vfork_done = vfork_done;
         (*out).parent_mm = 0;

@@ -28,8 +28,8 @@ fn mark_victim(ctx: RawTracePointContext) -> i32 {
     mark::<TracepointRounds>(&ctx)
 }
 
-/// What cannot be seen otherwise, to the log ring. For `--bpf-log` alone: the macro is a sixth of what it would stand in, and the
-/// verifier goes through it even where it is never run.
+/// What cannot be seen otherwise, to the log ring. For `--bpf-log` alone: the macro is a sixth of what it would stand in, and 7.3
+/// follows every register through it even where it is never run (`compute_subprog_args`).
 #[raw_tracepoint(tracepoint = "mark_victim")]
 fn log_mark_victim(ctx: RawTracePointContext) -> i32 {
     let Some(state) = state() else { return 0 };

@@ -30,7 +30,7 @@ fn t_leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
 }
 
 /// Where the verifier does not know the types of all fields, or wants to see checks for NULL (kernels built by Clang), or where
-/// a field is absent: it adds no such offset to a typed argument.
+/// a field is absent: it adds no such offset to a typed argument (`check_reg_sane_offset`, kernel/bpf/verifier.c).
 #[fexit(function = "oom_evaluate_task")]
 fn leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
     if let Some(state) = under_way() {

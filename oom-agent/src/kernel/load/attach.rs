@@ -163,7 +163,7 @@ fn plain(error: ProgramError) -> anyhow::Error {
 }
 
 /// The last line of the verifier's log that is not a figure: these stand at its end (`print_verification_stats`,
-/// kernel/bpf/verifier.c; one for each function from 7.x on).
+/// kernel/bpf/verifier.c; 7.3 has one for each function).
 fn reason(log: &str) -> Option<&str> {
     let figures = ["processed ", "stack depth ", "verification time ", "subprog "];
     log.lines()
