@@ -1,4 +1,6 @@
-//! The kernel's BTF in memory: mapped where it can be (from 6.16 on), else read once.
+//! The kernel's BTF in memory: mapped where it can be (from 6.16 on), else copied in one piece, else read.
+
+mod call;
 
 use super::{BtfError, VMLINUX};
 use crate::kernel::mapping::Mapping;
@@ -25,7 +27,7 @@ impl Vmlinux {
         // What it shows never changes (`btf_sysfs_vmlinux_mmap`, kernel/bpf/sysfs_btf.c).
         match Mapping::of(&file, 0, size, ProtFlags::READ, MapFlags::PRIVATE) {
             Ok(mapped) => Ok(Self(mapped)),
-            Err(_) => Self::copy(file, size),
+            Err(_) => call::copy().map_or_else(|| Self::copy(file, size), |copy| Ok(Self(copy))),
         }
     }
 
