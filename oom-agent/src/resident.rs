@@ -18,16 +18,11 @@ const DESCRIPTORS: i32 = 255;
 const NEVER: &str = "-1000";
 const ADJ: &str = "/proc/self/oom_score_adj";
 
-/// At the start, before there is another thread: one heap for all threads, and has the program read from the disk in whole.
-/// What is touched on the way to being attached lies all over it: read piece by piece, a cold start took a third longer
-/// (docs/benchmarks.md).
+/// At the start, before there is another thread: room for descriptors, and one heap for all threads.
 pub fn begin() {
     // Where threads share the table of descriptors, the kernel waits for an RCU grace period as it grows (`expand_fdtable`,
     // fs/file.c). It does not shrink.
     drop(rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), DESCRIPTORS));
-    if let Ok(program) = fs::File::open("/proc/self/exe") {
-        let _ = rustix::fs::fadvise(&program, 0, None, rustix::fs::Advice::WillNeed);
-    }
     #[cfg(target_env = "gnu")]
     // SAFETY: sets a limit of the allocator; may be called at any time. A heap of its own for the thread that only loads would
     // stay when the thread is gone.
