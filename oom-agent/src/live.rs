@@ -134,6 +134,7 @@ impl Live {
                 Err(error) => warnings.push(format!("the log from before: {error:#}")),
             }
         }
+        let sampler = sampler(host, sample_every)?;
         let loaded = match options.max_level {
             Level::Full | Level::Tracepoint => load::load(host.memory_cgroup_is_v2(), options, ahead),
             Level::Kmsg | Level::Log => {
@@ -176,7 +177,6 @@ impl Live {
         }
         let config = config(host, level, &hooks, kmsg.is_some() || klog.is_some());
         let logger = loaded.as_mut().and_then(|loaded| loaded.logger.take()).map(register).transpose()?;
-        let sampler = sampler(host, sample_every)?;
         let mut live = Self {
             rings: loaded.map(Rings::new).transpose()?,
             kmsg,

@@ -52,6 +52,7 @@ async fn trace(args: &TraceArgs, host: &Host, ahead: Ahead) -> Result<()> {
     // Before anything else: a signal during the start must end it cleanly too.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let (output, mut pipe) = Output::start().context("cannot start the output thread")?;
     let mut past = Vec::new();
     let mut tell = |incident| past.push(incident);
     let before = args.since_boot.then_some(Before { since: None, tell: &mut tell });
@@ -64,7 +65,6 @@ async fn trace(args: &TraceArgs, host: &Host, ahead: Ahead) -> Result<()> {
             "since boot: the kernel's log has lost its first {first_seq} records, and earlier kills with them"
         )
     }));
-    let (output, mut pipe) = Output::start().context("cannot start the output thread")?;
     let printer = Printer::new(args.format, args.candidates);
     let filter = Filter::new(&args.place, None);
     let mut shown = Shown { args, printer, filter, output, tally: Tally::default(), filtered: 0 };
