@@ -1,4 +1,4 @@
-//! Compiles the kernel side (`oom-ebpf`) and leaves the objects at `$OUT_DIR/oom-ebpf` and `$OUT_DIR/oom-first`. Makes
+//! Compiles the kernel side (`oom-ebpf`) and leaves the objects at `$OUT_DIR/oom-ebpf`, `oom-rounds` and `oom-first`. Makes
 //! docs/oom-killer.md a page.
 //!
 //! On a machine that cannot compile for BPF it sets `cfg(oom_no_bpf)` and the variable `OOM_NO_BPF` (what is
@@ -24,7 +24,7 @@ use toolchain::{Kind, LINKED, LINKER, Machine, Toolchain};
 
 const EBPF: &str = "oom-ebpf";
 /// The crates that need a nightly feature (`asm_experimental_arch`); a value for `RUSTC_BOOTSTRAP`.
-const BOOTSTRAP: &str = "aya_ebpf,oom_ebpf";
+const BOOTSTRAP: &str = "aya_ebpf,oom_ebpf,oom_rounds";
 
 fn main() -> Result<()> {
     remap::wrap()?;
@@ -140,10 +140,10 @@ fn without(
     Ok(())
 }
 
-/// What is compiled: all programs, and the one that goes first.
-fn objects() -> Result<[PathBuf; 2]> {
+/// What is compiled: all programs, the same for kernels without `bpf_loop`, and the one that goes first.
+fn objects() -> Result<[PathBuf; 3]> {
     let directory = directory("OUT_DIR")?;
-    Ok([EBPF, "oom-first"].map(|name| directory.join(name)))
+    Ok([EBPF, "oom-rounds", "oom-first"].map(|name| directory.join(name)))
 }
 
 fn directory(name: &str) -> Result<PathBuf> {

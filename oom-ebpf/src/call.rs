@@ -15,7 +15,7 @@ use crate::{
         OC_GFP_MASK, OC_MEMCG, OC_ORDER, OC_TOTALPAGES,
     },
     levels,
-    maps::{QUIET_LEN, Quiet, State, reserve_event, state, state_in_call},
+    maps::{QUIET_LEN, Quiet, State, is_open, reserve_event, state, state_in_call},
     read::{current, field, field_or, get, now, put},
     reclaim, task,
     walk::Walk,
@@ -31,6 +31,9 @@ const FORGOTTEN_NS: u64 = 60_000_000_000;
 /// `out_of_memory` was entered.
 #[inline(always)]
 pub(crate) fn enter(oc: u64) {
+    if !is_open() {
+        return;
+    }
     let Some(state) = state() else { return };
     state.signalled = 0;
     begin(state, oc, now());

@@ -9,6 +9,9 @@
 fn main() {}
 
 #[cfg(target_arch = "bpf")]
+mod object;
+
+#[cfg(target_arch = "bpf")]
 mod program {
     use aya_ebpf::{macros::fentry, programs::FEntryContext};
 
@@ -16,13 +19,4 @@ mod program {
     fn first(_ctx: FEntryContext) -> i32 {
         0
     }
-
-    #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        loop {}
-    }
-
-    #[unsafe(link_section = "license")]
-    #[unsafe(no_mangle)]
-    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 }

@@ -9,7 +9,8 @@
 //! - [`call`]: one OOM call: its number, its announcement, its end.
 //! - [`candidates`]: who the kernel looked at, by the batch.
 //! - [`levels`]: how full the memory cgroups are, once a call.
-//! - [`walk`]: loops, in the ways that verifiers take.
+//! - [`walk`]: loops, in the ways that verifiers take; `way`: the one of this object. There is one more object, of the same
+//!   modules: `rounds.rs`, for kernels without `bpf_loop`.
 //! - [`hooks`]: one hook a file, named after the kernel function or tracepoint.
 //!
 //! Nothing here sleeps, allocates or loops without a small bound: this is the worst moment of the machine.
@@ -37,6 +38,8 @@ mod levels;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod object;
+#[cfg(target_arch = "bpf")]
 mod read;
 #[cfg(target_arch = "bpf")]
 mod reclaim;
@@ -44,16 +47,6 @@ mod reclaim;
 mod task;
 #[cfg(target_arch = "bpf")]
 mod walk;
-
 #[cfg(target_arch = "bpf")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // The verifier rejects a program that can get here.
-    loop {}
-}
-
-/// `bpf_probe_read_kernel` and the BTF tracing programs are for GPL-compatible programs only (the project is MIT or Apache-2.0).
-#[cfg(target_arch = "bpf")]
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+#[path = "way/helper.rs"]
+mod way;

@@ -20,6 +20,10 @@ pub(crate) static BULK: RingBuf = RingBuf::with_byte_size(1024 * 1024, 0);
 #[map]
 pub(crate) static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 
+/// Not 0: all hooks are in place, and calls may begin. The loader sets it.
+#[map]
+pub(crate) static OPEN: Array<u32> = Array::with_max_entries(1, 0);
+
 /// The one OOM call under way: the kernel serialises them with `oom_lock`.
 #[map]
 pub(crate) static STATE: Array<State> = Array::with_max_entries(1, 0);
@@ -168,6 +172,13 @@ pub(crate) struct MmState {
     /// `tgid` of the process.
     pub pid: u32,
     pub reserved: u32,
+}
+
+/// Whether calls may begin.
+#[inline(always)]
+pub(crate) fn is_open() -> bool {
+    // SAFETY: a map's value, of one word, which may change under us.
+    OPEN.get_ptr(0).is_some_and(|open| unsafe { open.read_volatile() } != 0)
 }
 
 /// The state, if the map is there (it is: the verifier wants to see the check). For who is in the kernel's OOM path.

@@ -20,7 +20,8 @@ use crate::{
     fields::{CSS_SERIAL_NR, OC_MEMCG},
     maps::{State, reserve_event},
     read::{clear, field, now, through},
-    walk::{Loop, Walk},
+    walk::Walk,
+    way::OnTracepoint,
 };
 
 /// A round, or a run of compaction, that began longer ago is taken for over: its end was not seen, since the kernel skipped the
@@ -363,7 +364,7 @@ pub(crate) fn place<W: Walk>(owner: u64) -> Thread {
 /// Rounds of a thread, 0 if they are not known.
 #[inline(always)]
 pub(crate) fn rounds(owner: u64) -> u64 {
-    let thread = place::<Loop>(owner);
+    let thread = place::<OnTracepoint>(owner);
     if thread.owner == owner { thread.total.rounds } else { 0 }
 }
 

@@ -23,7 +23,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use attach::Attaching;
 use aya::{
     Btf, Ebpf, EbpfLoader,
-    maps::{MapData, PerCpuArray},
+    maps::{Array, MapData, PerCpuArray},
     programs::{FEntry, RawTracePoint},
 };
 use oom_ebpf::ABSENT;
@@ -31,6 +31,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use std::{
     any::Any,
+    array,
     collections::{BTreeMap, HashMap, VecDeque},
     io,
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -125,7 +126,7 @@ pub type Link = Box<dyn Any + Send>;
 /// What a start can begin with before it knows what is wanted.
 pub struct Ahead {
     /// One for each attempt.
-    builders: [EbpfLoader<'static>; 2],
+    builders: [EbpfLoader<'static>; ATTEMPTS],
     /// `None`: there was no thread to be had.
     types: Option<JoinHandle<Result<Answers>>>,
 }
@@ -133,7 +134,7 @@ pub struct Ahead {
 impl Ahead {
     /// Begins to read the kernel's types, in a thread of its own. Called before there is any other thread.
     pub fn begin() -> Self {
-        let builders = [loader_without_btf(), loader_without_btf()];
+        let builders = array::from_fn(|_| loader_without_btf());
         let types = thread::Builder::new().name("types".into()).stack_size(STACK);
         Self { builders, types: types.spawn(read_types).ok() }
     }
@@ -170,10 +171,11 @@ pub fn load(cgroup_v2: bool, options: &Options, ahead: Ahead) -> Result<Loaded> 
     // Since 5.11 BPF memory is accounted to the memory cgroup; before, RLIMIT_MEMLOCK counts. A refusal shows up as EPERM at the maps.
     let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
     let goes_first = options.trampolines && options.max_level >= Level::Full;
-    let Ahead { builders: [mut builder, another], types } = ahead;
+    let Ahead { mut builders, types } = ahead;
     // What aya wants to know of the kernel is asked for here rather than at the first load.
     aya::features();
-    let first = if goes_first { builder.load(super::first_object()?).ok() } else { None };
+    let objects = super::objects()?;
+    let first = if goes_first { builders[0].load(objects.first).ok() } else { None };
     let answers = match types.map(JoinHandle::join) {
         Some(Ok(answers)) => answers?,
         Some(Err(_)) | None => read_types()?,
@@ -182,10 +184,12 @@ pub fn load(cgroup_v2: bool, options: &Options, ahead: Ahead) -> Result<Loaded> 
     if let [first, ..] = kernel.offsets.missing_required[..] {
         bail!("this kernel's BTF has no {first}, without which no BPF program of the agent makes sense");
     }
+    let (builders, objects) = (builders.into_iter(), &objects.all[..]);
+    let mut attempts = Attempts { kernel: &kernel, options, builders, objects };
     let mut refused = Vec::new();
     if options.max_level >= Level::Full {
         let first = first.and_then(|object| go_first(object, Arc::clone(&kernel)).ok());
-        let attached = Attempt::new(builder, &kernel, options, true).map(|it| it.attach(HOOKS.iter()));
+        let attached = attempts.attach(true, &HOOKS.iter());
         let first = first.map(|first| kept(first, options.alone));
         match attached? {
             Ok(mut loaded) => {
@@ -198,8 +202,7 @@ pub fn load(cgroup_v2: bool, options: &Options, ahead: Ahead) -> Result<Loaded> 
     // Calls cannot be seen, so the programs must tell them apart in another way: they are loaded anew.
     let within_calls = ["oom_badness", "exit_mmap"];
     let others = HOOKS.iter().filter(|hook| hook.need != Need::Full && !within_calls.contains(&hook.target));
-    let attempt = Attempt::new(another, &kernel, options, false)?;
-    let mut loaded = attempt.attach(others).map_err(|hooks| {
+    let mut loaded = attempts.attach(false, &others)?.map_err(|hooks| {
         let optional = |target| HOOKS.iter().any(|hook| hook.target == target && hook.need == Need::Optional);
         let failed = hooks.iter().find(|hook| hook.used.is_none() && !optional(hook.target));
         let why = failed.and_then(|hook| hook.refused.last()).map_or("", |refusal| &refusal.error);
@@ -245,7 +248,47 @@ impl Kernel {
     }
 }
 
-/// One load of the object.
+/// Two levels, and one more object.
+const ATTEMPTS: usize = 3;
+
+/// Attempts, with one object until the kernel takes none of its programs for a hook, then with the next.
+struct Attempts<'a> {
+    kernel: &'a Kernel,
+    options: &'a Options,
+    builders: array::IntoIter<EbpfLoader<'static>, ATTEMPTS>,
+    objects: &'a [&'static [u8]],
+}
+
+impl Attempts<'_> {
+    /// Attaches the hooks. If one failed that this level cannot do without, how far each got.
+    fn attach(
+        &mut self,
+        calls: bool,
+        hooks: &(impl Iterator<Item = &'static Hook> + Clone),
+    ) -> Result<Result<Loaded, Vec<HookStatus>>> {
+        loop {
+            let (Some(builder), [object, others @ ..]) = (self.builders.next(), self.objects) else {
+                bail!("no attempt is left");
+            };
+            let attempt = Attempt::new(builder, object, self.kernel, self.options, calls)?;
+            match attempt.attach(hooks.clone(), others.is_empty()) {
+                Ok(loaded) => return Ok(Ok(loaded)),
+                Err(Failed::Missed(hooks)) => return Ok(Err(hooks)),
+                Err(Failed::Refused) => self.objects = others,
+            }
+        }
+    }
+}
+
+/// Why an attempt came to nothing.
+enum Failed {
+    /// The verifier takes no program of this object for one of the hooks.
+    Refused,
+    /// A hook that it cannot do without: how far each got.
+    Missed(Vec<HookStatus>),
+}
+
+/// One load of an object.
 struct Attempt<'a> {
     kernel: &'a Kernel,
     options: &'a Options,
@@ -254,7 +297,13 @@ struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    fn new(loader: EbpfLoader<'_>, kernel: &'a Kernel, options: &'a Options, calls: bool) -> Result<Self> {
+    fn new(
+        loader: EbpfLoader<'_>,
+        object: &[u8],
+        kernel: &'a Kernel,
+        options: &'a Options,
+        calls: bool,
+    ) -> Result<Self> {
         let mut values: BTreeMap<&str, u64> = kernel.offsets.values.clone();
         values.insert("CALLS_SEEN", u64::from(calls));
         values.insert("MARK_HAS_TASK", u64::from(kernel.mark_has_task()));
@@ -271,19 +320,16 @@ impl<'a> Attempt<'a> {
         if !options.bpf_log {
             loader.map_max_entries("AYA_LOGS", rustix::param::page_size() as u32);
         }
-        let object = loader.load(super::object()?).with_context(no_maps)?;
+        let object = loader.load(object).with_context(no_maps)?;
         Ok(Self { kernel, options, calls, object })
     }
 
-    /// Attaches the hooks. If one failed that this attempt cannot do without, how far each got.
-    fn attach(mut self, hooks: impl Iterator<Item = &'static Hook>) -> Result<Loaded, Vec<HookStatus>> {
+    /// Attaches the hooks. `is_last`: there is no other object that a refused program may be in.
+    fn attach(mut self, hooks: impl Iterator<Item = &'static Hook>, is_last: bool) -> Result<Loaded, Failed> {
         let mut programs: HashMap<&str, _> = self.object.programs_mut().collect();
         let (kernel, trampolines) = (self.kernel, self.options.trampolines);
         let attaching = hooks.map(|hook| Attaching::new(hook, kernel, trampolines, &mut programs));
-        // The last one of the table begins the calls: it is attached when all the rest is.
-        let all: VecDeque<_> = attaching.enumerate().collect();
-        let last = all.len().saturating_sub(1);
-        let all = Mutex::new(all);
+        let all = Mutex::new(attaching.enumerate().collect::<VecDeque<_>>());
         let next = |which: Next| {
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             match which {
@@ -294,31 +340,36 @@ impl<'a> Attempt<'a> {
         let one = |which| {
             let (number, mut hook) = next(which)?;
             hook.load();
-            if number != last {
-                hook.attach();
+            if !is_last && hook.is_refused() {
+                // What is attached of the rest goes with the attempt.
+                all.lock().unwrap_or_else(PoisonError::into_inner).clear();
             }
+            hook.attach();
             Some((number, hook))
         };
         let work = |which| std::iter::from_fn(|| one(which)).collect::<Vec<_>>();
         // What takes the verifier longest stands at both ends of the table.
         let (mut done, others) = beside(|| work(Next::Front), || work(Next::Back));
         done.extend(others.into_iter().flatten());
+        if !is_last && done.iter().any(|(_, hook)| hook.is_refused()) {
+            return Err(Failed::Refused);
+        }
         done.sort_unstable_by_key(|(number, _)| *number);
         let (mut statuses, mut links, mut failed) = (Vec::new(), Vec::new(), false);
-        for (_, mut hook) in done {
-            hook.attach();
+        for (_, hook) in done {
             failed |= hook.is_missed();
             let (status, mut kept) = hook.end();
             statuses.push(status);
             links.append(&mut kept);
         }
         if failed {
-            return Err(statuses);
+            return Err(Failed::Missed(statuses));
         }
         let level = if self.calls { Level::Full } else { Level::Tracepoint };
         self.finish(level, statuses, links).map_err(|error| {
             let refusal = Refusal { kind: Kind::RawTracepoint, error: format!("{error:#}") };
-            vec![HookStatus { target: "rings", gives: "records", used: None, refused: vec![refusal] }]
+            let rings = HookStatus { target: "rings", gives: "records", used: None, refused: vec![refusal] };
+            Failed::Missed(vec![rings])
         })
     }
 
@@ -333,6 +384,11 @@ impl<'a> Attempt<'a> {
         } else {
             None
         };
+        if self.calls {
+            // Of a call that began before, the end is not told either.
+            let open = self.object.map_mut("OPEN").context("the BPF object has no map OPEN")?;
+            Array::try_from(open)?.set(0, 1_u32, 0)?;
+        }
         let windows = Windows::new(&mut self.object, &hooks, self.kernel.compact_success().is_some())?;
         let mut map = |name: &str| {
             self.object.take_map(name).with_context(|| format!("the BPF object has no map {name}"))

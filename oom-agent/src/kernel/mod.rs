@@ -21,26 +21,28 @@ mod ring;
 pub mod rings;
 pub mod windows;
 
-/// The BPF object that was built with the agent.
-#[cfg(not(oom_no_bpf))]
-#[expect(clippy::unnecessary_wraps, reason = "without the BPF toolchain there is none")]
-fn object() -> anyhow::Result<&'static [u8]> {
-    Ok(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/oom-ebpf")))
+/// The BPF objects that were built with the agent.
+struct Objects {
+    /// All programs: with `bpf_loop`, and with loops of their own, for kernels without it.
+    all: [&'static [u8]; 2],
+    /// The program that goes first.
+    first: &'static [u8],
 }
 
-/// The object of the program that goes first, likewise.
 #[cfg(not(oom_no_bpf))]
-#[expect(clippy::unnecessary_wraps, reason = "without the BPF toolchain there is none")]
-fn first_object() -> anyhow::Result<&'static [u8]> {
-    Ok(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/oom-first")))
+#[expect(clippy::unnecessary_wraps, reason = "without the BPF toolchain there are none")]
+fn objects() -> anyhow::Result<Objects> {
+    Ok(Objects {
+        all: [
+            aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/oom-ebpf")),
+            aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/oom-rounds")),
+        ],
+        first: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/oom-first")),
+    })
 }
 
 /// A library that was built without the BPF toolchain (the binary refuses to).
 #[cfg(oom_no_bpf)]
-use object as first_object;
-
-/// A library that was built without the BPF toolchain (the binary refuses to).
-#[cfg(oom_no_bpf)]
-fn object() -> anyhow::Result<&'static [u8]> {
+fn objects() -> anyhow::Result<Objects> {
     anyhow::bail!("this build has no BPF programs: {}", env!("OOM_NO_BPF"))
 }

@@ -77,19 +77,19 @@ pub struct Hook {
 
 use Kind::{Fentry, Fexit, Kprobe, Kretprobe, RawTracepoint};
 
-/// The table, in the order of attaching: `out_of_memory` is last, so no call begins before the rest is in place.
+/// The table. What takes longest to load stands at both ends of it. No call begins before all are in place (`OPEN`).
 pub const HOOKS: &[Hook] = &[
     Hook {
         target: "mark_victim",
         gives: "every victim",
         need: Need::Bpf,
-        ways: &[&[program("l_mark_victim", RawTracepoint)], &[program("mark_victim", RawTracepoint)]],
+        ways: &[&[program("mark_victim", RawTracepoint)]],
     },
     Hook {
         target: "signal_generate",
         gives: "time of the kill, processes that share the memory",
         need: Need::Optional,
-        ways: &[&[program("l_signal_generate", RawTracepoint)], &[program("signal_generate", RawTracepoint)]],
+        ways: &[&[program("signal_generate", RawTracepoint)]],
     },
     Hook {
         target: "sched_process_exit",
@@ -219,7 +219,6 @@ pub const HOOKS: &[Hook] = &[
         gives: "every candidate",
         need: Need::Full,
         ways: &[
-            &[program("lt_leave_oom_evaluate_task", Fexit)],
             &[program("t_leave_oom_evaluate_task", Fexit)],
             &[program("leave_oom_evaluate_task", Fexit)],
             &[program("k_enter_oom_evaluate_task", Kprobe), program("k_leave_oom_evaluate_task", Kretprobe)],
@@ -229,21 +228,14 @@ pub const HOOKS: &[Hook] = &[
         target: "oom_kill_process",
         gives: "the decision",
         need: Need::Full,
-        ways: &[
-            &[program("l_enter_oom_kill_process", Fentry)],
-            &[program("enter_oom_kill_process", Fentry)],
-            &[program("lk_enter_oom_kill_process", Kprobe)],
-            &[program("k_enter_oom_kill_process", Kprobe)],
-        ],
+        ways: &[&[program("enter_oom_kill_process", Fentry)], &[program("k_enter_oom_kill_process", Kprobe)]],
     },
     Hook {
         target: "out_of_memory",
         gives: "begin and end, trigger, limit",
         need: Need::Full,
         ways: &[
-            &[program("l_leave_out_of_memory", Fexit), program("enter_out_of_memory", Fentry)],
             &[program("leave_out_of_memory", Fexit), program("enter_out_of_memory", Fentry)],
-            &[program("lk_leave_out_of_memory", Kretprobe), program("k_enter_out_of_memory", Kprobe)],
             &[program("k_leave_out_of_memory", Kretprobe), program("k_enter_out_of_memory", Kprobe)],
         ],
     },

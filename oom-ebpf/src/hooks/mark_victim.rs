@@ -15,17 +15,13 @@ use crate::{
     maps::{State, VICTIMS, VictimState, reserve_event, state},
     read::{current, through},
     task,
-    walk::{Loop, TracepointRounds, Walk},
+    walk::Walk,
+    way::OnTracepoint,
 };
 
 #[raw_tracepoint(tracepoint = "mark_victim")]
-fn l_mark_victim(ctx: RawTracePointContext) -> i32 {
-    mark::<Loop>(&ctx)
-}
-
-#[raw_tracepoint(tracepoint = "mark_victim")]
 fn mark_victim(ctx: RawTracePointContext) -> i32 {
-    mark::<TracepointRounds>(&ctx)
+    mark::<OnTracepoint>(&ctx)
 }
 
 /// What cannot be seen otherwise, to the log ring. For `--bpf-log` alone: the macro is a sixth of what it would stand in, and 7.3

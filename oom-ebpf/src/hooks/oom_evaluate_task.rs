@@ -9,22 +9,14 @@ use crate::{
     call::under_way,
     candidates::evaluated,
     read::{Probe, Typed, through},
-    walk::{Loop, Rounds},
+    way::OnFunction,
 };
 
 /// With loads: a machine-wide OOM looks at every process, with a lock held.
 #[fexit(function = "oom_evaluate_task")]
-fn lt_leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
-    if let Some(state) = under_way() {
-        evaluated::<Typed, Loop>(state, ctx.arg(0));
-    }
-    0
-}
-
-#[fexit(function = "oom_evaluate_task")]
 fn t_leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
     if let Some(state) = under_way() {
-        evaluated::<Typed, Rounds>(state, ctx.arg(0));
+        evaluated::<Typed, OnFunction>(state, ctx.arg(0));
     }
     0
 }
@@ -35,7 +27,7 @@ fn t_leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
 fn leave_oom_evaluate_task(ctx: FExitContext) -> i32 {
     if let Some(state) = under_way() {
         let task = through(&mut state.evaluating, ctx.arg(0));
-        evaluated::<Probe, Rounds>(state, task);
+        evaluated::<Probe, OnFunction>(state, task);
     }
     0
 }
@@ -52,7 +44,7 @@ fn k_enter_oom_evaluate_task(ctx: ProbeContext) -> u32 {
 fn k_leave_oom_evaluate_task(_ctx: RetProbeContext) -> u32 {
     if let Some(state) = under_way() {
         let task = state.evaluating;
-        evaluated::<Probe, Rounds>(state, task);
+        evaluated::<Probe, OnFunction>(state, task);
     }
     0
 }

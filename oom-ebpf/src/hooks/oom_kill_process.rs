@@ -14,30 +14,19 @@ use crate::{
     maps::reserve_event,
     read::{field, string, through},
     task,
-    walk::{Loop, Rounds, Walk},
+    walk::Walk,
+    way::OnFunction,
 };
 
 #[fentry(function = "oom_kill_process")]
-fn l_enter_oom_kill_process(ctx: FEntryContext) -> i32 {
-    decided::<Loop>(ctx.arg(0), ctx.arg(1));
-    0
-}
-
-#[fentry(function = "oom_kill_process")]
 fn enter_oom_kill_process(ctx: FEntryContext) -> i32 {
-    decided::<Rounds>(ctx.arg(0), ctx.arg(1));
-    0
-}
-
-#[kprobe]
-fn lk_enter_oom_kill_process(ctx: ProbeContext) -> u32 {
-    decided::<Loop>(ctx.arg(0).unwrap_or(0), ctx.arg(1).unwrap_or(0));
+    decided::<OnFunction>(ctx.arg(0), ctx.arg(1));
     0
 }
 
 #[kprobe]
 fn k_enter_oom_kill_process(ctx: ProbeContext) -> u32 {
-    decided::<Rounds>(ctx.arg(0).unwrap_or(0), ctx.arg(1).unwrap_or(0));
+    decided::<OnFunction>(ctx.arg(0).unwrap_or(0), ctx.arg(1).unwrap_or(0));
     0
 }
 

@@ -5,10 +5,7 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 
-use crate::{
-    call,
-    walk::{Loop, Rounds},
-};
+use crate::{call, way::OnFunction};
 
 #[fentry(function = "out_of_memory")]
 fn enter_out_of_memory(ctx: FEntryContext) -> i32 {
@@ -17,15 +14,9 @@ fn enter_out_of_memory(ctx: FEntryContext) -> i32 {
 }
 
 #[fexit(function = "out_of_memory")]
-fn l_leave_out_of_memory(ctx: FExitContext) -> i32 {
-    // The return value follows the arguments; a bool fills only its lowest byte.
-    call::leave::<Loop>(u32::from(ctx.arg::<u8>(1)));
-    0
-}
-
-#[fexit(function = "out_of_memory")]
 fn leave_out_of_memory(ctx: FExitContext) -> i32 {
-    call::leave::<Rounds>(u32::from(ctx.arg::<u8>(1)));
+    // The return value follows the arguments; a bool fills only its lowest byte.
+    call::leave::<OnFunction>(u32::from(ctx.arg::<u8>(1)));
     0
 }
 
@@ -36,13 +27,7 @@ fn k_enter_out_of_memory(ctx: ProbeContext) -> u32 {
 }
 
 #[kretprobe]
-fn lk_leave_out_of_memory(ctx: RetProbeContext) -> u32 {
-    call::leave::<Loop>(u32::from(ctx.ret::<u8>()));
-    0
-}
-
-#[kretprobe]
 fn k_leave_out_of_memory(ctx: RetProbeContext) -> u32 {
-    call::leave::<Rounds>(u32::from(ctx.ret::<u8>()));
+    call::leave::<OnFunction>(u32::from(ctx.ret::<u8>()));
     0
 }

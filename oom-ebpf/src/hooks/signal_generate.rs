@@ -14,7 +14,8 @@ use crate::{
     maps::{State, VICTIMS, VictimState, reserve_event, state},
     read::{now, through},
     task,
-    walk::{Loop, TracepointRounds, Walk},
+    walk::Walk,
+    way::OnTracepoint,
 };
 
 const SIGKILL: i32 = 9;
@@ -22,13 +23,8 @@ const SIGKILL: i32 = 9;
 const SEND_SIG_PRIV: u64 = 1;
 
 #[raw_tracepoint(tracepoint = "signal_generate")]
-fn l_signal_generate(ctx: RawTracePointContext) -> i32 {
-    sent::<Loop>(&ctx)
-}
-
-#[raw_tracepoint(tracepoint = "signal_generate")]
 fn signal_generate(ctx: RawTracePointContext) -> i32 {
-    sent::<TracepointRounds>(&ctx)
+    sent::<OnTracepoint>(&ctx)
 }
 
 #[inline(always)]

@@ -4,7 +4,11 @@ use super::{HookStatus, Kernel, Link, Refusal};
 use crate::kernel::probes::{Hook, Kind, Need, Program};
 use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{self as aya_programs, ProgramError};
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    error::Error,
+    fmt::{self, Display, Formatter},
+};
 
 /// A hook that is being attached.
 pub(super) struct Attaching<'a> {
@@ -17,6 +21,8 @@ pub(super) struct Attaching<'a> {
     ways: std::slice::Iter<'static, &'static [Program]>,
     /// The one whose programs are loaded.
     loaded: Option<&'static [Program]>,
+    /// The verifier took none of them.
+    refused: bool,
     status: HookStatus,
     links: Vec<Link>,
 }
@@ -39,6 +45,7 @@ impl<'a> Attaching<'a> {
             programs: own.collect(),
             ways: hook.ways.iter(),
             loaded: None,
+            refused: false,
             status,
             links: Vec::new(),
         }
@@ -59,9 +66,17 @@ impl<'a> Attaching<'a> {
             });
             match loaded {
                 Ok(()) => self.loaded = Some(way),
-                Err(error) => self.status.refused.push(Refusal { kind, error: format!("{error:#}") }),
+                Err(error) => {
+                    self.refused |= error.is::<Refused>();
+                    self.status.refused.push(Refusal { kind, error: format!("{error:#}") });
+                }
             }
         }
+    }
+
+    /// Whether none of its programs could be loaded, and one because of the verifier.
+    pub(super) const fn is_refused(&self) -> bool {
+        self.refused && self.loaded.is_none() && self.status.used.is_none()
     }
 
     /// Attaches what is loaded, or the next way that can be.
@@ -148,12 +163,24 @@ fn attach(hook: &Hook, program: &Program, entry: &mut aya_programs::Program) -> 
     })
 }
 
+/// The verifier does not take a program, and why.
+#[derive(Debug)]
+struct Refused(String);
+
+impl Display for Refused {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "the kernel refused the program: {}", self.0)
+    }
+}
+
+impl Error for Refused {}
+
 /// The verifier's log stays out of the message: its last line says what matters.
 fn plain(error: ProgramError) -> anyhow::Error {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => match reason(&verifier_log.to_string()) {
-            Some(line) => anyhow!("the kernel refused the program: {io_error}: {line}"),
-            None => anyhow!("the kernel refused the program: {io_error}"),
+            Some(line) => Refused(format!("{io_error}: {line}")).into(),
+            None => Refused(io_error.to_string()).into(),
         },
         ProgramError::SyscallError(error) if error.io_error.raw_os_error() == Some(ENOTSUPP) => {
             anyhow!("`{}` failed: {NO_TRAMPOLINES}", error.call)
