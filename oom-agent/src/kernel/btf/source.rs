@@ -27,7 +27,7 @@ impl Vmlinux {
         // What it shows never changes (`btf_sysfs_vmlinux_mmap`, kernel/bpf/sysfs_btf.c).
         match Mapping::of(&file, 0, size, ProtFlags::READ, MapFlags::PRIVATE) {
             Ok(mapped) => Ok(Self(mapped)),
-            Err(_) => call::copy().map_or_else(|| Self::copy(file, size), |copy| Ok(Self(copy))),
+            Err(_) => call::copy(size).map_or_else(|| Self::copy(file, size), |copy| Ok(Self(copy))),
         }
     }
 

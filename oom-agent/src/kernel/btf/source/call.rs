@@ -13,18 +13,19 @@ const FIRST: u32 = 1;
 /// What it is called, from 5.11 on.
 const NAME: &[u8] = b"vmlinux\0";
 
-/// A copy of it. `None`: it cannot be had like this, for want of `CAP_SYS_ADMIN` or on a kernel that has not numbered it (yet).
-pub(super) fn copy() -> Option<Mapping> {
+/// A copy of it, which has `size` bytes. `None`: it cannot be had like this, for want of `CAP_SYS_ADMIN` or on a kernel that has not
+/// numbered it (yet), or it is not what the file shows.
+pub(super) fn copy(size: usize) -> Option<Mapping> {
     let btf = by_number(FIRST)?;
     let mut name = [0u8; NAME.len()];
     let mut first = info();
     (first.name, first.name_len) = (name.as_mut_ptr() as u64, name.len() as u32);
     // SAFETY: `name` is there until after the call, with as many bytes as are said.
     unsafe { ask(&btf, &mut first)? };
-    if first.kernel_btf == 0 || name != NAME {
+    if first.kernel_btf == 0 || name != NAME || first.btf_size as usize != size {
         return None;
     }
-    let copy = Mapping::anonymous(first.btf_size as usize).ok()?;
+    let copy = Mapping::anonymous(size).ok()?;
     let mut whole = info();
     (whole.btf, whole.btf_size) = (copy.at().as_ptr() as u64, first.btf_size);
     // SAFETY: the mapping has as many bytes, may be written to, and nobody else knows of it.
@@ -77,7 +78,9 @@ mod tests {
     #[test]
     fn the_copy_is_what_the_file_shows() {
         // Not everybody may, and not every machine has one.
-        let (Some(copy), Ok(file)) = (copy(), std::fs::read(VMLINUX)) else { return };
+        let Ok(file) = std::fs::read(VMLINUX) else { return };
+        assert!(copy(0).is_none() && copy(file.len() + 1).is_none());
+        let Some(copy) = copy(file.len()) else { return };
         // SAFETY: a mapping of that length, that nobody writes to any more.
         let copied = unsafe { std::slice::from_raw_parts(copy.at().cast::<u8>().as_ptr(), copy.len()) };
         assert!(copied == file, "{} and {} bytes", copied.len(), file.len());
