@@ -1,17 +1,9 @@
 //! The BPF programs: what the agent sees of the kernel's OOM path.
 //!
 //! # Layout
-//! - [`fields`]: offsets of kernel fields, filled by the loader from the running kernel's BTF.
-//! - [`maps`]: rings, counters and the little state that programs share.
-//! - [`read`], [`task`], [`cgroup`]: kernel memory to wire records.
-//! - [`reclaim`]: sums of reclaim, by thread, cgroup and time.
-//! - [`compaction`]: sums of compaction.
-//! - [`call`]: one OOM call: its number, its announcement, its end.
-//! - [`candidates`]: who the kernel looked at, by the batch.
-//! - [`levels`]: how full the memory cgroups are, once a call.
-//! - [`walk`]: loops, in the ways that verifiers take; `way`: the one of this object. There is one more object, of the same
-//!   modules: `rounds.rs`, for kernels without `bpf_loop`.
-//! - [`hooks`]: one hook a file, named after the kernel function or tracepoint.
+//! - `programs`: all of them.
+//! - `way`: how their loops are made, here by `bpf_loop`. There is one more object, the same but for that: `rounds.rs`.
+//! - `object`: what every object needs.
 //!
 //! Nothing here sleeps, allocates or loops without a small bound: this is the worst moment of the machine.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
@@ -22,31 +14,12 @@
 fn main() {}
 
 #[cfg(target_arch = "bpf")]
-mod call;
-#[cfg(target_arch = "bpf")]
-mod candidates;
-#[cfg(target_arch = "bpf")]
-mod cgroup;
-#[cfg(target_arch = "bpf")]
-mod compaction;
-#[cfg(target_arch = "bpf")]
-mod fields;
-#[cfg(target_arch = "bpf")]
-mod hooks;
-#[cfg(target_arch = "bpf")]
-mod levels;
-#[cfg(target_arch = "bpf")]
-mod maps;
-#[cfg(target_arch = "bpf")]
 mod object;
 #[cfg(target_arch = "bpf")]
-mod read;
-#[cfg(target_arch = "bpf")]
-mod reclaim;
-#[cfg(target_arch = "bpf")]
-mod task;
-#[cfg(target_arch = "bpf")]
-mod walk;
+mod programs;
 #[cfg(target_arch = "bpf")]
 #[path = "way/helper.rs"]
 mod way;
+
+#[cfg(target_arch = "bpf")]
+use programs::*;

@@ -7,31 +7,12 @@
 fn main() {}
 
 #[cfg(target_arch = "bpf")]
-mod call;
-#[cfg(target_arch = "bpf")]
-mod candidates;
-#[cfg(target_arch = "bpf")]
-mod cgroup;
-#[cfg(target_arch = "bpf")]
-mod compaction;
-#[cfg(target_arch = "bpf")]
-mod fields;
-#[cfg(target_arch = "bpf")]
-mod hooks;
-#[cfg(target_arch = "bpf")]
-mod levels;
-#[cfg(target_arch = "bpf")]
-mod maps;
-#[cfg(target_arch = "bpf")]
 mod object;
 #[cfg(target_arch = "bpf")]
-mod read;
-#[cfg(target_arch = "bpf")]
-mod reclaim;
-#[cfg(target_arch = "bpf")]
-mod task;
-#[cfg(target_arch = "bpf")]
-mod walk;
+mod programs;
 #[cfg(target_arch = "bpf")]
 #[path = "way/rounds.rs"]
 mod way;
+
+#[cfg(target_arch = "bpf")]
+use programs::*;

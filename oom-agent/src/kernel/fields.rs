@@ -1,6 +1,6 @@
 //! The field table: one row for each offset that the BPF programs want, resolved from the running kernel's BTF.
 //!
-//! To add a field: a name in `oom-ebpf/src/fields.rs` and a row here.
+//! To add a field: a name in `oom-ebpf/src/programs/fields.rs` and a row here.
 
 use super::btf::{Answers, Wanted};
 use oom_ebpf::ABSENT;

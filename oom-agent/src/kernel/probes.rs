@@ -1,6 +1,6 @@
 //! The probe table: one row for each hook, with the kinds it can be attached as, best first.
 //!
-//! To add a hook: a file in `oom-ebpf/src/hooks/` and a row here.
+//! To add a hook: a file in `oom-ebpf/src/programs/hooks/` and a row here.
 
 use serde::Serialize;
 

@@ -21,7 +21,7 @@ pub(super) struct Attaching<'a> {
     ways: std::slice::Iter<'static, &'static [Program]>,
     /// The one whose programs are loaded.
     loaded: Option<&'static [Program]>,
-    /// The verifier took none of them.
+    /// The verifier did not take one of them.
     refused: bool,
     status: HookStatus,
     links: Vec<Link>,

@@ -10,11 +10,11 @@ use std::{
 
 /// The kernel's own is the first one that gets a number (`btf_alloc_id`, kernel/bpf/btf.c).
 const FIRST: u32 = 1;
-/// What it is called, from 5.11 on.
+/// What it is called, from 5.11 on (`btf_get_info_by_fd`, kernel/bpf/btf.c).
 const NAME: &[u8] = b"vmlinux\0";
 
-/// A copy of it, which has `size` bytes. `None`: it cannot be had like this, for want of `CAP_SYS_ADMIN` or on a kernel that has not
-/// numbered it (yet), or it is not what the file shows.
+/// A copy of it, which has `size` bytes. `None`: it cannot be had like this, for want of `CAP_SYS_ADMIN`
+/// (`bpf_btf_get_fd_by_id`, kernel/bpf/syscall.c) or on a kernel that has not numbered it (yet), or it is not what the file shows.
 pub(super) fn copy(size: usize) -> Option<Mapping> {
     let btf = by_number(FIRST)?;
     let mut name = [0u8; NAME.len()];
@@ -38,9 +38,14 @@ const fn info() -> bpf_btf_info {
     bpf_btf_info { btf: 0, btf_size: 0, id: 0, name: 0, name_len: 0, kernel_btf: 0 }
 }
 
-fn by_number(id: u32) -> Option<OwnedFd> {
+/// No command's arguments yet.
+fn attr() -> bpf_attr {
     // SAFETY: integers, of which zeroes are a value. The kernel wants to see zeroes in what it does not know.
-    let mut attr = unsafe { MaybeUninit::<bpf_attr>::zeroed().assume_init() };
+    unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+fn by_number(id: u32) -> Option<OwnedFd> {
+    let mut attr = attr();
     attr.__bindgen_anon_6.__bindgen_anon_1.btf_id = id;
     // SAFETY: this command takes no addresses.
     let fd = i32::try_from(unsafe { bpf(bpf_cmd::BPF_BTF_GET_FD_BY_ID, &attr) }).ok()?;
@@ -53,8 +58,7 @@ fn by_number(id: u32) -> Option<OwnedFd> {
 /// # Safety
 /// What `info` has addresses of may be written to, with the lengths that it says.
 unsafe fn ask(btf: &OwnedFd, info: &mut bpf_btf_info) -> Option<()> {
-    // SAFETY: as above.
-    let mut attr = unsafe { MaybeUninit::<bpf_attr>::zeroed().assume_init() };
+    let mut attr = attr();
     attr.info.bpf_fd = u32::try_from(btf.as_raw_fd()).ok()?;
     attr.info.info_len = size_of_val(info) as u32;
     attr.info.info = (&raw mut *info) as u64;

@@ -10,7 +10,14 @@ pub(crate) trait Walk: Sized {
     const ENDS: bool;
 
     /// A round after the other, `MOST` of them, until one says that there are no more.
-    fn rounds<R: Round, const MOST: u32>(round: &mut R);
+    #[inline(always)]
+    fn rounds<R: Round, const MOST: u32>(round: &mut R) {
+        for index in 0..MOST {
+            if !round.next::<Self>(index) {
+                break;
+            }
+        }
+    }
 }
 
 /// What to walk along.
