@@ -172,9 +172,7 @@ fn wire(bytes: &[u8]) {
         let head = [u64::from(*kind % 16), u64::from(*call % 4), now_ns];
         let mut raw: Vec<u8> = head.iter().flat_map(|word| word.to_ne_bytes()).collect();
         raw.extend(body.iter().cycle().take(size_of::<wire::Victim>().max(size_of::<wire::Escalation>())));
-        if let Some(fact) = decoder.fact(&raw) {
-            assembler.push(now_ns, fact);
-        }
+        decoder.facts(&raw).flatten().for_each(|fact| assembler.push(now_ns, fact));
         while let Some(incident) = assembler.ready(now_ns) {
             incidents.push(incident);
         }

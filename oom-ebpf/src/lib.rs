@@ -6,9 +6,11 @@
 #![no_std]
 
 mod escalation;
+mod field;
 mod wire_levels;
 
 pub use escalation::*;
+pub use field::{FIELDS, Field, Offsets};
 pub use wire_levels::{CHILDREN, Child, LEVELS, Level};
 
 /// Length of `task_struct.comm`, with its NUL.
@@ -45,7 +47,7 @@ pub const RING_BULK: u32 = 1;
 pub enum Kind {
     /// [`Call`]: the kernel is in its OOM path and something worth telling is happening.
     Call = 1,
-    /// [`Candidate`]: the kernel looked at a process. One or more of them.
+    /// [`Candidate`]: the kernel looked at processes. One or more of them.
     Candidate = 2,
     /// [`CgroupName`]: path of a cgroup that candidates of this call name by id.
     CgroupName = 3,
@@ -221,12 +223,11 @@ pub struct Call {
     pub scope_path: Path,
 }
 
-/// A process that `oom_evaluate_task` looked at. A record of the bulk ring holds several, one after the other.
+/// A process that `oom_evaluate_task` looked at. A record of the bulk ring is a [`Header`] ([`Kind::Candidate`]; `time_ns` is that of
+/// the call) and several of them.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Candidate {
-    /// [`Kind::Candidate`]; `time_ns` is that of the call.
-    pub header: Header,
     /// The process. Its cgroup's path comes in a [`CgroupName`] of the same call.
     pub task: Task,
     /// What `oom_badness` returned (`i64::MIN`: not eligible). Means something only with [`Candidate::has_points`].
@@ -416,7 +417,7 @@ mod tests {
         assert_eq!(size_of::<Task>(), TASK);
         assert_eq!(size_of::<Path>(), PATH);
         assert_eq!(size_of::<Call>(), HEADER + TASK + 6 * 4 + 5 * 8 + 48 + 2 * PATH);
-        assert_eq!(size_of::<Candidate>(), HEADER + TASK + 16);
+        assert_eq!(size_of::<Candidate>(), TASK + 16);
         assert_eq!(size_of::<CgroupName>(), HEADER + 8 + PATH);
         assert_eq!(size_of::<Decision>(), HEADER + TASK + 24 + MESSAGE_LEN);
         assert_eq!(size_of::<Namespace>(), 8 + 2 * 8);

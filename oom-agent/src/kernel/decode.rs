@@ -44,20 +44,28 @@ fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
-/// The records in what a ring hands over: candidates come several at once, everything else alone.
-pub fn records(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let kind = read::<wire::Header>(bytes).and_then(|header| wire::Kind::from_wire(header.kind));
-    let len = if kind == Some(wire::Kind::Candidate) { size_of::<wire::Candidate>() } else { bytes.len() };
-    bytes.chunks(len.max(1))
-}
-
 impl Decoder {
-    /// The fact in a record; `None` for one that is too short or unknown.
+    /// The facts in a record: candidates come several at once, everything else alone. `None` for what is too short or unknown.
+    pub fn facts(self, record: &[u8]) -> impl Iterator<Item = Option<Fact>> {
+        let header = read::<wire::Header>(record);
+        let batch = header.filter(|header| header.kind == wire::Kind::Candidate as u32);
+        let (candidates, other) = match batch {
+            Some(header) => (record.get(size_of_val(&header)..).unwrap_or_default(), None),
+            None => (&[][..], Some(record)),
+        };
+        let call = batch.map_or(0, |header| header.call);
+        let candidates = candidates
+            .chunks(size_of::<wire::Candidate>())
+            .map(move |bytes| Some(Fact::Candidate(Box::new(self.candidate(call, &read(bytes)?)))));
+        candidates.chain(other.map(|record| self.fact(record)))
+    }
+
+    /// The fact in a record of one; `None` for one that is too short or unknown.
     pub fn fact(self, bytes: &[u8]) -> Option<Fact> {
         let header: wire::Header = read(bytes)?;
         Some(match wire::Kind::from_wire(header.kind)? {
             wire::Kind::Call => Fact::Call(Box::new(self.call(&read(bytes)?))),
-            wire::Kind::Candidate => Fact::Candidate(Box::new(self.candidate(&read(bytes)?))),
+            wire::Kind::Candidate => return None,
             wire::Kind::CgroupName => {
                 let name: wire::CgroupName = read(bytes)?;
                 Fact::CgroupName { id: name.id, path: path(&name.path) }
@@ -156,9 +164,9 @@ impl Decoder {
         }
     }
 
-    fn candidate(self, candidate: &wire::Candidate) -> Candidate {
+    fn candidate(self, call: u64, candidate: &wire::Candidate) -> Candidate {
         Candidate {
-            call: candidate.header.call,
+            call,
             task: self.task(&candidate.task),
             points: (candidate.has_points != 0).then_some(candidate.points),
         }

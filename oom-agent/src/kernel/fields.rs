@@ -1,10 +1,9 @@
 //! The field table: one row for each offset that the BPF programs want, resolved from the running kernel's BTF.
 //!
-//! To add a field: a name in `oom-ebpf/src/programs/fields.rs` and a row here.
+//! To add a field: its place in `oom-ebpf/src/field.rs` and a row here.
 
 use super::btf::{Answers, Wanted};
-use oom_ebpf::ABSENT;
-use std::collections::BTreeMap;
+use oom_ebpf::{ABSENT, FIELDS, Field, Offsets};
 
 /// Whether the programs can do without a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,62 +15,62 @@ enum Need {
 }
 use Need::{Optional, Required};
 
-/// Global of the BPF object, path in BTF (`|` between names of different kernels), need.
-const FIELDS: &[(&str, &str, Need)] = &[
-    ("TASK_MM", "task_struct.mm", Required),
-    ("TASK_PID", "task_struct.pid", Required),
-    ("TASK_TGID", "task_struct.tgid", Required),
-    ("TASK_COMM", "task_struct.comm", Required),
-    ("TASK_SIGNAL", "task_struct.signal", Required),
-    ("TASK_FLAGS", "task_struct.flags", Required),
-    ("TASK_REAL_CRED", "task_struct.real_cred", Optional),
-    ("TASK_GROUP_LEADER", "task_struct.group_leader", Required),
-    ("TASK_START_BOOTTIME", "task_struct.start_boottime|real_start_time", Required),
-    ("TASK_CGROUPS", "task_struct.cgroups", Optional),
-    ("TASK_THREAD_NODE", "task_struct.thread_node", Optional),
-    ("TASK_VFORK_DONE", "task_struct.vfork_done", Optional),
-    ("TASK_REAL_PARENT", "task_struct.real_parent", Optional),
-    ("TASK_THREAD_PID", "task_struct.thread_pid", Optional),
-    ("PID_LEVEL", PID_LEVEL, Optional),
-    ("UPID_NS", "upid.ns", Optional),
-    ("PID_NS_CHILD_REAPER", "pid_namespace.child_reaper", Optional),
-    ("SIGNAL_OOM_SCORE_ADJ", "signal_struct.oom_score_adj", Required),
-    ("SIGNAL_LIVE", "signal_struct.live", Required),
-    ("SIGNAL_THREAD_HEAD", "signal_struct.thread_head", Optional),
-    ("MM_PGTABLES_BYTES", "mm_struct.pgtables_bytes", Optional),
-    ("MM_TOTAL_VM", "mm_struct.total_vm", Optional),
-    ("MM_FLAGS", "mm_struct.flags", Optional),
-    ("MM_USERS", "mm_struct.mm_users", Optional),
-    ("CRED_UID", "cred.uid", Optional),
-    ("CSS_CGROUP", "cgroup_subsys_state.cgroup", Optional),
-    ("CSS_PARENT", "cgroup_subsys_state.parent", Optional),
-    ("CSS_CHILDREN", "cgroup_subsys_state.children", Optional),
-    ("CSS_SIBLING", "cgroup_subsys_state.sibling", Optional),
-    ("CGROUP_KN", "cgroup.kn", Optional),
-    ("KERNFS_PARENT", "kernfs_node.__parent|parent", Optional),
-    ("KERNFS_NAME", "kernfs_node.name", Optional),
-    ("KERNFS_ID", "kernfs_node.id", Optional),
-    ("MEMCG_CSS", "mem_cgroup.css", Optional),
-    ("MEMCG_USAGE", "mem_cgroup.memory.usage", Optional),
-    ("MEMCG_MAX", "mem_cgroup.memory.max", Optional),
-    ("MEMCG_HIGH", "mem_cgroup.memory.high", Optional),
-    ("MEMCG_OOM_GROUP", "mem_cgroup.oom_group", Optional),
-    ("OC_MEMCG", "oom_control.memcg", Required),
-    ("OC_GFP_MASK", "oom_control.gfp_mask", Required),
-    ("OC_ORDER", "oom_control.order", Required),
-    ("OC_TOTALPAGES", "oom_control.totalpages", Required),
-    ("OC_CHOSEN", "oom_control.chosen", Required),
-    ("OC_CHOSEN_POINTS", "oom_control.chosen_points", Required),
-    ("OC_CONSTRAINT", "oom_control.constraint", Required),
-    ("CSS_SERIAL_NR", "cgroup_subsys_state.serial_nr", Optional),
-    ("ZONEREF_ZONE", "zoneref.zone", Optional),
-    ("ZONE_NODE", "zone.node", Optional),
-    ("ZONE_NAME", "zone.name", Optional),
+/// Field, path in BTF (`|` between names of different kernels), need.
+const TABLE: &[(Field, &str, Need)] = &[
+    (Field::TaskMm, "task_struct.mm", Required),
+    (Field::TaskPid, "task_struct.pid", Required),
+    (Field::TaskTgid, "task_struct.tgid", Required),
+    (Field::TaskComm, "task_struct.comm", Required),
+    (Field::TaskSignal, "task_struct.signal", Required),
+    (Field::TaskFlags, "task_struct.flags", Required),
+    (Field::TaskRealCred, "task_struct.real_cred", Optional),
+    (Field::TaskGroupLeader, "task_struct.group_leader", Required),
+    (Field::TaskStartBoottime, "task_struct.start_boottime|real_start_time", Required),
+    (Field::TaskCgroups, "task_struct.cgroups", Optional),
+    (Field::TaskThreadNode, "task_struct.thread_node", Optional),
+    (Field::TaskVforkDone, "task_struct.vfork_done", Optional),
+    (Field::TaskRealParent, "task_struct.real_parent", Optional),
+    (Field::TaskThreadPid, "task_struct.thread_pid", Optional),
+    (Field::PidLevel, PID_LEVEL, Optional),
+    (Field::UpidNs, "upid.ns", Optional),
+    (Field::PidNsChildReaper, "pid_namespace.child_reaper", Optional),
+    (Field::SignalOomScoreAdj, "signal_struct.oom_score_adj", Required),
+    (Field::SignalLive, "signal_struct.live", Required),
+    (Field::SignalThreadHead, "signal_struct.thread_head", Optional),
+    (Field::MmPgtablesBytes, "mm_struct.pgtables_bytes", Optional),
+    (Field::MmTotalVm, "mm_struct.total_vm", Optional),
+    (Field::MmFlags, "mm_struct.flags", Optional),
+    (Field::MmUsers, "mm_struct.mm_users", Optional),
+    (Field::CredUid, "cred.uid", Optional),
+    (Field::CssCgroup, "cgroup_subsys_state.cgroup", Optional),
+    (Field::CssParent, "cgroup_subsys_state.parent", Optional),
+    (Field::CssChildren, "cgroup_subsys_state.children", Optional),
+    (Field::CssSibling, "cgroup_subsys_state.sibling", Optional),
+    (Field::CgroupKn, "cgroup.kn", Optional),
+    (Field::KernfsParent, "kernfs_node.__parent|parent", Optional),
+    (Field::KernfsName, "kernfs_node.name", Optional),
+    (Field::KernfsId, "kernfs_node.id", Optional),
+    (Field::MemcgCss, "mem_cgroup.css", Optional),
+    (Field::MemcgUsage, "mem_cgroup.memory.usage", Optional),
+    (Field::MemcgMax, "mem_cgroup.memory.max", Optional),
+    (Field::MemcgHigh, "mem_cgroup.memory.high", Optional),
+    (Field::MemcgOomGroup, "mem_cgroup.oom_group", Optional),
+    (Field::OcMemcg, "oom_control.memcg", Required),
+    (Field::OcGfpMask, "oom_control.gfp_mask", Required),
+    (Field::OcOrder, "oom_control.order", Required),
+    (Field::OcTotalpages, "oom_control.totalpages", Required),
+    (Field::OcChosen, "oom_control.chosen", Required),
+    (Field::OcChosenPoints, "oom_control.chosen_points", Required),
+    (Field::OcConstraint, "oom_control.constraint", Required),
+    (Field::CssSerialNr, "cgroup_subsys_state.serial_nr", Optional),
+    (Field::ZonerefZone, "zoneref.zone", Optional),
+    (Field::ZoneNode, "zone.node", Optional),
+    (Field::ZoneName, "zone.name", Optional),
 ];
 
 /// Swap counters; on cgroup v1 the same place counts memory and swap together, so they are left absent there.
-const SWAP_FIELDS: &[(&str, &str)] =
-    &[("MEMCG_SWAP_USAGE", "mem_cgroup.swap.usage"), ("MEMCG_SWAP_MAX", "mem_cgroup.swap.max")];
+const SWAP_FIELDS: &[(Field, &str)] =
+    &[(Field::MemcgSwapUsage, "mem_cgroup.swap.usage"), (Field::MemcgSwapMax, "mem_cgroup.swap.max")];
 
 const PID_LEVEL: &str = "pid.level";
 const RSS_STAT: &str = "mm_struct.rss_stat";
@@ -86,10 +85,10 @@ pub const COMPACT_SUCCESS: (&str, &str) = ("compact_result", "COMPACT_SUCCESS");
 const RSS_COUNTERS: u32 = 4;
 
 /// What the programs are told about the running kernel.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Offsets {
-    /// Global of the BPF object -> its value.
-    pub values: BTreeMap<&'static str, u64>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// For the programs.
+    pub offsets: Offsets,
     /// Required fields that this kernel does not have.
     pub missing_required: Vec<&'static str>,
     /// Optional fields that it does not have.
@@ -98,7 +97,7 @@ pub struct Offsets {
 
 /// What to ask BTF for, besides functions and tracepoints.
 pub fn paths() -> Vec<&'static str> {
-    let table = FIELDS.iter().map(|(_, path, _)| *path).chain(SWAP_FIELDS.iter().map(|(_, path)| *path));
+    let table = TABLE.iter().map(|(_, path, _)| *path).chain(SWAP_FIELDS.iter().map(|(_, path)| *path));
     table.chain([RSS_STAT, PID_NUMBERS, PERCPU_COUNT, CSS_SET_SUBSYS]).collect()
 }
 
@@ -108,28 +107,30 @@ pub fn wanted<'a>(paths: &'a [&'a str], funcs: &'a [&'a str], tracepoints: &'a [
 }
 
 /// The table's rows with this kernel's answers. `cgroup_v2`: the memory controller is on the v2 hierarchy.
-pub fn resolve(answers: &Answers, cgroup_v2: bool) -> Offsets {
-    let mut offsets = Offsets::default();
-    for (global, path, need) in FIELDS {
+pub fn resolve(answers: &Answers, cgroup_v2: bool) -> Resolved {
+    let nothing = [ABSENT; FIELDS];
+    let mut resolved =
+        Resolved { offsets: nothing, missing_required: Vec::new(), missing_optional: Vec::new() };
+    for (field, path, need) in TABLE {
         let found = answers.field(path).map(|field| field.offset);
-        offsets.put(global, path, found, *need);
+        resolved.put(*field, path, found, *need);
     }
-    for (global, path) in SWAP_FIELDS {
+    for (field, path) in SWAP_FIELDS {
         let found = answers.field(path).map(|field| field.offset).filter(|_| cgroup_v2);
-        offsets.values.insert(global, found.map_or(ABSENT, u64::from));
+        resolved.set(*field, found);
     }
     let css = answers.field(CSS_SET_SUBSYS).zip(answers.enumerator(MEMORY_CGRP_ID.0, MEMORY_CGRP_ID.1));
     let css = css.and_then(|(subsys, id)| u32::try_from(id).ok()?.checked_mul(8)?.checked_add(subsys.offset));
-    offsets.put("CSS_SET_MEMORY", "css_set.subsys[memory_cgrp_id]", css, Optional);
+    resolved.put(Field::CssSetMemory, "css_set.subsys[memory_cgrp_id]", css, Optional);
     let rss = rss_stat(answers);
-    offsets.put("MM_RSS_STAT", RSS_STAT, rss.map(|(first, _)| first), Optional);
-    offsets.values.insert("MM_RSS_STRIDE", rss.map_or(ABSENT, |(_, stride)| stride.into()));
+    resolved.put(Field::MmRssStat, RSS_STAT, rss.map(|(first, _)| first), Optional);
+    resolved.set(Field::MmRssStride, rss.map(|(_, stride)| stride));
     // Without a level none of them is the process' own.
     let numbers = answers.field(PID_LEVEL).and_then(|_| answers.field(PID_NUMBERS));
     let numbers = numbers.and_then(|field| Some((field.offset, field.elem.as_ref()?.size)));
-    offsets.put("PID_NUMBERS", PID_NUMBERS, numbers.map(|(first, _)| first), Optional);
-    offsets.values.insert("PID_NUMBERS_STRIDE", numbers.map_or(ABSENT, |(_, stride)| stride.into()));
-    offsets
+    resolved.put(Field::PidNumbers, PID_NUMBERS, numbers.map(|(first, _)| first), Optional);
+    resolved.set(Field::PidNumbersStride, numbers.map(|(_, stride)| stride));
+    resolved
 }
 
 /// First counter and the distance to the next: an array of `percpu_counter`, or `struct mm_rss_stat` with one of
@@ -142,9 +143,13 @@ fn rss_stat(answers: &Answers) -> Option<(u32, u32)> {
     }
 }
 
-impl Offsets {
-    fn put(&mut self, global: &'static str, path: &'static str, offset: Option<u32>, need: Need) {
-        self.values.insert(global, offset.map_or(ABSENT, u64::from));
+impl Resolved {
+    fn set(&mut self, field: Field, offset: Option<u32>) {
+        self.offsets[field as usize] = offset.map_or(ABSENT, u64::from);
+    }
+
+    fn put(&mut self, field: Field, path: &'static str, offset: Option<u32>, need: Need) {
+        self.set(field, offset);
         match (offset, need) {
             (Some(_), _) => {}
             (None, Required) => self.missing_required.push(path),
@@ -166,12 +171,12 @@ mod tests {
         for kernel in KERNELS {
             let paths = paths();
             let answers = btf::read(btf_of(kernel), &wanted(&paths, &[], &[])).unwrap();
-            let offsets = resolve(&answers, true);
-            assert_eq!(offsets.missing_required, Vec::<&str>::new(), "{kernel}");
-            assert_eq!(offsets.missing_optional, Vec::<&str>::new(), "{kernel}");
+            let resolved = resolve(&answers, true);
+            assert_eq!(resolved.missing_required, Vec::<&str>::new(), "{kernel}");
+            assert_eq!(resolved.missing_optional, Vec::<&str>::new(), "{kernel}");
             let stride = if kernel.starts_with("5.10") || kernel.starts_with("6.1.") { 8 } else { 40 };
-            assert_eq!(offsets.values["MM_RSS_STRIDE"], stride, "{kernel}");
-            assert_eq!(offsets.values["PID_NUMBERS_STRIDE"], 16, "{kernel}");
+            assert_eq!(resolved.offsets[Field::MmRssStride as usize], stride, "{kernel}");
+            assert_eq!(resolved.offsets[Field::PidNumbersStride as usize], 16, "{kernel}");
         }
     }
 
@@ -180,8 +185,8 @@ mod tests {
         let paths = paths();
         let btf = btf_of(KERNELS[0]);
         let answers = btf::read(btf, &wanted(&paths, &[], &[])).unwrap();
-        assert_ne!(resolve(&answers, true).values["MEMCG_SWAP_MAX"], ABSENT);
-        assert_eq!(resolve(&answers, false).values["MEMCG_SWAP_MAX"], ABSENT);
+        assert_ne!(resolve(&answers, true).offsets[Field::MemcgSwapMax as usize], ABSENT);
+        assert_eq!(resolve(&answers, false).offsets[Field::MemcgSwapMax as usize], ABSENT);
     }
 
     /// Whether something could be at an address in a half of the address space, all ones above `bits` or all zeroes. `ignored`:
@@ -214,8 +219,8 @@ mod tests {
 
     #[test]
     fn a_kernel_without_a_required_field_is_told() {
-        let offsets = resolve(&Answers::default(), true);
-        assert!(offsets.missing_required.contains(&"oom_control.chosen"));
-        assert!(offsets.values.values().all(|offset| *offset == ABSENT));
+        let resolved = resolve(&Answers::default(), true);
+        assert!(resolved.missing_required.contains(&"oom_control.chosen"));
+        assert!(resolved.offsets.iter().all(|offset| *offset == ABSENT));
     }
 }

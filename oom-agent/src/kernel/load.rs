@@ -32,7 +32,7 @@ use serde::Serialize;
 use std::{
     any::Any,
     array,
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     io,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     thread::{self, JoinHandle},
@@ -158,7 +158,7 @@ fn read_types() -> Result<Answers> {
 /// What BTF says about this kernel.
 struct Kernel {
     answers: Answers,
-    offsets: fields::Offsets,
+    fields: fields::Resolved,
     /// See [`Kernel::ids`].
     ids: OnceLock<Btf>,
 }
@@ -181,7 +181,7 @@ pub fn load(cgroup_v2: bool, options: &Options, ahead: Ahead) -> Result<Loaded> 
         Some(Err(_)) | None => read_types()?,
     };
     let kernel = Arc::new(Kernel::new(answers, cgroup_v2));
-    if let [first, ..] = kernel.offsets.missing_required[..] {
+    if let [first, ..] = kernel.fields.missing_required[..] {
         bail!("this kernel's BTF has no {first}, without which no BPF program of the agent makes sense");
     }
     let (builders, objects) = (builders.into_iter(), &objects.all[..]);
@@ -221,8 +221,8 @@ pub fn load(cgroup_v2: bool, options: &Options, ahead: Ahead) -> Result<Loaded> 
 
 impl Kernel {
     fn new(answers: Answers, cgroup_v2: bool) -> Self {
-        let offsets = fields::resolve(&answers, cgroup_v2);
-        Self { answers, offsets, ids: OnceLock::new() }
+        let fields = fields::resolve(&answers, cgroup_v2);
+        Self { answers, fields, ids: OnceLock::new() }
     }
 
     /// The ids of functions that trampolines are put on.
@@ -304,17 +304,19 @@ impl<'a> Attempt<'a> {
         options: &'a Options,
         calls: bool,
     ) -> Result<Self> {
-        let mut values: BTreeMap<&str, u64> = kernel.offsets.values.clone();
-        values.insert("CALLS_SEEN", u64::from(calls));
-        values.insert("MARK_HAS_TASK", u64::from(kernel.mark_has_task()));
         let (success, arg) = kernel.compact_success().unwrap_or((ABSENT, ABSENT));
-        values.insert("COMPACT_SUCCESS", success);
-        values.insert("COMPACT_STATUS_ARG", arg);
+        let values = [
+            ("CALLS_SEEN", u64::from(calls)),
+            ("MARK_HAS_TASK", u64::from(kernel.mark_has_task())),
+            ("COMPACT_SUCCESS", success),
+            ("COMPACT_STATUS_ARG", arg),
+        ];
         // It borrows the values from here on.
         let mut loader = loader;
         for (global, value) in &values {
             loader.override_global(global, value, true);
         }
+        loader.override_global("OFFSETS", &kernel.fields.offsets[..], true);
         loader.map_max_entries("EVENTS", options.events_bytes).map_max_entries("BULK", options.bulk_bytes);
         loader.map_max_entries("CGROUPS", windows::cgroup_buckets());
         if !options.bpf_log {
@@ -401,7 +403,7 @@ impl<'a> Attempt<'a> {
             drops: PerCpuArray::try_from(map("DROPS")?)?,
             decoder: Decoder { page_size: rustix::param::page_size() as u64 },
             windows,
-            missing_fields: self.kernel.offsets.missing_optional.clone(),
+            missing_fields: self.kernel.fields.missing_optional.clone(),
             logger,
             links,
         })

@@ -1,7 +1,7 @@
 //! The rings' records as facts, in an order that makes sense: candidates before the end of their call.
 
 use super::{
-    decode::{Decoder, records},
+    decode::Decoder,
     load::{Link, Loaded},
     ring::Ring,
     windows::Windows,
@@ -74,19 +74,22 @@ impl Rings {
     pub fn drain(&mut self, mut push: impl FnMut(Fact)) -> Result<()> {
         let Self { events, bulk, decoder, windows, undecodable, .. } = self;
         let (events, bulk) = (events.get_mut(), bulk.get_mut());
-        let mut decode = |bytes: &[u8]| {
-            let mut fact = decoder.fact(bytes);
-            if let (Some(Fact::Escalation(fact)), Some(record)) = (&mut fact, Decoder::escalation(bytes)) {
-                windows.add(&record, fact);
-            }
+        let mut known = |fact: Option<Fact>| {
             *undecodable += u64::from(fact.is_none());
             fact
         };
         loop {
-            let event = events.next().map(&mut decode);
+            let event = events.next().map(|record| {
+                let mut fact = known(decoder.fact(record));
+                if let (Some(Fact::Escalation(fact)), Some(record)) = (&mut fact, Decoder::escalation(record))
+                {
+                    windows.add(&record, fact);
+                }
+                fact
+            });
             // What the kernel wrote to the bulk ring before that record is there by now.
-            while let Some(item) = bulk.next() {
-                records(item).filter_map(&mut decode).for_each(&mut push);
+            while let Some(record) = bulk.next() {
+                decoder.facts(record).filter_map(&mut known).for_each(&mut push);
             }
             match event {
                 None => break,

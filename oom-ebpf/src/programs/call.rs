@@ -6,14 +6,15 @@
 //! next OOM call of the same task. (Who lowers `memory.max` does not reclaim between: `memory_max_write`.)
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use oom_ebpf::Field::{
+    MemcgMax, MemcgSwapMax, MemcgSwapUsage, MemcgUsage, OcChosen, OcConstraint, OcGfpMask, OcMemcg, OcOrder,
+    OcTotalpages,
+};
 use oom_ebpf::{CHOSEN_ABORTED, CHOSEN_NONE, CHOSEN_TASK, Call, End, Header, Kind, UNKNOWN_U64};
 
 use crate::{
     candidates, cgroup,
-    fields::{
-        CALLS_SEEN, MEMCG_MAX, MEMCG_SWAP_MAX, MEMCG_SWAP_USAGE, MEMCG_USAGE, OC_CHOSEN, OC_CONSTRAINT,
-        OC_GFP_MASK, OC_MEMCG, OC_ORDER, OC_TOTALPAGES,
-    },
+    fields::CALLS_SEEN,
     levels,
     maps::{QUIET_LEN, Quiet, State, is_open, reserve_event, state, state_in_call},
     read::{current, field, field_or, get, now, put},
@@ -34,7 +35,7 @@ pub(crate) fn enter(oc: u64) {
     if !is_open() {
         return;
     }
-    let Some(state) = state() else { return };
+    let state = state();
     state.signalled = 0;
     begin(state, oc, now());
 }
@@ -52,7 +53,7 @@ fn begin(state: &mut State, oc: u64, now: u64) {
     state.names_lost = 0;
     state.css = 0;
     state.css_id = 0;
-    state.batched = 0;
+    state.batched = candidates::NO_CANDIDATE;
     state.levels_lost = 0;
     state.evaluating = 0;
     state.scoring = 0;
@@ -109,7 +110,7 @@ pub(crate) fn announce<W: Walk>(state: &mut State) {
     }
     state.announced = 1;
     let oc = state.oc;
-    let memcg = field(oc, &OC_MEMCG);
+    let memcg = field(oc, OcMemcg);
     let own = cgroup::memory_css(current());
     let Some(mut entry) = reserve_event::<Call>() else { return };
     let record = entry.as_mut_ptr();
@@ -121,16 +122,16 @@ pub(crate) fn announce<W: Walk>(state: &mut State) {
         task::fill(current(), task::own_mm(current()), &raw mut (*record).trigger);
         cgroup::path::<W>(own, &raw mut (*record).trigger_path);
         (*record).has_control = u32::from(oc != 0);
-        (*record).gfp_mask = field(oc, &OC_GFP_MASK);
-        (*record).order = field(oc, &OC_ORDER);
+        (*record).gfp_mask = field(oc, OcGfpMask);
+        (*record).order = field(oc, OcOrder);
         (*record).is_memcg = u32::from(memcg != 0);
         (*record).reserved = 0;
         (*record).scope_id = cgroup::id(cgroup::memcg_css(memcg));
         cgroup::path::<W>(cgroup::memcg_css(memcg), &raw mut (*record).scope_path);
-        (*record).usage_pages = field_or(memcg, &MEMCG_USAGE, UNKNOWN_U64);
-        (*record).limit_pages = field_or(memcg, &MEMCG_MAX, UNKNOWN_U64);
-        (*record).swap_usage_pages = field_or(memcg, &MEMCG_SWAP_USAGE, UNKNOWN_U64);
-        (*record).swap_limit_pages = field_or(memcg, &MEMCG_SWAP_MAX, UNKNOWN_U64);
+        (*record).usage_pages = field_or(memcg, MemcgUsage, UNKNOWN_U64);
+        (*record).limit_pages = field_or(memcg, MemcgMax, UNKNOWN_U64);
+        (*record).swap_usage_pages = field_or(memcg, MemcgSwapUsage, UNKNOWN_U64);
+        (*record).swap_limit_pages = field_or(memcg, MemcgSwapMax, UNKNOWN_U64);
         (*record).has_reclaim = u32::from(thread.is_of(state));
         (*record).reclaim = thread.total;
     }
@@ -144,7 +145,7 @@ pub(crate) fn leave<W: Walk>(result: u32) {
     let Some(state) = inside() else { return };
     state.active = 0;
     let oc = state.oc;
-    let chosen = match field(oc, &OC_CHOSEN) {
+    let chosen = match field(oc, OcChosen) {
         0 => CHOSEN_NONE,
         u64::MAX => CHOSEN_ABORTED,
         _ => CHOSEN_TASK,
@@ -153,11 +154,11 @@ pub(crate) fn leave<W: Walk>(result: u32) {
     let mut repeats = 0;
     if state.announced == 0 {
         // Without `totalpages` it did not get as far as looking: `oom_killer_disabled`, while the machine is suspended.
-        if result != 0 || chosen != CHOSEN_NONE || field::<u64>(oc, &OC_TOTALPAGES) == 0 {
+        if result != 0 || chosen != CHOSEN_NONE || field::<u64>(oc, OcTotalpages) == 0 {
             return;
         }
         // Nothing to kill: the allocation fails, is retried and comes back at once.
-        let scope = field(oc, &OC_MEMCG);
+        let scope = field(oc, OcMemcg);
         let quiet = place_of(&mut state.quiet, &mut state.quiet_at, scope);
         let since_ns = now.saturating_sub(quiet.told_ns);
         if quiet.scope == scope && since_ns < QUIET_NS {
@@ -174,8 +175,8 @@ pub(crate) fn leave<W: Walk>(result: u32) {
         levels::send::<W>(state);
     }
     candidates::send(state);
-    let total_pages = field(oc, &OC_TOTALPAGES);
-    let constraint = field(oc, &OC_CONSTRAINT);
+    let total_pages = field(oc, OcTotalpages);
+    let constraint = field(oc, OcConstraint);
     let Some(mut entry) = reserve_event::<End>() else {
         state.repeats_elsewhere += repeats;
         return;

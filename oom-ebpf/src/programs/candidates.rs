@@ -7,11 +7,15 @@ use oom_ebpf::{Candidate, CgroupName, Header, Kind, RING_BULK};
 use crate::{
     call::header,
     cgroup,
-    maps::{BATCH, BATCH_LEN, BULK, NAMES, State, dropped, reserve_bulk},
+    maps::{BATCH, BULK, Batch, NAMES, State, dropped, reserve_bulk},
     read::{Reader, get, put},
     task,
     walk::Walk,
 };
+
+/// Bytes of a whole batch, and of one without a candidate.
+const BATCH_BYTES: u64 = size_of::<Batch>() as u64;
+pub(crate) const NO_CANDIDATE: u64 = size_of::<Header>() as u64;
 
 /// In place of a cgroup's address: none is there.
 const NOT_NAMED: u64 = u64::MAX;
@@ -30,22 +34,22 @@ pub(crate) fn evaluated<R: Reader, W: Walk>(state: &mut State, task: u64) {
         name::<W>(state, css, id);
     }
     let cgroup_id = get(&state.css_id);
-    let Some(batch) = BATCH.get_ptr_mut(0) else { return };
-    let slot = state.batched as usize % BATCH_LEN;
-    // SAFETY: the map lives as long as the program, `oom_lock` serialises the writers; every field is written.
+    let batched = state.batched;
+    if batched > BATCH_BYTES - size_of::<Candidate>() as u64 {
+        return;
+    }
+    // SAFETY: within the batch, which `oom_lock` leaves to one at a time; every field is written.
     unsafe {
-        let record = &raw mut (*batch)[slot];
-        // Thousands of them: none asks for the time.
-        (*record).header =
-            Header { kind: Kind::Candidate as u32, reserved: 0, call: state.call, time_ns: state.begin_ns };
+        let record = BATCH.get().cast::<u8>().add(batched as usize).cast::<Candidate>();
         task::fill_by::<R, W>(task, cgroup_id, &raw mut (*record).task);
         (*record).has_points = u32::from(state.scored == task);
         (*record).points = state.points;
         (*record).reserved = 0;
     }
     state.scored = 0;
-    state.batched += 1;
-    if state.batched == BATCH_LEN as u64 {
+    let batched = batched + size_of::<Candidate>() as u64;
+    put(&mut state.batched, batched);
+    if batched == BATCH_BYTES {
         send(state);
     }
 }
@@ -53,16 +57,21 @@ pub(crate) fn evaluated<R: Reader, W: Walk>(state: &mut State, task: u64) {
 /// Sends the candidates that wait.
 #[inline(always)]
 pub(crate) fn send(state: &mut State) {
-    let count = state.batched;
-    state.batched = 0;
-    let Some(batch) = BATCH.get_ptr_mut(0) else { return };
-    if count == 0 || count > BATCH_LEN as u64 {
+    let batched = state.batched;
+    state.batched = NO_CANDIDATE;
+    if batched <= NO_CANDIDATE || batched > BATCH_BYTES {
         return;
     }
-    // SAFETY: of the map's value, which has as many bytes.
-    let bytes = unsafe { slice::from_raw_parts(batch.cast::<u8>(), count as usize * size_of::<Candidate>()) };
+    let batch = BATCH.get();
+    // SAFETY: ours alone, as in `evaluated`, and not smaller.
+    let bytes = unsafe {
+        // Thousands of them: none asks for the time.
+        (*batch).header =
+            Header { kind: Kind::Candidate as u32, reserved: 0, call: state.call, time_ns: state.begin_ns };
+        slice::from_raw_parts(batch.cast::<u8>(), batched as usize)
+    };
     if BULK.output::<[u8]>(bytes, wake()).is_err() {
-        state.candidates_lost += count as u32;
+        state.candidates_lost += ((batched - NO_CANDIDATE) / size_of::<Candidate>() as u64) as u32;
         dropped(RING_BULK);
     }
 }

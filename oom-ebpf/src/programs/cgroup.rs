@@ -1,12 +1,13 @@
 //! Memory cgroups: id and path, captured here since the container may be gone before user space looks.
 
+use oom_ebpf::Field::{
+    CgroupKn, CssCgroup, CssParent, CssSetMemory, KernfsId, KernfsName, KernfsParent, MemcgCss,
+    MemcgOomGroup, TaskCgroups,
+};
 use oom_ebpf::{NAME_LEN, PATH_DEPTH, Path};
 
 use crate::{
-    fields::{
-        CGROUP_KN, CSS_CGROUP, CSS_PARENT, CSS_SET_MEMORY, KERNFS_ID, KERNFS_NAME, KERNFS_PARENT, MEMCG_CSS,
-        MEMCG_OOM_GROUP, TASK_CGROUPS,
-    },
+    fields::offset,
     read::{Probe, Reader, field, is_absent, string},
     walk::{Round, Walk},
 };
@@ -20,19 +21,19 @@ pub(crate) fn memory_css(task: u64) -> u64 {
 /// The same, read in this way.
 #[inline(always)]
 pub(crate) fn memory_css_by<R: Reader>(task: u64) -> u64 {
-    R::field(R::field(task, &TASK_CGROUPS), &CSS_SET_MEMORY)
+    R::field(R::field(task, TaskCgroups), CssSetMemory)
 }
 
 /// The `cgroup_subsys_state` of a `mem_cgroup` that is not NULL.
 #[inline(always)]
 pub(crate) fn memcg_css(memcg: u64) -> u64 {
-    memcg.wrapping_add(MEMCG_CSS.load())
+    memcg.wrapping_add(offset(MemcgCss))
 }
 
 /// The `mem_cgroup` of a `cgroup_subsys_state` (`mem_cgroup_from_css`).
 #[inline(always)]
 pub(crate) fn memcg(css: u64) -> u64 {
-    css.wrapping_sub(MEMCG_CSS.load())
+    css.wrapping_sub(offset(MemcgCss))
 }
 
 /// Its own name.
@@ -42,12 +43,12 @@ pub(crate) fn memcg(css: u64) -> u64 {
 #[inline(always)]
 pub(crate) unsafe fn name(css: u64, out: *mut [u8; NAME_LEN]) {
     // SAFETY: as here.
-    unsafe { string(field(node::<Probe>(css), &KERNFS_NAME), out) };
+    unsafe { string(field(node::<Probe>(css), KernfsName), out) };
 }
 
 #[inline(always)]
 fn node<R: Reader>(css: u64) -> u64 {
-    R::field(R::field(css, &CSS_CGROUP), &CGROUP_KN)
+    R::field(R::field(css, CssCgroup), CgroupKn)
 }
 
 /// Inode of the cgroup's directory, 0 if unknown.
@@ -59,7 +60,7 @@ pub(crate) fn id(css: u64) -> u64 {
 /// The same, read in this way.
 #[inline(always)]
 pub(crate) fn id_by<R: Reader>(css: u64) -> u64 {
-    R::field(node::<R>(css), &KERNFS_ID)
+    R::field(node::<R>(css), KernfsId)
 }
 
 /// Writes the path of a cgroup, leaf first. The root's name is empty, and what is above it cannot be read: the slots
@@ -73,7 +74,7 @@ pub(crate) unsafe fn path<W: Walk>(css: u64, path: *mut Path) {
     W::rounds::<_, { PATH_DEPTH as u32 }>(&mut names);
     // The node that is left is the root at most: its parent is NULL.
     // SAFETY: as here.
-    unsafe { (*path).rest = field(names.node, &KERNFS_PARENT) };
+    unsafe { (*path).rest = field(names.node, KernfsParent) };
 }
 
 /// A path that is being written.
@@ -90,10 +91,10 @@ impl Round for Names {
             return false;
         }
         // SAFETY: `slot` is within the array; the record is ours.
-        unsafe { string(field(self.node, &KERNFS_NAME), &raw mut (*self.path).names[slot]) };
+        unsafe { string(field(self.node, KernfsName), &raw mut (*self.path).names[slot]) };
         // After the root once more: NULL empties a slot, which ends the path.
         let more = self.node != 0;
-        self.node = field(self.node, &KERNFS_PARENT);
+        self.node = field(self.node, KernfsParent);
         !W::ENDS || more
     }
 }
@@ -102,7 +103,7 @@ impl Round for Names {
 /// one that is out of memory).
 #[inline(always)]
 pub(crate) fn oom_group<W: Walk>(css: u64) -> u32 {
-    if is_absent(&MEMCG_CSS) {
+    if is_absent(MemcgCss) {
         return 0;
     }
     let mut groups = Groups { css, any: 0 };
@@ -119,8 +120,8 @@ struct Groups {
 impl Round for Groups {
     #[inline(always)]
     fn next<W: Walk>(&mut self, _index: u32) -> bool {
-        self.any |= u32::from(field::<u8>(memcg(self.css), &MEMCG_OOM_GROUP));
-        self.css = field(self.css, &CSS_PARENT);
+        self.any |= u32::from(field::<u8>(memcg(self.css), MemcgOomGroup));
+        self.css = field(self.css, CssParent);
         !W::ENDS || self.css != 0
     }
 }

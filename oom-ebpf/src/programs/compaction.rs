@@ -1,10 +1,10 @@
 //! Sums of compaction, by thread and for the machine.
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::map, maps::Array};
+use oom_ebpf::Field::{TaskComm, TaskFlags};
 use oom_ebpf::{Compaction, PF_KTHREAD, SERIES_NS};
 
 use crate::{
-    fields::{TASK_COMM, TASK_FLAGS},
     read::{clear, current, field, now},
     reclaim::{STALE_NS, count},
 };
@@ -70,9 +70,9 @@ pub(crate) fn end(succeeded: bool) {
     thread.total.runs += 1;
     thread.total.ns += ns;
     thread.total.succeeded += succeeded;
-    let kthread = field::<u32>(current(), &TASK_FLAGS) & PF_KTHREAD != 0;
+    let kthread = field::<u32>(current(), TaskFlags) & PF_KTHREAD != 0;
     // Other kernel threads compact for allocations of their own (khugepaged). No other has a name like this.
-    let kcompactd = kthread && field::<u64>(current(), &TASK_COMM) == u64::from_ne_bytes(*b"kcompact");
+    let kcompactd = kthread && field::<u64>(current(), TaskComm) == u64::from_ne_bytes(*b"kcompact");
     // SAFETY: fields of a map's value.
     count(|machine, add| unsafe {
         let sum = if kcompactd { &raw mut (*machine).kcompactd } else { &raw mut (*machine).compaction };

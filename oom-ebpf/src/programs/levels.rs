@@ -4,15 +4,16 @@
 //! seen or not (programs run within an RCU read section, so that what was in the list can still be read).
 
 use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
+use oom_ebpf::Field::{
+    CssChildren, CssParent, CssSibling, MemcgCss, MemcgHigh, MemcgMax, MemcgOomGroup, MemcgSwapMax,
+    MemcgSwapUsage, MemcgUsage, OcMemcg,
+};
 use oom_ebpf::{CHILDREN, Child, Kind, LEVELS, Level, UNKNOWN_U32, UNKNOWN_U64};
 
 use crate::{
     call::header,
     cgroup,
-    fields::{
-        CSS_CHILDREN, CSS_PARENT, CSS_SIBLING, MEMCG_CSS, MEMCG_HIGH, MEMCG_MAX, MEMCG_OOM_GROUP,
-        MEMCG_SWAP_MAX, MEMCG_SWAP_USAGE, MEMCG_USAGE, OC_MEMCG,
-    },
+    fields::offset,
     maps::{State, reserve_bulk},
     read::{at, current, field, field_or, get, is_absent, put, through},
     walk::{Round, Walk},
@@ -21,10 +22,10 @@ use crate::{
 /// Tells how full everything is. The small ring's record that follows wakes the agent.
 #[inline(always)]
 pub(crate) fn send<W: Walk>(state: &mut State) {
-    if is_absent(&MEMCG_CSS) || is_absent(&CSS_PARENT) {
+    if is_absent(MemcgCss) || is_absent(CssParent) {
         return;
     }
-    let memcg = field(state.oc, &OC_MEMCG);
+    let memcg = field(state.oc, OcMemcg);
     let css = if memcg != 0 { cgroup::memcg_css(memcg) } else { root::<W>(cgroup::memory_css(current())) };
     let css = through(&mut state.level, css);
     if css == 0 {
@@ -51,7 +52,7 @@ struct Topmost {
 impl Round for Topmost {
     #[inline(always)]
     fn next<W: Walk>(&mut self, _index: u32) -> bool {
-        let parent = field(self.css, &CSS_PARENT);
+        let parent = field(self.css, CssParent);
         if parent == 0 {
             self.top = self.css;
         } else {
@@ -72,11 +73,11 @@ pub(crate) struct Children<'a> {
 /// Tells of every child that uses anything (`css_for_each_child`).
 #[inline(always)]
 fn children<W: Walk>(state: &mut State, css: u64) {
-    if is_absent(&CSS_CHILDREN) || is_absent(&CSS_SIBLING) {
+    if is_absent(CssChildren) || is_absent(CssSibling) {
         return begin_children(state, UNKNOWN_U32);
     }
     begin_children(state, 0);
-    let head = css.wrapping_add(CSS_CHILDREN.load());
+    let head = css.wrapping_add(offset(CssChildren));
     // `list_head.next` is its first word.
     let mut walk = Children { state, head, node: at(head) };
     W::rounds::<_, { CHILDREN as u32 }>(&mut walk);
@@ -102,11 +103,11 @@ impl Round for Children<'_> {
             return false;
         }
         put(&mut state.children_looked, index + 1);
-        let child = self.node.wrapping_sub(CSS_SIBLING.load());
+        let child = self.node.wrapping_sub(offset(CssSibling));
         self.node = at(self.node);
         let memcg = cgroup::memcg(child);
-        let usage = field_or(memcg, &MEMCG_USAGE, UNKNOWN_U64);
-        let swap = field_or(memcg, &MEMCG_SWAP_USAGE, UNKNOWN_U64);
+        let usage = field_or(memcg, MemcgUsage, UNKNOWN_U64);
+        let swap = field_or(memcg, MemcgSwapUsage, UNKNOWN_U64);
         if usage == 0 && (swap == 0 || swap == UNKNOWN_U64) {
             return true;
         }
@@ -122,7 +123,7 @@ impl Round for Children<'_> {
             (*record).header = header(Kind::Child, state.call);
             (*record).id = cgroup::id(child);
             (*record).usage_pages = usage;
-            (*record).max_pages = field_or(memcg, &MEMCG_MAX, UNKNOWN_U64);
+            (*record).max_pages = field_or(memcg, MemcgMax, UNKNOWN_U64);
             (*record).swap_usage_pages = swap;
             cgroup::name(child, &raw mut (*record).name);
         }
@@ -142,7 +143,7 @@ impl Round for Upwards<'_> {
     fn next<W: Walk>(&mut self, index: u32) -> bool {
         let state = &mut *self.state;
         let css = get(&state.level);
-        let parent = field(css, &CSS_PARENT);
+        let parent = field(css, CssParent);
         let memcg = cgroup::memcg(css);
         if let Some(mut entry) = reserve_bulk::<Level>() {
             let record = entry.as_mut_ptr();
@@ -150,17 +151,17 @@ impl Round for Upwards<'_> {
             unsafe {
                 (*record).header = header(Kind::Level, state.call);
                 (*record).id = cgroup::id(css);
-                (*record).usage_pages = field_or(memcg, &MEMCG_USAGE, UNKNOWN_U64);
-                (*record).max_pages = field_or(memcg, &MEMCG_MAX, UNKNOWN_U64);
-                (*record).high_pages = field_or(memcg, &MEMCG_HIGH, UNKNOWN_U64);
-                (*record).swap_usage_pages = field_or(memcg, &MEMCG_SWAP_USAGE, UNKNOWN_U64);
-                (*record).swap_max_pages = field_or(memcg, &MEMCG_SWAP_MAX, UNKNOWN_U64);
+                (*record).usage_pages = field_or(memcg, MemcgUsage, UNKNOWN_U64);
+                (*record).max_pages = field_or(memcg, MemcgMax, UNKNOWN_U64);
+                (*record).high_pages = field_or(memcg, MemcgHigh, UNKNOWN_U64);
+                (*record).swap_usage_pages = field_or(memcg, MemcgSwapUsage, UNKNOWN_U64);
+                (*record).swap_max_pages = field_or(memcg, MemcgSwapMax, UNKNOWN_U64);
                 (*record).depth = index;
                 (*record).root = u32::from(parent == 0);
-                (*record).oom_group = if is_absent(&MEMCG_OOM_GROUP) {
+                (*record).oom_group = if is_absent(MemcgOomGroup) {
                     UNKNOWN_U32
                 } else {
-                    u32::from(field::<u8>(memcg, &MEMCG_OOM_GROUP))
+                    u32::from(field::<u8>(memcg, MemcgOomGroup))
                 };
                 (*record).children = get(&state.children_looked);
                 (*record).children_sent = get(&state.children_sent);

@@ -4,7 +4,8 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, LruHashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
-use oom_ebpf::{Candidate, Machine, RING_BULK, RING_EVENTS, Work};
+use core::{cell::UnsafeCell, mem::MaybeUninit};
+use oom_ebpf::{Candidate, Header, Machine, RING_BULK, RING_EVENTS, Work};
 
 use crate::fields::CALLS_SEEN;
 
@@ -24,9 +25,26 @@ pub(crate) static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 #[map]
 pub(crate) static OPEN: Array<u32> = Array::with_max_entries(1, 0);
 
+/// Memory that every program reaches without a lookup: the object's `.bss`. Zeroes at first.
+pub(crate) struct Own<T>(UnsafeCell<MaybeUninit<T>>);
+
+// SAFETY: who takes a reference says why nobody else has one.
+unsafe impl<T> Sync for Own<T> {}
+
+impl<T> Own<T> {
+    const fn zeroed() -> Self {
+        Self(UnsafeCell::new(MaybeUninit::zeroed()))
+    }
+
+    /// Where it is.
+    #[inline(always)]
+    pub(crate) const fn get(&self) -> *mut T {
+        self.0.get().cast()
+    }
+}
+
 /// The one OOM call under way: the kernel serialises them with `oom_lock`.
-#[map]
-pub(crate) static STATE: Array<State> = Array::with_max_entries(1, 0);
+static STATE: Own<State> = Own::zeroed();
 
 /// Processes that were sent SIGKILL or marked, by tgid. An entry outlives its process: it may exit on another CPU
 /// before it is marked, and the mark wants the time of the kill. The start tells a new process with the same tgid.
@@ -42,11 +60,17 @@ pub(crate) static MMS: LruHashMap<u64, MmState> = LruHashMap::with_max_entries(4
 pub(crate) static LEAVING: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1024, 0);
 
 /// Candidates that wait to be sent together: see [`State::batched`].
-#[map]
-pub(crate) static BATCH: Array<[Candidate; BATCH_LEN]> = Array::with_max_entries(1, 0);
+pub(crate) static BATCH: Own<Batch> = Own::zeroed();
+
+/// A record of the bulk ring.
+#[repr(C)]
+pub(crate) struct Batch {
+    pub header: Header,
+    pub candidates: [Candidate; BATCH_LEN],
+}
 
 /// Candidates of one record of the bulk ring. To reserve and submit a record costs as much as to fill it.
-pub(crate) const BATCH_LEN: usize = 32;
+const BATCH_LEN: usize = 32;
 
 /// Cgroup id -> number of the call that its path was last sent for.
 #[map]
@@ -125,7 +149,7 @@ pub(crate) struct State {
     /// The last candidate's `cgroup_subsys_state`, and its cgroup's id. Its path was sent in this call.
     pub css: u64,
     pub css_id: u64,
-    /// Candidates of this call in [`BATCH`].
+    /// Bytes of [`BATCH`] that are this call's.
     pub batched: u64,
     /// Reclaim at the entry: `css.serial_nr` of `oc->memcg`, and the entry's buckets of it and of the machine.
     pub cgroup: u64,
@@ -181,21 +205,20 @@ pub(crate) fn is_open() -> bool {
     OPEN.get_ptr(0).is_some_and(|open| unsafe { open.read_volatile() } != 0)
 }
 
-/// The state, if the map is there (it is: the verifier wants to see the check). For who is in the kernel's OOM path.
+/// The state. For who is in the kernel's OOM path.
 #[inline(always)]
-pub(crate) fn state() -> Option<&'static mut State> {
-    let state = STATE.get_ptr_mut(0)?;
-    // SAFETY: the map lives as long as the program, and who is in the OOM path holds `oom_lock`: nobody else has the state
+pub(crate) fn state() -> &'static mut State {
+    // SAFETY: it lives as long as the program, and who is in the OOM path holds `oom_lock`: nobody else has the state
     // meanwhile, and a program asks for it once. With one exception, where calls are not seen: `signal_generate`, from anywhere.
     // That reads and writes words, each as a whole, of which a wrong one is found out (`mark_victim::task_by_tid`) or costs the
     // record of a process that only shares memory.
-    Some(unsafe { &mut *state })
+    unsafe { &mut *STATE.get() }
 }
 
 /// The state, if a call is under way and the running task is in it, by the task that entered it.
 #[inline(always)]
 pub(crate) fn state_in_call(is_in_it: impl Fn(u64) -> bool) -> Option<&'static mut State> {
-    let state = STATE.get_ptr_mut(0)?;
+    let state = STATE.get();
     // SAFETY: words of a map's value. Who is not in the call may see them change; the owner is then another one all the same.
     let (active, owner) = unsafe {
         ((&raw const (*state).active).read_volatile(), (&raw const (*state).owner).read_volatile())

@@ -4,14 +4,13 @@
 //! begins with NULL stays NULL, so nothing here has an error to return. Every branch would double what the verifier
 //! has to walk: with them, loading these programs took seconds.
 
-use aya_ebpf::{
-    Global,
-    helpers::{bpf_get_current_task, bpf_ktime_get_boot_ns, generated},
-};
+use aya_ebpf::helpers::{bpf_get_current_task, bpf_ktime_get_boot_ns, generated};
 use core::mem::MaybeUninit;
-use oom_ebpf::ABSENT;
+use oom_ebpf::{ABSENT, Field};
 
-/// Integers, of which zeroes are a value.
+use crate::fields::offset;
+
+/// Integers, and several side by side, of which any bytes are a value.
 pub(crate) trait Word: Copy {}
 impl Word for u8 {}
 impl Word for u32 {}
@@ -19,6 +18,7 @@ impl Word for u64 {}
 impl Word for i16 {}
 impl Word for i32 {}
 impl Word for i64 {}
+impl<T: Word, const N: usize> Word for [T; N] {}
 
 /// How kernel memory is read.
 pub(crate) trait Reader {
@@ -27,14 +27,14 @@ pub(crate) trait Reader {
 
     /// The value of a field.
     #[inline(always)]
-    fn field<T: Word>(base: u64, offset: &Global<u64>) -> T {
-        Self::at(base.wrapping_add(offset.load()))
+    fn field<T: Word>(base: u64, wanted: Field) -> T {
+        Self::at(base.wrapping_add(offset(wanted)))
     }
 
     /// The value of a field, `absent` if this kernel has no such field.
     #[inline(always)]
-    fn field_or<T: Word>(base: u64, offset: &Global<u64>, absent: T) -> T {
-        let offset = offset.load();
+    fn field_or<T: Word>(base: u64, wanted: Field, absent: T) -> T {
+        let offset = offset(wanted);
         if offset == ABSENT { absent } else { Self::at(base.wrapping_add(offset)) }
     }
 
@@ -101,33 +101,20 @@ pub(crate) fn at<T: Word>(address: u64) -> T {
 
 /// Whether this kernel has no such field.
 #[inline(always)]
-pub(crate) fn is_absent(offset: &Global<u64>) -> bool {
-    offset.load() == ABSENT
+pub(crate) fn is_absent(wanted: Field) -> bool {
+    offset(wanted) == ABSENT
 }
 
 /// The value of a field, 0 if it cannot be read or this kernel has no such field.
 #[inline(always)]
-pub(crate) fn field<T: Word>(base: u64, offset: &Global<u64>) -> T {
-    Probe::field(base, offset)
+pub(crate) fn field<T: Word>(base: u64, wanted: Field) -> T {
+    Probe::field(base, wanted)
 }
 
 /// The value of a field, 0 if it cannot be read, `absent` if this kernel has no such field.
 #[inline(always)]
-pub(crate) fn field_or<T: Word>(base: u64, offset: &Global<u64>, absent: T) -> T {
-    Probe::field_or(base, offset, absent)
-}
-
-/// Reads integers side by side; zeroes if they cannot be read.
-#[inline(always)]
-pub(crate) fn words<T: Word, const N: usize>(address: u64, out: &mut [T; N]) {
-    // SAFETY: the helper checks the address and writes as many bytes as `out` has; any bytes are a `Word`.
-    unsafe {
-        generated::bpf_probe_read_kernel(
-            out.as_mut_ptr().cast(),
-            size_of::<[T; N]>() as u32,
-            address as *const _,
-        )
-    };
+pub(crate) fn field_or<T: Word>(base: u64, wanted: Field, absent: T) -> T {
+    Probe::field_or(base, wanted, absent)
 }
 
 /// Reads a NUL-terminated string, cut to N - 1 bytes; zeroes if it cannot be read. What comes after the NUL stays as it was.

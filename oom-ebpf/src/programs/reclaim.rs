@@ -10,6 +10,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
 use core::{arch::asm, mem::MaybeUninit};
+use oom_ebpf::Field::{CssSerialNr, OcMemcg};
 use oom_ebpf::{
     BUCKET_SHIFT, BUCKETS, CGROUP_BUCKETS, CgroupBucket, Escalation, Header, Kind, Machine, RETRY_ZONES,
     Reclaim, Retry, RetryZone, SERIES_NS, Totals, Work,
@@ -17,7 +18,6 @@ use oom_ebpf::{
 
 use crate::{
     cgroup, compaction,
-    fields::{CSS_SERIAL_NR, OC_MEMCG},
     maps::{State, reserve_event},
     read::{clear, field, now, through},
     walk::Walk,
@@ -176,7 +176,7 @@ pub(crate) fn for_cgroup(memcg: u64) {
         // Not the typed argument itself: the verifier adds no absent offset to that (`check_reg_sane_offset`,
         // kernel/bpf/verifier.c).
         let memcg = through(&mut thread.cgroup, memcg);
-        thread.cgroup = field(cgroup::memcg_css(memcg), &CSS_SERIAL_NR);
+        thread.cgroup = field(cgroup::memcg_css(memcg), CssSerialNr);
     }
 }
 
@@ -383,7 +383,7 @@ unsafe fn copy<T>(from: Option<*const T>, to: *mut T) {
 #[inline(always)]
 pub(crate) fn enter(state: &mut State) {
     let bucket = state.begin_ns >> BUCKET_SHIFT;
-    state.cgroup = field(cgroup::memcg_css(field(state.oc, &OC_MEMCG)), &CSS_SERIAL_NR);
+    state.cgroup = field(cgroup::memcg_css(field(state.oc, OcMemcg)), CssSerialNr);
     let key = CgroupBucket { cgroup: state.cgroup, bucket };
     // SAFETY: the values may change under us, their parts may not, and any bytes are one.
     unsafe {

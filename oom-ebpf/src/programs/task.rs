@@ -1,17 +1,17 @@
 //! `task_struct` to a wire record.
 
+use oom_ebpf::Field::{
+    CredUid, MmFlags, MmPgtablesBytes, MmRssStat, MmRssStride, MmTotalVm, MmUsers, PidLevel,
+    PidNsChildReaper, PidNumbers, PidNumbersStride, SignalLive, SignalOomScoreAdj, SignalThreadHead,
+    TaskComm, TaskFlags, TaskGroupLeader, TaskMm, TaskPid, TaskRealCred, TaskRealParent, TaskSignal,
+    TaskStartBoottime, TaskTgid, TaskThreadNode, TaskThreadPid, TaskVforkDone, UpidNs,
+};
 use oom_ebpf::{ABSENT, Namespace, PF_KTHREAD, Task, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
 
 use crate::{
     cgroup,
-    fields::{
-        CRED_UID, MM_FLAGS, MM_PGTABLES_BYTES, MM_RSS_STAT, MM_RSS_STRIDE, MM_TOTAL_VM, MM_USERS, PID_LEVEL,
-        PID_NS_CHILD_REAPER, PID_NUMBERS, PID_NUMBERS_STRIDE, SIGNAL_LIVE, SIGNAL_OOM_SCORE_ADJ,
-        SIGNAL_THREAD_HEAD, TASK_COMM, TASK_FLAGS, TASK_GROUP_LEADER, TASK_MM, TASK_PID, TASK_REAL_CRED,
-        TASK_REAL_PARENT, TASK_SIGNAL, TASK_START_BOOTTIME, TASK_TGID, TASK_THREAD_NODE, TASK_THREAD_PID,
-        TASK_VFORK_DONE, UPID_NS,
-    },
-    read::{Probe, Reader, at, field, field_or, words},
+    fields::offset,
+    read::{Probe, Reader, at, field, field_or},
     walk::{Round, Walk},
 };
 
@@ -24,31 +24,31 @@ const MM_COUNTERS: usize = 4;
 /// The process id, 0 if unreadable.
 #[inline(always)]
 pub(crate) fn tgid(task: u64) -> u32 {
-    field(task, &TASK_TGID)
+    field(task, TaskTgid)
 }
 
 /// The thread id, 0 if unreadable.
 #[inline(always)]
 pub(crate) fn tid(task: u64) -> u32 {
-    field(task, &TASK_PID)
+    field(task, TaskPid)
 }
 
 /// Start of the process (of its leader), nanoseconds since boot.
 #[inline(always)]
 pub(crate) fn start_ns(task: u64) -> u64 {
-    field(field(task, &TASK_GROUP_LEADER), &TASK_START_BOOTTIME)
+    field(field(task, TaskGroupLeader), TaskStartBoottime)
 }
 
 /// Threads of the process that have not exited.
 #[inline(always)]
 pub(crate) fn live_threads(task: u64) -> u32 {
-    field(field(task, &TASK_SIGNAL), &SIGNAL_LIVE)
+    field(field(task, TaskSignal), SignalLive)
 }
 
 /// The mm of the task itself: of a marked one, which has its own, and of the trigger, of which it does not matter.
 #[inline(always)]
 pub(crate) fn own_mm(task: u64) -> u64 {
-    field(task, &TASK_MM)
+    field(task, TaskMm)
 }
 
 /// The mm of the task or of the first of its threads that still has one (`find_lock_task_mm`): a leader may have exited.
@@ -61,10 +61,10 @@ pub(crate) fn mm<W: Walk>(task: u64) -> u64 {
 /// The mm of the first of its threads that has one, of a task that has none.
 #[inline(always)]
 fn threads_mm<W: Walk>(task: u64) -> u64 {
-    if field::<u32>(task, &TASK_FLAGS) & PF_KTHREAD != 0 {
+    if field::<u32>(task, TaskFlags) & PF_KTHREAD != 0 {
         return 0;
     }
-    let head = field::<u64>(task, &TASK_SIGNAL).wrapping_add(SIGNAL_THREAD_HEAD.load());
+    let head = field::<u64>(task, TaskSignal).wrapping_add(offset(SignalThreadHead));
     // `list_head.next` is its first word.
     let mut threads = Threads { head, node: at(head), mm: 0 };
     W::rounds::<_, MAX_THREADS>(&mut threads);
@@ -85,7 +85,7 @@ impl Round for Threads {
         if self.node == 0 || self.node == self.head {
             return false;
         }
-        self.mm = field(self.node.wrapping_sub(TASK_THREAD_NODE.load()), &TASK_MM);
+        self.mm = field(self.node.wrapping_sub(offset(TaskThreadNode)), TaskMm);
         if self.mm != 0 {
             return false;
         }
@@ -97,21 +97,17 @@ impl Round for Threads {
 /// `mm->rss_stat`, in the kernel's order.
 #[inline(always)]
 fn counters<R: Reader>(mm: u64) -> [i64; MM_COUNTERS] {
-    let (offset, stride) = (MM_RSS_STAT.load(), MM_RSS_STRIDE.load());
-    let mut counters = [UNKNOWN; MM_COUNTERS];
-    if offset == ABSENT {
-        return counters;
+    let (start, stride) = (offset(MmRssStat), offset(MmRssStride));
+    if start == ABSENT {
+        return [UNKNOWN; MM_COUNTERS];
     }
-    let first = mm.wrapping_add(offset);
+    let first = mm.wrapping_add(start);
     if stride == size_of::<i64>() as u64 {
         // Side by side: one read. (The verifier of 6.1 knows no array of `atomic_long_t`.)
-        words(first, &mut counters);
+        at(first)
     } else {
-        for (index, counter) in counters.iter_mut().enumerate() {
-            *counter = R::at(first.wrapping_add(index as u64 * stride));
-        }
+        [0, 1, 2, 3].map(|index: u64| R::at(first.wrapping_add(index * stride)))
     }
-    counters
 }
 
 /// Writes what is known of a task and of this mm, which is its or its threads'.
@@ -122,7 +118,13 @@ fn counters<R: Reader>(mm: u64) -> [i64; MM_COUNTERS] {
 pub(crate) unsafe fn fill(task: u64, mm: u64, out: *mut Task) {
     // SAFETY: as here.
     unsafe {
-        fill_but_mm::<Probe>(task, start_ns(task), cgroup::id(cgroup::memory_css(task)), out);
+        fill_but_mm::<Probe>(
+            task,
+            [tgid(task), tid(task)],
+            start_ns(task),
+            cgroup::id(cgroup::memory_css(task)),
+            out,
+        );
         fill_mm::<Probe>(mm, out);
     }
 }
@@ -136,8 +138,9 @@ pub(crate) unsafe fn fill(task: u64, mm: u64, out: *mut Task) {
 pub(crate) unsafe fn fill_by<R: Reader, W: Walk>(task: u64, cgroup_id: u64, out: *mut Task) {
     // SAFETY: as here.
     unsafe {
-        fill_but_mm::<R>(task, R::field(task, &TASK_START_BOOTTIME), cgroup_id, out);
-        let own = R::field(task, &TASK_MM);
+        let pid = R::field(task, TaskTgid);
+        fill_but_mm::<R>(task, [pid, pid], R::field(task, TaskStartBoottime), cgroup_id, out);
+        let own = R::field(task, TaskMm);
         if own != 0 {
             fill_mm::<R>(own, out);
         } else {
@@ -147,26 +150,32 @@ pub(crate) unsafe fn fill_by<R: Reader, W: Walk>(task: u64, cgroup_id: u64, out:
 }
 
 #[inline(always)]
-unsafe fn fill_but_mm<R: Reader>(task: u64, start_ns: u64, cgroup_id: u64, out: *mut Task) {
-    let signal = R::field(task, &TASK_SIGNAL);
-    let vfork_done = R::field_or(task, &TASK_VFORK_DONE, UNKNOWN_U64);
+unsafe fn fill_but_mm<R: Reader>(
+    task: u64,
+    [tgid, tid]: [u32; 2],
+    start_ns: u64,
+    cgroup_id: u64,
+    out: *mut Task,
+) {
+    let signal = R::field(task, TaskSignal);
+    let vfork_done = R::field_or(task, TaskVforkDone, UNKNOWN_U64);
     // SAFETY: the record is ours; every field but those of the mm is written.
     unsafe {
-        (*out).pid = R::field(task, &TASK_TGID);
-        (*out).tid = R::field(task, &TASK_PID);
-        (*out).uid = R::field_or(R::field(task, &TASK_REAL_CRED), &CRED_UID, UNKNOWN_U32);
-        (*out).adj = R::field(signal, &SIGNAL_OOM_SCORE_ADJ);
+        (*out).pid = tgid;
+        (*out).tid = tid;
+        (*out).uid = R::field_or(R::field(task, TaskRealCred), CredUid, UNKNOWN_U32);
+        (*out).adj = R::field(signal, SignalOomScoreAdj);
         (*out).has_task = 1;
-        R::bytes(task.wrapping_add(TASK_COMM.load()), &raw mut (*out).comm);
+        R::bytes(task.wrapping_add(offset(TaskComm)), &raw mut (*out).comm);
         (*out).start_ns = start_ns;
         (*out).cgroup_id = cgroup_id;
         (*out).vfork_done = vfork_done;
         (*out).parent_mm = 0;
         if vfork_done != 0 {
-            (*out).parent_mm = R::field(R::field(task, &TASK_REAL_PARENT), &TASK_MM);
+            (*out).parent_mm = R::field(R::field(task, TaskRealParent), TaskMm);
         }
-        (*out).flags = R::field(task, &TASK_FLAGS);
-        (*out).live = R::field(signal, &SIGNAL_LIVE);
+        (*out).flags = R::field(task, TaskFlags);
+        (*out).live = R::field(signal, SignalLive);
         (*out).oom_group = 0;
     }
 }
@@ -177,14 +186,14 @@ unsafe fn fill_mm<R: Reader>(mm: u64, out: *mut Task) {
     // SAFETY: the record is ours; every field of the mm is written.
     unsafe {
         (*out).mm = mm;
-        (*out).mm_flags = R::field_or(mm, &MM_FLAGS, UNKNOWN_U64);
-        (*out).mm_users = R::field(mm, &MM_USERS);
+        (*out).mm_flags = R::field_or(mm, MmFlags, UNKNOWN_U64);
+        (*out).mm_users = R::field(mm, MmUsers);
         (*out).file_pages = file;
         (*out).anon_pages = anon;
         (*out).swap_pages = swap;
         (*out).shmem_pages = shmem;
-        (*out).pgtables_bytes = R::field_or(mm, &MM_PGTABLES_BYTES, UNKNOWN);
-        (*out).total_vm_pages = R::field_or(mm, &MM_TOTAL_VM, UNKNOWN);
+        (*out).pgtables_bytes = R::field_or(mm, MmPgtablesBytes, UNKNOWN);
+        (*out).total_vm_pages = R::field_or(mm, MmTotalVm, UNKNOWN);
     }
 }
 
@@ -212,16 +221,16 @@ pub(crate) unsafe fn fill_victim<W: Walk>(task: u64, tid: u32, mm: u64, out: *mu
 /// `out` points into a reserved ring record.
 #[inline(always)]
 pub(crate) unsafe fn fill_namespace(task: u64, out: *mut Namespace) {
-    let pid = field(field(task, &TASK_GROUP_LEADER), &TASK_THREAD_PID);
-    let level = field_or(pid, &PID_LEVEL, UNKNOWN_U32);
-    let number = pid.wrapping_add(u64::from(level).wrapping_mul(PID_NUMBERS_STRIDE.load()));
-    let namespace = field(number.wrapping_add(PID_NUMBERS.load()), &UPID_NS);
-    let parent = field(task, &TASK_REAL_PARENT);
+    let pid = field(field(task, TaskGroupLeader), TaskThreadPid);
+    let level = field_or(pid, PidLevel, UNKNOWN_U32);
+    let number = pid.wrapping_add(u64::from(level).wrapping_mul(offset(PidNumbersStride)));
+    let namespace = field(number.wrapping_add(offset(PidNumbers)), UpidNs);
+    let parent = field(task, TaskRealParent);
     // SAFETY: the record is ours; every field is written.
     unsafe {
         (*out).level = level;
-        (*out).pid = field(number, &PID_NUMBERS);
-        (*out).reaper_cgroup_id = cgroup::id(cgroup::memory_css(field(namespace, &PID_NS_CHILD_REAPER)));
+        (*out).pid = field(number, PidNumbers);
+        (*out).reaper_cgroup_id = cgroup::id(cgroup::memory_css(field(namespace, PidNsChildReaper)));
         (*out).parent_cgroup_id = cgroup::id(cgroup::memory_css(parent));
     }
 }

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// ftrace and BPF look at the clock one after the other in the same tracepoint: an event this close to the edge of a
 /// window, microseconds, may be on either side of it.
 const EDGE_US: u64 = 100;
+/// Where the processor of the call stands still, between its look at the clock and its copy of the sums, all that ends
+/// meanwhile is in it: seen for 1.6 ms.
+const COPY_US: u64 = 5_000;
 /// So long a task may be kept from a processor between the two looks where a case overloads the VM.
 pub(super) const OVERLOADED_US: u64 = 1_000_000;
 /// Times are compared less exactly: between the two looks at the clock the host of an emulated CPU may do something else.
@@ -215,9 +218,7 @@ pub(super) fn compare(truth: &Truth, trace: &Trace, incident: &Value, findings: 
             (check.findings.sums_compared, check.findings.sums_at_edge) = (compared, at_edge);
             check.findings.windows_stalled += 1;
             let edge_us = check.edge_us;
-            if truth.why.overloads {
-                check.edge_us = edge_us.max(OVERLOADED_US);
-            }
+            check.edge_us = edge_us.max(if truth.why.overloads { OVERLOADED_US } else { COPY_US });
             check.stalled = truth.cpus as usize;
             check.window(name, entry_ns, cgroup);
             (check.edge_us, check.stalled) = (edge_us, 0);

@@ -12,19 +12,30 @@ fn bytes_of<T: Pod>(value: &T) -> &[u8] {
 
 #[test]
 fn candidates_come_together_and_all_else_alone() {
-    let (one, header) = (size_of::<wire::Candidate>(), |kind: wire::Kind| (kind as u32).to_ne_bytes());
-    let lens = |kind: wire::Kind, len: usize| -> Vec<usize> {
-        let mut bytes = vec![0; len];
-        bytes[..4].copy_from_slice(&header(kind));
-        records(&bytes).map(<[u8]>::len).collect()
+    let header = |kind: wire::Kind| wire::Header { kind: kind as u32, reserved: 0, call: 7, time_ns: 5 };
+    let candidate = |pid| wire::Candidate {
+        task: wire::Task { pid, has_task: 1, ..wire::Task::default() },
+        points: -3,
+        has_points: u32::from(pid != 2),
+        reserved: 0,
     };
-    assert_eq!(lens(wire::Kind::Candidate, one), [one]);
-    assert_eq!(lens(wire::Kind::Candidate, 32 * one), vec![one; 32]);
-    // What is left over is too short to be one.
-    assert_eq!(lens(wire::Kind::Candidate, one + 8), [one, 8]);
-    assert_eq!(lens(wire::Kind::CgroupName, 2 * one), [2 * one]);
-    assert_eq!(records(&[]).count(), 0);
-    assert_eq!(records(&[2, 0, 0]).count(), 1);
+    let batch = bytes_of(&header(wire::Kind::Candidate)).to_vec();
+    let batch = (1..=3).fold(batch, |batch, pid| [batch, bytes_of(&candidate(pid)).to_vec()].concat());
+    let told = |bytes: &[u8]| -> Vec<_> {
+        let facts = DECODER.facts(bytes).map(|fact| match fact {
+            Some(Fact::Candidate(candidate)) => Some((candidate.call, candidate.task.pid, candidate.points)),
+            _ => None,
+        });
+        facts.collect()
+    };
+    let [first, second, third] = [Some((7, 1, Some(-3))), Some((7, 2, None)), Some((7, 3, Some(-3)))];
+    assert_eq!(told(&batch), [first, second, third]);
+    // What is cut short is none.
+    assert_eq!(told(&batch[..batch.len() - 1]), [first, second, None]);
+    assert_eq!(told(bytes_of(&header(wire::Kind::Candidate))), []);
+    // Too short for a header, and another kind.
+    assert_eq!((told(&[]), told(&[2, 0, 0])), (vec![None], vec![None]));
+    assert_eq!(DECODER.facts(bytes_of(&header(wire::Kind::CgroupName))).collect::<Vec<_>>(), [None]);
 }
 
 #[test]

@@ -9,12 +9,12 @@ use aya_ebpf::{
     macros::{fexit, kprobe, kretprobe},
     programs::{FExitContext, ProbeContext, RetProbeContext},
 };
+use oom_ebpf::Field::{MemcgMax, MemcgUsage, OcMemcg};
 use oom_ebpf::{Kind, MemoryBack, UNKNOWN_U64};
 
 use crate::{
     call::header,
     cgroup,
-    fields::{MEMCG_MAX, MEMCG_USAGE, OC_MEMCG},
     maps::{LEAVING, MMS, MmState, State, reserve_event},
     read::{field, field_or},
 };
@@ -52,7 +52,7 @@ pub(crate) fn watch(state: &State, mm: u64, pid: u32, start_ns: u64) {
     if mm == 0 {
         return;
     }
-    let memcg = field(state.oc, &OC_MEMCG);
+    let memcg = field(state.oc, OcMemcg);
     let scope_id = cgroup::id(cgroup::memcg_css(memcg));
     // An LRU map makes room. One that is there is the same mm, marked again, or that of a process whose end was missed.
     let _ = MMS.insert(mm, MmState { start_ns, call: state.call, memcg, scope_id, pid, reserved: 0 }, 0);
@@ -78,9 +78,8 @@ fn given_back(mm: u64) {
         (*record).mm = mm;
         (*record).scope_id = if memcg == 0 { 0 } else { id };
         (*record).usage_pages =
-            if memcg == 0 { UNKNOWN_U64 } else { field_or(memcg, &MEMCG_USAGE, UNKNOWN_U64) };
-        (*record).limit_pages =
-            if memcg == 0 { UNKNOWN_U64 } else { field_or(memcg, &MEMCG_MAX, UNKNOWN_U64) };
+            if memcg == 0 { UNKNOWN_U64 } else { field_or(memcg, MemcgUsage, UNKNOWN_U64) };
+        (*record).limit_pages = if memcg == 0 { UNKNOWN_U64 } else { field_or(memcg, MemcgMax, UNKNOWN_U64) };
     }
     entry.submit(0);
 }

@@ -28,7 +28,7 @@ fn mark_victim(ctx: RawTracePointContext) -> i32 {
 /// follows every register through it even where it is never run (`compute_subprog_args`).
 #[raw_tracepoint(tracepoint = "mark_victim")]
 fn log_mark_victim(ctx: RawTracePointContext) -> i32 {
-    let Some(state) = state() else { return 0 };
+    let state = state();
     let tid = ctx.arg::<i32>(0) as u32;
     if MARK_HAS_TASK.load() == 0 && task_by_tid(state, tid) == 0 {
         info!(&ctx, "mark_victim: no task known for thread {}", tid);
@@ -38,7 +38,7 @@ fn log_mark_victim(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn mark<W: Walk>(ctx: &RawTracePointContext) -> i32 {
-    let Some(state) = state() else { return 0 };
+    let state = state();
     let (task, tid) = if MARK_HAS_TASK.load() != 0 {
         (ctx.arg(0), 0)
     } else {

@@ -4,13 +4,12 @@ use aya_ebpf::{
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
+use oom_ebpf::Field::{OcChosen, OcChosenPoints, OcConstraint, OcTotalpages};
 use oom_ebpf::{Decision, Kind};
 
 use crate::{
     call::{announce, header, inside},
-    candidates,
-    fields::{OC_CHOSEN, OC_CHOSEN_POINTS, OC_CONSTRAINT, OC_TOTALPAGES},
-    levels,
+    candidates, levels,
     maps::reserve_event,
     read::{field, string, through},
     task,
@@ -33,15 +32,15 @@ fn k_enter_oom_kill_process(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn decided<W: Walk>(oc: u64, message: u64) {
     let Some(state) = inside() else { return };
-    state.chosen = field(oc, &OC_CHOSEN);
+    state.chosen = field(oc, OcChosen);
     let mm = through(&mut state.looked_mm, task::mm::<W>(state.chosen));
     announce::<W>(state);
     levels::send::<W>(state);
     // Not at the end of the call: programs at its return may be skipped (`Pending::is_of`).
     candidates::send(state);
-    let points = field(oc, &OC_CHOSEN_POINTS);
-    let total_pages = field(oc, &OC_TOTALPAGES);
-    let constraint = field(oc, &OC_CONSTRAINT);
+    let points = field(oc, OcChosenPoints);
+    let total_pages = field(oc, OcTotalpages);
+    let constraint = field(oc, OcConstraint);
     let Some(mut entry) = reserve_event::<Decision>() else { return };
     let record = entry.as_mut_ptr();
     // SAFETY: the record is ours; every field is written.

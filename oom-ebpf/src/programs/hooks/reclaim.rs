@@ -4,9 +4,9 @@
 //! The arguments of the first four moved in 7.1; the only one needed, `nr_reclaimed`, is the first of `end` on all.
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use oom_ebpf::Field::TaskFlags;
 
 use crate::{
-    fields::TASK_FLAGS,
     read::{current, field},
     reclaim::{self, Round},
 };
@@ -42,7 +42,7 @@ fn memcg_reclaim_end(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "mm_vmscan_lru_shrink_inactive")]
 fn lru_shrink_inactive(ctx: RawTracePointContext) -> i32 {
     let pages: u64 = ctx.arg(1);
-    if !reclaim::scanned(pages) && field::<u32>(current(), &TASK_FLAGS) & PF_KSWAPD != 0 {
+    if !reclaim::scanned(pages) && field::<u32>(current(), TaskFlags) & PF_KSWAPD != 0 {
         let reclaimed: u64 = ctx.arg(2);
         // SAFETY: fields of a map's value.
         reclaim::count(|machine, add| unsafe {

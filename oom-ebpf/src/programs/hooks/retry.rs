@@ -2,10 +2,10 @@
 //! mm/page_alloc.c
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use oom_ebpf::Field::{ZoneName, ZoneNode, ZonerefZone};
 use oom_ebpf::{RetryZone, ZONE_NAME_LEN};
 
 use crate::{
-    fields::{ZONE_NAME, ZONE_NODE, ZONEREF_ZONE},
     read::{field, string},
     reclaim,
 };
@@ -14,9 +14,9 @@ use crate::{
 /// int no_progress_loops, bool wmark_check)`
 #[raw_tracepoint(tracepoint = "reclaim_retry_zone")]
 fn reclaim_retry_zone(ctx: RawTracePointContext) -> i32 {
-    let zone = field(ctx.arg(0), &ZONEREF_ZONE);
+    let zone = field(ctx.arg(0), ZonerefZone);
     let mut seen = RetryZone {
-        node: field(zone, &ZONE_NODE),
+        node: field(zone, ZoneNode),
         no_progress_loops: ctx.arg::<i32>(5) as u32,
         reclaimable_pages: ctx.arg(2),
         available_pages: ctx.arg(3),
@@ -26,7 +26,7 @@ fn reclaim_retry_zone(ctx: RawTracePointContext) -> i32 {
         name: [0; ZONE_NAME_LEN],
     };
     // SAFETY: it is here.
-    unsafe { string(field(zone, &ZONE_NAME), &raw mut seen.name) };
+    unsafe { string(field(zone, ZoneName), &raw mut seen.name) };
     reclaim::retry_zone(zone, &seen);
     0
 }

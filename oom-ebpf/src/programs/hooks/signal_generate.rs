@@ -37,8 +37,8 @@ fn sent<W: Walk>(ctx: &RawTracePointContext) -> i32 {
         if let Some(state) = inside() {
             killed::<W>(state, task);
         }
-    } else if let Some(state) = state() {
-        killed::<W>(state, task);
+    } else {
+        killed::<W>(state(), task);
     }
     0
 }
