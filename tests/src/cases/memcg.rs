@@ -193,8 +193,8 @@ fn kills(stage: &mut Stage<'_>, count: u64) -> Result<()> {
     // A console is slower than the kills.
     stage.hold(Setting::new("/proc/sys/kernel/printk", "1")?);
     let group = stage.group("burst")?;
-    // 1,024 pages: what a process takes of the kernel's own memory comes in pages, however large they are.
-    stage.at(group)?.limit(rustix::param::page_size() as u64 >> 10, 0)?;
+    // Less than each tries to take. Of the kernel's own memory a process takes pages: of 16 KiB they would be half of 4 MiB.
+    stage.at(group)?.limit(if rustix::param::page_size() > 4096 { 6 } else { 4 }, 0)?;
     stage.because(&[], &["storm", "restart_loop"]);
     let spawner = spawner(stage, group, count)?;
     stage.look()?;
