@@ -174,6 +174,7 @@ mod tests {
             let resolved = resolve(&answers, true);
             assert_eq!(resolved.missing_required, Vec::<&str>::new(), "{kernel}");
             assert_eq!(resolved.missing_optional, Vec::<&str>::new(), "{kernel}");
+            assert!(!resolved.offsets.contains(&ABSENT), "a field has no row: {kernel}");
             let stride = if kernel.starts_with("5.10") || kernel.starts_with("6.1.") { 8 } else { 40 };
             assert_eq!(resolved.offsets[Field::MmRssStride as usize], stride, "{kernel}");
             assert_eq!(resolved.offsets[Field::PidNumbersStride as usize], 16, "{kernel}");

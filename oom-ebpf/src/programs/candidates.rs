@@ -1,4 +1,4 @@
-//! Candidates: collected in a map, sent by the batch.
+//! Candidates: collected in the object's own memory, sent by the batch.
 
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE};
 use core::slice;
@@ -35,6 +35,7 @@ pub(crate) fn evaluated<R: Reader, W: Walk>(state: &mut State, task: u64) {
     }
     let cgroup_id = get(&state.css_id);
     let batched = state.batched;
+    // Never: for the verifier.
     if batched > BATCH_BYTES - size_of::<Candidate>() as u64 {
         return;
     }
@@ -59,6 +60,7 @@ pub(crate) fn evaluated<R: Reader, W: Walk>(state: &mut State, task: u64) {
 pub(crate) fn send(state: &mut State) {
     let batched = state.batched;
     state.batched = NO_CANDIDATE;
+    // More it never is: for the verifier.
     if batched <= NO_CANDIDATE || batched > BATCH_BYTES {
         return;
     }

@@ -3,7 +3,7 @@
 //! # Layout
 //! - [`fields`]: offsets of kernel fields, filled by the loader from the running kernel's BTF.
 //! - [`maps`]: rings, counters and the little state that programs share.
-//! - [`read`], [`task`], [`cgroup`]: kernel memory to wire records.
+//! - [`read`], [`task`], [`victim`], [`cgroup`]: kernel memory to wire records.
 //! - [`reclaim`]: sums of reclaim, by thread, cgroup and time.
 //! - [`compaction`]: sums of compaction.
 //! - [`call`]: one OOM call: its number, its announcement, its end.
@@ -23,4 +23,5 @@ pub(crate) mod maps;
 pub(crate) mod read;
 pub(crate) mod reclaim;
 pub(crate) mod task;
+pub(crate) mod victim;
 pub(crate) mod walk;

@@ -1,17 +1,16 @@
 //! `task_struct` to a wire record.
 
 use oom_ebpf::Field::{
-    CredUid, MmFlags, MmPgtablesBytes, MmRssStat, MmRssStride, MmTotalVm, MmUsers, PidLevel,
-    PidNsChildReaper, PidNumbers, PidNumbersStride, SignalLive, SignalOomScoreAdj, SignalThreadHead,
-    TaskComm, TaskFlags, TaskGroupLeader, TaskMm, TaskPid, TaskRealCred, TaskRealParent, TaskSignal,
-    TaskStartBoottime, TaskTgid, TaskThreadNode, TaskThreadPid, TaskVforkDone, UpidNs,
+    CredUid, MmFlags, MmPgtablesBytes, MmRssStat, MmRssStride, MmTotalVm, MmUsers, SignalLive,
+    SignalOomScoreAdj, SignalThreadHead, TaskComm, TaskFlags, TaskGroupLeader, TaskMm, TaskPid, TaskRealCred,
+    TaskRealParent, TaskSignal, TaskStartBoottime, TaskTgid, TaskThreadNode, TaskVforkDone,
 };
-use oom_ebpf::{ABSENT, Namespace, PF_KTHREAD, Task, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
+use oom_ebpf::{ABSENT, PF_KTHREAD, Task, UNKNOWN, UNKNOWN_U32, UNKNOWN_U64};
 
 use crate::{
     cgroup,
     fields::offset,
-    read::{Probe, Reader, at, field, field_or},
+    read::{Probe, Reader, at, field},
     walk::{Round, Walk},
 };
 
@@ -194,43 +193,5 @@ unsafe fn fill_mm<R: Reader>(mm: u64, out: *mut Task) {
         (*out).shmem_pages = shmem;
         (*out).pgtables_bytes = R::field_or(mm, MmPgtablesBytes, UNKNOWN);
         (*out).total_vm_pages = R::field_or(mm, MmTotalVm, UNKNOWN);
-    }
-}
-
-/// Writes what is known of a task that may be unknown, of which the kernel gave the thread id.
-///
-/// # Safety
-/// `out` points into a reserved ring record.
-#[inline(always)]
-pub(crate) unsafe fn fill_victim<W: Walk>(task: u64, tid: u32, mm: u64, out: *mut Task) {
-    // SAFETY: as here.
-    unsafe {
-        // From NULL everything reads as 0.
-        fill(task, mm, out);
-        (*out).oom_group = cgroup::oom_group::<W>(cgroup::memory_css(task));
-        if task == 0 {
-            (*out).tid = tid;
-            (*out).has_task = 0;
-        }
-    }
-}
-
-/// Writes where a process is in its PID namespace (`task_active_pid_ns`, `pid_nr_ns`).
-///
-/// # Safety
-/// `out` points into a reserved ring record.
-#[inline(always)]
-pub(crate) unsafe fn fill_namespace(task: u64, out: *mut Namespace) {
-    let pid = field(field(task, TaskGroupLeader), TaskThreadPid);
-    let level = field_or(pid, PidLevel, UNKNOWN_U32);
-    let number = pid.wrapping_add(u64::from(level).wrapping_mul(offset(PidNumbersStride)));
-    let namespace = field(number.wrapping_add(offset(PidNumbers)), UpidNs);
-    let parent = field(task, TaskRealParent);
-    // SAFETY: the record is ours; every field is written.
-    unsafe {
-        (*out).level = level;
-        (*out).pid = field(number, PidNumbers);
-        (*out).reaper_cgroup_id = cgroup::id(cgroup::memory_css(field(namespace, PidNsChildReaper)));
-        (*out).parent_cgroup_id = cgroup::id(cgroup::memory_css(parent));
     }
 }

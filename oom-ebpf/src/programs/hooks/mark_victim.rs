@@ -5,16 +5,17 @@
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, programs::RawTracePointContext};
 use aya_log_ebpf::info;
-use oom_ebpf::{HOW_MARKED, Kind, Victim};
+use oom_ebpf::HOW_MARKED;
 
 use crate::{
-    call::{announce, header, inside_or_begin},
+    call::{announce, inside_or_begin},
     cgroup,
     fields::{CALLS_SEEN, MARK_HAS_TASK},
     hooks::exit_mmap,
-    maps::{State, VICTIMS, VictimState, reserve_event, state},
+    maps::{State, VICTIMS, VictimState, state},
     read::{current, through},
     task,
+    victim::{self, Killed},
     walk::Walk,
     way::OnTracepoint,
 };
@@ -92,17 +93,5 @@ fn marked<W: Walk>(state: &mut State, task: u64, tid: u32) {
         );
     }
     let css = cgroup::memory_css(task);
-    let Some(mut entry) = reserve_event::<Victim>() else { return };
-    let record = entry.as_mut_ptr();
-    // SAFETY: the record is ours; every field is written.
-    unsafe {
-        (*record).header = header(Kind::Victim, state.call);
-        (*record).how = HOW_MARKED;
-        (*record).reserved = 0;
-        (*record).killed_ns = killed_ns;
-        task::fill_victim::<W>(task, tid, mm, &raw mut (*record).task);
-        task::fill_namespace(task, &raw mut (*record).namespace);
-        cgroup::path::<W>(css, &raw mut (*record).path);
-    }
-    entry.submit(0);
+    victim::tell::<W>(state.call, Killed { how: HOW_MARKED, ns: killed_ns }, task, tid, mm, css);
 }

@@ -5,15 +5,16 @@
 //! it is watched from here on.
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, programs::RawTracePointContext};
-use oom_ebpf::{HOW_SHARES_MM, Kind, Victim};
+use oom_ebpf::HOW_SHARES_MM;
 
 use crate::{
-    call::{header, inside},
+    call::inside,
     cgroup,
     fields::CALLS_SEEN,
-    maps::{State, VICTIMS, VictimState, reserve_event, state},
+    maps::{State, VICTIMS, VictimState, state},
     read::{now, through},
     task,
+    victim::{self, Killed},
     walk::Walk,
     way::OnTracepoint,
 };
@@ -67,17 +68,5 @@ fn killed<W: Walk>(state: &mut State, task: u64) {
     if known || state.marked_mm == 0 || u64::from(tgid) == state.marked_tgid || mm != state.marked_mm {
         return;
     }
-    let Some(mut entry) = reserve_event::<Victim>() else { return };
-    let record = entry.as_mut_ptr();
-    // SAFETY: the record is ours; every field is written.
-    unsafe {
-        (*record).header = header(Kind::Victim, state.call);
-        (*record).how = HOW_SHARES_MM;
-        (*record).reserved = 0;
-        (*record).killed_ns = now;
-        task::fill_victim::<W>(task, 0, state.marked_mm, &raw mut (*record).task);
-        task::fill_namespace(task, &raw mut (*record).namespace);
-        cgroup::path::<W>(css, &raw mut (*record).path);
-    }
-    entry.submit(0);
+    victim::tell::<W>(state.call, Killed { how: HOW_SHARES_MM, ns: now }, task, 0, state.marked_mm, css);
 }
